@@ -1,0 +1,1 @@
+"""Built-in attacks, one module each, named as on the command line."""

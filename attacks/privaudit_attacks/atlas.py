@@ -1,0 +1,32 @@
+"""The trivial attacker who always answers with the mean brain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from privaudit.attack import Attack, Protocol, Task
+from privaudit.claims import Reconstruction
+from privaudit.knowledge import Knowledge, Rung
+from privaudit.transcript import Transcript
+
+
+class AtlasAttack(Attack):
+    """Claims the mean of the attacker's population sample without looking at the transcript."""
+
+    name = "atlas"
+    summary = "trivial: the population's mean brain, whatever was sent"
+    claim = "reconstruction"
+    trivial = True
+    reads_transcript = False
+
+    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
+        """One, with the atlas alone."""
+        return (Protocol("default", frozenset({Rung.ATLAS})),)
+
+    def run(
+        self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
+    ) -> Iterator[Reconstruction]:
+        """Yield the atlas for each request."""
+        mean = knowledge.atlas.mean
+        for transcript in transcripts:
+            yield Reconstruction(transcript.request, mean)

@@ -1,0 +1,34 @@
+"""The trivial attacker who answers with somebody else's brain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from privaudit.attack import Attack, Protocol, Task
+from privaudit.claims import Reconstruction
+from privaudit.knowledge import Knowledge, Rung
+from privaudit.patches import as_tensor
+from privaudit.transcript import Transcript
+
+
+class RandomSubjectAttack(Attack):
+    """Claims a random person of the attacker's population sample without looking at the transcript."""
+
+    name = "random-subject"
+    summary = "trivial: a random other person's scan, whatever was sent"
+    claim = "reconstruction"
+    trivial = True
+    reads_transcript = False
+
+    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
+        """One, with the population sample alone."""
+        return (Protocol("default", frozenset({Rung.POPULATION})),)
+
+    def run(
+        self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
+    ) -> Iterator[Reconstruction]:
+        """Yield one random person for each request."""
+        people = knowledge.population
+        for transcript in transcripts:
+            other = people[int(task.rng(transcript.request).integers(len(people)))]
+            yield Reconstruction(transcript.request, as_tensor(other.image))

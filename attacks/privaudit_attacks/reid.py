@@ -1,0 +1,100 @@
+"""Re-identification by MS-SSIM retrieval: the paper's protocol, and the realistic one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from privaudit.attack import Attack, Protocol, Task
+from privaudit.claims import Similarity
+from privaudit.errors import OptionError
+from privaudit.knowledge import Knowledge, Rung
+from privaudit.msssim import PROFILES, DenseSimilarity, MsssimSimilarity, Profile, profile_for, reference_ms_ssim
+from privaudit.options import PluginOptions
+from privaudit.patches import stitch
+from privaudit.transcript import Transcript
+
+Readers = Sequence[Callable[[], Tensor]]
+
+
+class ReidOptions(PluginOptions):
+    """Which retrieval."""
+
+    protocols: list[Literal["encoded", "raw-gallery"]] = Field(
+        default=["encoded", "raw-gallery"],
+        min_length=1,
+        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans",
+    )
+    profile: str = Field(default="auto", description="MS-SSIM profile by name; auto takes the finest that fits")
+    views: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="views of each scan that are averaged first (the paper: 1); more needs the rung 'views'"
+    )
+
+
+class ReidAttack(Attack):
+    """Each encoded scan is matched to the most similar other encoded scan, or to a raw scan of a named person."""
+
+    name = "reid"
+    summary = "re-identification: MS-SSIM retrieval among encoded scans and in a raw gallery"
+    claim = "similarity"
+    Options = ReidOptions
+    options: ReidOptions
+
+    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
+        """The ones asked for.
+
+        Raises:
+            OptionError: more views are to be averaged than the defense sends.
+        """
+        views = self.options.views
+        if views > views_sent:
+            raise OptionError("reid cannot average more views than the defense sends", got=views, allowed=views_sent)
+        base = {Rung.TRANSCRIPT, Rung.VIEWS} if views > 1 else {Rung.TRANSCRIPT}
+        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}}
+        return tuple(Protocol(name, frozenset(base | extra[name]), views) for name in self.options.protocols)
+
+    def run(
+        self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
+    ) -> Iterator[Similarity]:
+        """Yield one similarity of all transcripts to each other, or to the gallery."""
+        shape = transcripts[0].shape
+        name = self.options.profile
+        if name != "auto" and name not in PROFILES:
+            raise OptionError("no such MS-SSIM profile", got=name, allowed=", ".join(["auto", *PROFILES]))
+        profile = profile_for(shape) if name == "auto" else PROFILES[name]
+
+        def reader(index: int) -> Callable[[], Tensor]:
+            return lambda: _mean_view(transcripts[index])
+
+        queries = [reader(i) for i in range(len(transcripts))]
+        gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
+        if task.msssim == "reference":
+            yield Similarity(reference_similarity(queries, gallery, profile, task.advance))
+        else:
+            yield Similarity(MsssimSimilarity(queries, gallery, profile=profile))
+
+
+def reference_similarity(
+    queries: Readers, gallery: Readers | None, profile: Profile, advance: Callable[[float], None]
+) -> DenseSimilarity:
+    """Every pair through pytorch-msssim: slow, for those who want to see that the fast figures are the same."""
+    columns = queries if gallery is None else gallery
+    matrix = np.zeros((len(queries), len(columns)))
+    for i, query in enumerate(queries):
+        image = query()
+        for j, column in enumerate(columns):
+            if gallery is None and j <= i:
+                matrix[i, j] = matrix[j, i]
+            else:
+                matrix[i, j] = float(reference_ms_ssim(image[None], column()[None], profile).item())
+        advance(0)
+    return DenseSimilarity(matrix, symmetric=gallery is None)
+
+
+def _mean_view(transcript: Transcript) -> Tensor:
+    """The views handed over, stitched and averaged."""
+    return stitch(transcript.views.mean(dim=0), transcript.positions, transcript.shape)

@@ -1,0 +1,194 @@
+"""Mixup-Privacy (Kim et al., IPMI 2023): every patch is mixed with a secret labelled reference patch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor
+
+from privaudit import mixup
+from privaudit.cohort import Volume
+from privaudit.defense import Defense, Encoded, Key
+from privaudit.errors import DataError, OptionError
+from privaudit.options import PluginOptions
+from privaudit.patches import Shape, as_tensor, cut, grid_positions, one_hot, stitch
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class MixupOptions(PluginOptions):
+    """What the paper leaves open is an option here, and printed in every record."""
+
+    patch_size: Annotated[int, Field(ge=2)] | None = Field(
+        default=32, description="side of the patches in voxels (the paper: 32 and 64); null mixes whole volumes"
+    )
+    stride: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="step between patches in voxels; null for the patch size"
+    )
+    alpha: Share | tuple[Share, Share] = Field(
+        default=(0.0, 1.0), description="mixing weight of the target: a number, or [low, high] to draw uniformly"
+    )
+    alpha_per: mixup.AlphaPer = Field(
+        default="patch", description="one weight per patch, per request (encoded view) or per volume (all its views)"
+    )
+    fresh_alpha: bool = Field(
+        default=False, description="with alpha_per=patch: a new weight in every view (equation 5 shares one)"
+    )
+    views: Annotated[int, Field(ge=1)] = Field(
+        default=10, description="encoded views of each target (test-time augmentation, equation 5)"
+    )
+    references: Annotated[int, Field(ge=1)] = Field(default=1, description="references per mixture (the paper: 1)")
+    reference_weights: Literal["equal", "simplex"] = Field(
+        default="equal", description="shares of several references: equal, or drawn uniformly on the simplex"
+    )
+    reference_per: Literal["patch", "volume"] = Field(
+        default="patch", description="draw references anew for each patch, or once for all patches of a view"
+    )
+    reference_position: Literal["aligned", "random"] = Field(
+        default="aligned", description="cut reference patches at the target's place, or anywhere"
+    )
+
+    @field_validator("alpha")
+    @classmethod
+    def _range(cls, value: float | tuple[float, float]) -> float | tuple[float, float]:
+        low, high = value if isinstance(value, tuple) else (value, value)
+        if low > high:
+            raise ValueError("the lower end is above the upper end")
+        if high == 0:
+            raise ValueError("at a mixing weight of 0 nothing of the target is sent; use (0, 1]")
+        return value
+
+    @model_validator(mode="after")
+    def _covers(self) -> MixupOptions:
+        if self.stride is not None and (self.patch_size is None or self.stride > self.patch_size):
+            raise ValueError("stride needs a patch_size, and may not exceed it")
+        if self.reference_position == "random" and self.patch_size is None:
+            raise ValueError("whole volumes have no random reference position; set patch_size")
+        return self
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixupKey(Key):
+    """Reference patches with their labels, and mixing weights.
+
+    Attributes:
+        draw: what was drawn.
+        positions: int64 [N, 3], the target patches' corners.
+        size: patch in voxels.
+        shape: volume in voxels.
+        images: float32 [V, N, *patch], the combined reference patches.
+        pool: the reference scans, for their labels.
+    """
+
+    draw: mixup.Draw
+    positions: NDArray[np.int64]
+    size: Shape
+    shape: Shape
+    images: Tensor
+    pool: Sequence[Volume]
+
+    def labels(self, classes: int) -> Tensor:
+        """One-hot labels of the combined references, float32 [V, N, C, *patch]."""
+
+        def load(index: int) -> Tensor:
+            return one_hot(self.pool[index].labels, classes)
+
+        return _gather(self.draw, self.size, load, channels=(classes,))
+
+
+def _gather(draw: mixup.Draw, size: Shape, load: Callable[[int], Tensor], channels: tuple[int, ...] = ()) -> Tensor:
+    """Cut and combine reference patches, reading each pool scan once."""
+    views, patches = draw.subjects.shape[:2]
+    out = torch.zeros((views, patches, *channels, *size))
+    for subject in np.unique(draw.subjects):
+        where = np.argwhere(draw.subjects == subject)
+        pieces = cut(load(int(subject)), draw.corners[tuple(where.T)], size)
+        for (v, n, j), piece in zip(where.tolist(), pieces, strict=True):
+            out[v, n].add_(piece, alpha=float(draw.weights[v, n, j]))
+    return out
+
+
+class MixupDefense(Defense):
+    """``α·target + (1 − α)·reference`` on patches, with naive unmixing (equation 4) on the client."""
+
+    name = "mixup"
+    summary = "Mixup-Privacy (IPMI 2023): patches mixed with secret labelled reference patches"
+    needs_pool = True
+    Options = MixupOptions
+    options: MixupOptions
+
+    @property
+    def views(self) -> int:
+        """Encoded views per target."""
+        return self.options.views
+
+    @property
+    def patch_size(self) -> int | None:
+        """Side of the patches, None for whole volumes."""
+        return self.options.patch_size
+
+    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> MixupKey:
+        """Draw weights and references.
+
+        Raises:
+            OptionError: the patch does not fit, or the pool is empty or smaller than the references of one mixture.
+            DataError: a reference has another shape.
+        """
+        o = self.options
+        if not pool:
+            raise OptionError("mixup needs a pool of labelled reference scans", got=0, todo="add people to the pool")
+        size: Shape = shape if o.patch_size is None else (o.patch_size,) * 3
+        stride: Shape = size if o.stride is None else (o.stride,) * 3
+        positions = grid_positions(shape, size, stride)
+        n, k = len(positions), o.references
+        low, high = o.alpha if isinstance(o.alpha, tuple) else (o.alpha, o.alpha)
+        draw = mixup.Draw(
+            alpha=mixup.draw_alpha(rng, low, high, o.views, n, o.alpha_per, o.fresh_alpha),
+            subjects=mixup.draw_subjects(rng, len(pool), o.views, n, k, o.reference_per == "volume"),
+            weights=mixup.draw_weights(rng, o.views, n, k, o.reference_weights == "equal"),
+            corners=mixup.draw_corners(rng, positions, shape, size, o.views, k, o.reference_position == "aligned"),
+        )
+
+        def load(index: int) -> Tensor:
+            image = as_tensor(pool[index].image)
+            if tuple(image.shape) != shape:
+                raise DataError("a reference has another shape than the target", got=tuple(image.shape), allowed=shape)
+            return image
+
+        return MixupKey(draw, positions, size, shape, _gather(draw, size, load), pool)
+
+    def encode(self, image: Tensor, key: Key) -> Encoded:
+        """Equation 2 (and 5 for several views)."""
+        assert isinstance(key, MixupKey)
+        alpha = mixup.torch_alpha(key.draw).float()
+        return Encoded(mixup.mix(cut(image, key.positions, key.size), key.images, alpha), key.positions)
+
+    def respond(self, labels: Tensor, key: Key) -> Tensor:
+        """Equation 3: the mixed one-hot map."""
+        assert isinstance(key, MixupKey)
+        alpha = mixup.torch_alpha(key.draw).float()
+        return mixup.mix(cut(labels, key.positions, key.size), key.labels(labels.shape[0]), alpha)
+
+    def decode(self, returned: Tensor, key: Key) -> Tensor:
+        """Equation 4 on every patch and view, the mean over views (equation 5), stitched."""
+        assert isinstance(key, MixupKey)
+        alpha = mixup.torch_alpha(key.draw)
+        maps = mixup.unmix(returned, key.labels(returned.shape[2]), alpha).mean(dim=0)
+        return stitch(maps, key.positions, key.shape).float()
+
+    def bystanders(self, key: Key) -> Tensor:
+        """The reference patches, combined if there are several."""
+        assert isinstance(key, MixupKey)
+        return key.images
+
+    def weights(self, key: Key) -> NDArray[np.float64]:
+        """α of every view and patch."""
+        assert isinstance(key, MixupKey)
+        return key.draw.alpha

@@ -1,0 +1,285 @@
+"""The audit: plan the jobs, execute what is missing, score, write the record."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+
+from privaudit import plugin
+from privaudit.attack import Attack, Protocol
+from privaudit.cohort import Dataset, split_subjects
+from privaudit.defense import Defense
+from privaudit.errors import DataError, OptionError
+from privaudit.files import write_text
+from privaudit.findings import Scorecard, Scored, add_curves, identity_findings, image_findings
+from privaudit.image_scores import choose_scorer
+from privaudit.jobs import Advance, Context, Job, run_job
+from privaudit.provenance import core_code, machine, plugin_code
+from privaudit.record import DatasetInfo, DefenseInfo, Finding, Missing, Record, dumps, overall
+from privaudit.scene import Arm, Scene
+from privaudit.spec import AuditSpec, PluginSpec, dump_spec
+from privaudit.store import JobFile, Row, lock
+
+RUNS = Path("privaudit-runs")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run, as opposed to what: none of this changes a figure (the device may, and is in the record)."""
+
+    out: Path | None = None
+    cache: Path | None = None
+    device: str = "auto"
+    jobs: int = 1
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished audit: its folder, its record, and why each job was computed or reused."""
+
+    run: Path
+    record: Record
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+Progress = Callable[[str, int], Advance]
+"""Called as ``progress(job name, number of requests)``; returns the callback that advances that job's bar."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn 'auto', 'cpu', 'cuda' or 'mps' into a device that is there.
+
+    Raises:
+        OptionError: it is not.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(d for d in ("cuda", "mps", "cpu") if there[d]))
+    if not there.get(name, False):
+        here = ", ".join(["auto", *(d for d, is_there in there.items() if is_there)])
+        raise OptionError("no such device here", got=name, allowed=here)
+    return torch.device(name)
+
+
+def run_folder(spec: AuditSpec, out: Path | None) -> Path:
+    """Where a run lives: ``--out``, or a folder named after the specification."""
+    return out if out is not None else RUNS / f"{spec.dataset.name}-{spec.defense.name}-{spec.digest}"
+
+
+def all_attacks(spec: AuditSpec) -> list[Attack]:
+    """The attacks asked for, and, beside any reconstruction, every trivial attacker."""
+    asked = [plugin.create("attacks", a.name, Attack, a.values) for a in spec.attacks]
+    names = {attack.name for attack in asked}
+    if any(attack.claim == "reconstruction" for attack in asked):
+        trivial = [PluginSpec(name=n) for n in ("as-is", "atlas", "random-subject") if n not in names]
+        asked = [plugin.create("attacks", t.name, Attack) for t in trivial] + asked
+    return sorted(asked, key=lambda attack: not attack.trivial)
+
+
+@lru_cache(maxsize=1)
+def _open_scene(spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool) -> tuple[Scene, dict[str, Any]]:
+    dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
+    defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
+    cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
+    shares = spec.split
+    split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
+    return Scene(cohort, split, defense, spec.seed), dataset.params
+
+
+def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str, Any]]:
+    """Open data and plugins; checks everything that can be checked before work starts.
+
+    Raises:
+        PrivauditError: bad options or bad data.
+    """
+    if settings.jobs < 1:
+        raise OptionError("--jobs must be at least 1", got=settings.jobs)
+    scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet)
+    scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
+    return Context(spec, scene, scorer, choose_device(settings.device), run_folder(spec, settings.out)), params
+
+
+def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol, list[Arm]]]:
+    """Every attack's protocols with the arms they need: a control for each figure that decides a verdict."""
+    out: list[tuple[Attack, Protocol, list[Arm]]] = []
+    for attack in attacks:
+        if attack.claim == "similarity":
+            context.scene.require_sessions()
+        for protocol in attack.protocols(context.scene.defense.views):
+            arms: list[Arm] = ["audit"]
+            if protocol.primary and attack.reads_transcript:
+                arms.append("planted")
+                if attack.claim == "reconstruction" and context.scene.has_bystanders:
+                    arms.append("planted-reference")
+            out.append((attack, protocol, arms))
+    return out
+
+
+def _quiet_progress(name: str, total: int) -> Advance:
+    return lambda _: None
+
+
+def _execute(spec: AuditSpec, settings: Settings, job: Job, advance: Advance) -> tuple[JobFile | None, str]:
+    """Run one job; a plugin's failure is kept as text, bad data and options are raised."""
+    context, _ = open_context(spec, settings)
+    attack = next(a for a in all_attacks(spec) if a.name == job.attack)
+    protocol = next(p for p in attack.protocols(context.scene.defense.views) if p.name == job.protocol)
+    try:
+        store = run_job(context, attack, protocol, job, advance)
+    except (DataError, OptionError):
+        raise
+    except Exception as error:
+        write_text(context.run / "jobs" / f"{job.name}.error.txt", traceback.format_exc())
+        return None, f"{type(error).__name__}: {error}"
+    return store, ""
+
+
+def _worker(spec: AuditSpec, settings: Settings, job: Job, threads: int) -> tuple[JobFile | None, str]:
+    torch.set_num_threads(threads)
+    store, error = _execute(spec, settings, job, lambda _: None)
+    return store, error
+
+
+def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progress = _quiet_progress) -> Result:
+    """Run an audit, or what a kill left of it, and write ``record.json`` into its folder.
+
+    Args:
+        spec: what to audit.
+        settings: how to run.
+        progress: makes a progress bar per job.
+
+    Returns:
+        The record and where it lies.
+
+    Raises:
+        PrivauditError: bad options or data, before anything is written; or another process writes the same run.
+    """
+    settings = settings or Settings()
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    attacks = all_attacks(spec)
+    context, dataset_params = open_context(spec, settings)
+    steps = plan(context, attacks)
+    jobs = [Job(a.name, p.name, arm) for a, p, arms in steps for arm in arms]
+    totals = {Job(a.name, p.name, arm): len(context.scene.probes(p)) for a, p, arms in steps for arm in arms}
+    with lock(context.run):
+        write_text(context.run / "spec.yaml", dump_spec(spec))
+        done: dict[Job, JobFile] = {}
+        missing: list[Missing] = []
+        for job, store, error in _execute_all(spec, settings, jobs, totals, progress):
+            if store is None:
+                missing.append(Missing(attack=job.attack, protocol=job.protocol, error=error))
+            else:
+                done[job] = store
+        record = _record(context, dataset_params, steps, done, missing, settings, started)
+        for store in done.values():
+            _write_table(context, store)
+        write_text(context.run / "record.json", dumps(record))
+    return Result(context.run, record, {job.name: store.note for job, store in done.items()})
+
+
+def _execute_all(
+    spec: AuditSpec, settings: Settings, jobs: list[Job], totals: dict[Job, int], progress: Progress
+) -> Iterator[tuple[Job, JobFile | None, str]]:
+    if settings.jobs == 1:
+        for job in jobs:
+            advance = progress(job.name, totals[job])
+            yield (job, *_execute(spec, settings, job, advance))
+        return
+    # One bar per job cannot be fed from other processes, so here each jumps when its job ends.
+    threads = max(1, (os.cpu_count() or 1) // settings.jobs)
+    bars = {job: progress(job.name, totals[job]) for job in jobs}
+    calls = (joblib.delayed(_worker)(spec, settings, job, threads) for job in jobs)
+    results = joblib.Parallel(n_jobs=settings.jobs, return_as="generator")(calls)
+    for job, (store, error) in zip(jobs, results, strict=True):
+        bars[job](totals[job])
+        yield job, store, error
+
+
+def _write_table(context: Context, store: JobFile) -> None:
+    if not store.rows or not store.path.name.endswith(".audit.jsonl"):
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(store.rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(store.rows)
+    write_text(context.run / "tables" / f"{store.path.name.removesuffix('.audit.jsonl')}.csv", text.getvalue())
+
+
+def _record(
+    context: Context,
+    dataset_params: dict[str, Any],
+    steps: list[tuple[Attack, Protocol, list[Arm]]],
+    done: dict[Job, JobFile],
+    missing: list[Missing],
+    settings: Settings,
+    started: str,
+) -> Record:
+    spec, scene = context.spec, context.scene
+    scored = []
+    for attack, protocol, arms in steps:
+        stores = {arm: done.get(Job(attack.name, protocol.name, arm)) for arm in arms}
+        if stores["audit"] is None:
+            continue
+        rows: dict[Arm, list[Row]] = {arm: store.rows for arm, store in stores.items() if store is not None}
+        scored.append(Scored(attack, protocol, rows, sum(s.seconds for s in stores.values() if s is not None)))
+    card = Scorecard(spec.scoring, spec.seed, len(scene.split.victims))
+    trivial = [s for s in scored if s.attack.trivial]
+    findings: list[Finding] = []
+    for item in scored:
+        if item.attack.claim == "reconstruction":
+            findings += image_findings(item, trivial, card)
+        else:
+            findings += identity_findings(item, card)
+    findings = add_curves(findings, scored)
+    verdict, reason = overall(findings, missing)
+    cohort = scene.cohort
+    return Record(
+        dataset=DatasetInfo(
+            name=cohort.name,
+            fingerprint=cohort.fingerprint,
+            subjects=len(cohort.subjects),
+            scans=len(cohort),
+            shape=cohort.shape,
+            voxel_mm=cohort.voxel_mm,
+            simulated=cohort.simulated,
+            shareable=cohort.shareable,
+            split=scene.split.counts(),
+            params=dataset_params,
+        ),
+        defense=DefenseInfo(name=scene.defense.name, params=scene.defense.params),
+        seed=spec.seed,
+        findings=findings,
+        missing=missing,
+        verdict=verdict,
+        reason=reason,
+        settings={
+            "scoring": spec.scoring.model_dump(mode="json"),
+            "ms_ssim": context.scorer.describe(),
+            "split": spec.split.model_dump(mode="json"),
+            "attacks": [attack.model_dump(mode="json") for attack in spec.attacks],
+        },
+        provenance={
+            **machine(context.device.type, torch.get_num_threads()),
+            "code": {
+                "core": core_code(),
+                "defense": plugin_code(type(scene.defense)),
+                **{attack.name: plugin_code(type(attack)) for attack, _, _ in steps},
+            },
+            "weights": [],
+            "started": started,
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "jobs": settings.jobs,
+        },
+    )

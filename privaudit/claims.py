@@ -1,0 +1,61 @@
+"""Claims: what an attack returns. Only the core, which holds the secrets, scores them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from privaudit.errors import ClaimError
+from privaudit.msssim.ranking import SimilarityLike
+from privaudit.patches import Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """The attacker's picture of a target.
+
+    Attributes:
+        request: which request.
+        image: float [X, Y, Z] on the transcript's grid; the core clips it to [0, 1] before scoring.
+        reference: the attacker's picture of what the first view was mixed with; None scores ``image`` for both.
+    """
+
+    request: str
+    image: Tensor
+    reference: Tensor | None = None
+
+    def checked(self, shape: Shape, attack: str) -> Reconstruction:
+        """Return the claim clipped to [0, 1] in float32.
+
+        Raises:
+            ClaimError: another shape, or values that are not finite.
+        """
+
+        def clean(image: Tensor) -> Tensor:
+            if tuple(image.shape) != shape:
+                raise ClaimError(
+                    f"attack '{attack}' claims an image of another shape", got=tuple(image.shape), allowed=shape
+                )
+            if not bool(torch.isfinite(image).all()):
+                raise ClaimError(f"attack '{attack}' claims an image with values that are not finite")
+            return image.detach().to("cpu", torch.float32).clamp(0, 1)
+
+        reference = None if self.reference is None else clean(self.reference)
+        return Reconstruction(self.request, clean(self.image), reference)
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """How alike the attacker finds each query and each gallery entry; the core asks only for what ranks need.
+
+    Attributes:
+        scores: rows are the transcripts in the order handed over; columns are the same transcripts (encoded-to-encoded)
+            or the raw gallery's entries in their order.
+    """
+
+    scores: SimilarityLike
+
+
+Claim = Reconstruction | Similarity

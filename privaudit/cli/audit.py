@@ -1,0 +1,190 @@
+"""``privaudit audit`` and ``privaudit attack``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from privaudit.audit import Progress, Result
+    from privaudit.spec import AuditSpec
+
+EPILOG = (
+    "Every option of the dataset, the defense and the attacks is an option here: --voxel-mm 2, --patch-size 32; "
+    "'privaudit defenses show mixup' lists them. Where two plugins share a name, write --mixup.views 10. "
+    "Sections of the specification are reached the same way: --split.victims 0.4, --scoring.margin-image 0.01."
+)
+
+Spec = Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="Audit specification ('privaudit init').")]
+DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Which data. [default: phantom]")]
+DefenseOption = Annotated[str | None, typer.Option("--defense", help="Which scheme. [default: mixup]")]
+AttackOption = Annotated[list[str] | None, typer.Option("--attack", help="May be repeated. [default: reid, average]")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every random choice. [default: 0]")]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder. [default: privaudit-runs/<name>]")]
+Cache = Annotated[Path | None, typer.Option("--cache", help="Folder for generated data. [default: the user's cache]")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Jobs = Annotated[int, typer.Option("--jobs", help="Processes.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars, and only the verdict line.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Say why each part was computed, resumed or reused.")]
+MsSsim = Annotated[Literal["fast", "reference"] | None, typer.Option("--msssim", help="'reference': pytorch-msssim.")]
+WithImages = Annotated[bool, typer.Option("--with-images", help="Show voxels on the card of a cohort not shareable.")]
+
+
+def audit(
+    context: typer.Context,
+    spec: Spec = None,
+    dataset: DatasetOption = None,
+    defense: DefenseOption = None,
+    attack: AttackOption = None,
+    seed: Seed = None,
+    out: Out = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    msssim: MsSsim = None,
+    quiet: Quiet = False,
+    explain: Explain = False,
+    with_images: WithImages = False,
+) -> None:
+    """Audit a defense: run every attack, score it, and write record and card.
+
+    Without a specification and options: Mixup-Privacy on the embedded phantom cohort. The same command after a kill
+    continues where it stopped.
+    """
+    built = _build(context.args, spec, dataset, defense, attack, seed, msssim)
+    _run(built, out, cache, device, jobs, quiet, explain, with_images)
+
+
+def attack(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Which attack ('privaudit attacks list').")],
+    dataset: DatasetOption = None,
+    defense: DefenseOption = None,
+    seed: Seed = None,
+    out: Out = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    msssim: MsSsim = None,
+    quiet: Quiet = False,
+    explain: Explain = False,
+    with_images: WithImages = False,
+) -> None:
+    """Run one attack (with its trivial baselines and controls) against a defense."""
+    built = _build(context.args, None, dataset, defense, [name], seed, msssim)
+    _run(built, out, cache, device, jobs, quiet, explain, with_images)
+
+
+OWN = ("dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "quiet", "explain")
+
+
+def _build(
+    extra: list[str],
+    path: Path | None,
+    dataset: str | None,
+    defense: str | None,
+    attacks: list[str] | None,
+    seed: int | None,
+    msssim: str | None,
+) -> AuditSpec:
+    """Merge specification and options: options win."""
+    from privaudit import plugin
+    from privaudit.attack import Attack
+    from privaudit.cli.routing import read_pairs, route
+    from privaudit.cohort import Dataset
+    from privaudit.defense import Defense
+    from privaudit.options import parse_options
+    from privaudit.spec import AuditSpec, ScoringSpec, SplitSpec, parse_spec, read_spec
+
+    base = AuditSpec() if path is None else read_spec(path)
+    data: dict[str, Any] = base.model_dump()
+    if dataset is not None and dataset != base.dataset.name:
+        data["dataset"] = {"name": dataset}
+    if defense is not None and defense != base.defense.name:
+        data["defense"] = {"name": defense}
+    if attacks:
+        given = {item["name"]: item for item in data["attacks"]}
+        data["attacks"] = [given.get(name, {"name": name}) for name in dict.fromkeys(attacks)]
+    sections: dict[str, tuple[dict[str, Any], Any]] = {
+        data["dataset"]["name"]: (data["dataset"], plugin.load("datasets", data["dataset"]["name"], Dataset).Options),
+        data["defense"]["name"]: (data["defense"], plugin.load("defenses", data["defense"]["name"], Defense).Options),
+    }
+    for item in data["attacks"]:
+        sections[item["name"]] = (item, plugin.load("attacks", item["name"], Attack).Options)
+    owners = {name: list(options.model_fields) for name, (_, options) in sections.items()}
+    owners |= {"split": list(SplitSpec.model_fields), "scoring": list(ScoringSpec.model_fields)}
+    routed = route(read_pairs(extra), owners, OWN)
+    for section, model in (("split", SplitSpec), ("scoring", ScoringSpec)):
+        numbers = {key: _number(value) for key, value in routed.pop(section).items()}
+        data[section] = {**data[section], **{k: v for k, v in numbers.items() if k in model.model_fields}}
+    for name, (item, options) in sections.items():
+        given = {key: value for key, value in item.items() if key != "name"} | routed[name]
+        # Checked here, and written out in full, so that text and YAML give one specification.
+        checked = parse_options(options, given, f"'{name}'").model_dump(mode="json")
+        item |= {key: checked[key] for key in (k.replace("-", "_") for k in given)}
+    if seed is not None:
+        data["seed"] = seed
+    if msssim is not None:
+        data["scoring"]["msssim"] = msssim
+    return parse_spec(data, str(path or "command line"))
+
+
+def _number(text: str) -> Any:
+    import yaml
+
+    return yaml.safe_load(text)
+
+
+@contextmanager
+def progress_bars(quiet: bool) -> Iterator[Progress]:
+    """Progress on stderr, one bar per job; nothing when quiet or not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=quiet or not sys.stderr.isatty(),
+    )
+    with bars:
+
+        def progress(name: str, total: int) -> Any:
+            task = bars.add_task(name, total=total)
+            return lambda amount: bars.advance(task, amount)
+
+        yield progress
+
+
+def _run(
+    spec: AuditSpec,
+    out: Path | None,
+    cache: Path | None,
+    device: str,
+    jobs: int,
+    quiet: bool,
+    explain: bool,
+    with_images: bool,
+) -> None:
+    from privaudit.audit import Settings, run_audit
+    from privaudit.cards import write_cards
+    from privaudit.cli.summary import print_summary
+
+    settings = Settings(out=out, cache=cache, device=device, jobs=jobs, quiet=quiet)
+    with progress_bars(quiet) as progress:
+        result: Result = run_audit(spec, settings, progress)
+    cards = write_cards(result.run, formats=("html", "markdown"), with_images=with_images, cache=cache)
+    if explain:
+        for name, note in result.notes.items():
+            typer.echo(f"{name}: {note}")
+    print_summary(result.record, cards, quiet)
+    if result.record.missing:
+        raise typer.Exit(3)

@@ -1,0 +1,78 @@
+"""``privaudit attacks|defenses|datasets|reports list|show NAME``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from privaudit.plugin import Plugin
+
+
+def _base(kind: str) -> type[Plugin]:
+    """The contract of a kind."""
+    if kind == "attacks":
+        from privaudit.attack import Attack
+
+        return Attack
+    if kind == "defenses":
+        from privaudit.defense import Defense
+
+        return Defense
+    if kind == "datasets":
+        from privaudit.cohort import Dataset
+
+        return Dataset
+    from privaudit.report import Report
+
+    return Report
+
+
+def make_app(kind: str) -> typer.Typer:
+    """Build the sub-commands of one kind."""
+    app = typer.Typer(help=f"List {kind}, or show one with its options.", no_args_is_help=True)
+
+    @app.command("list")
+    def list_() -> None:
+        """List what is installed, built-in or from other packages; broken ones are named."""
+        from privaudit.plugin import KINDS, listing
+
+        rows = listing(next(k for k in KINDS if k == kind), _base(kind))
+        width = max((len(row.name) for row in rows), default=0)
+        for row in rows:
+            text = f"BROKEN: {row.broken}" if row.broken else f"{row.summary}  ({row.distribution})"
+            typer.echo(f"{row.name:<{width}}  {text}")
+
+    @app.command("show")
+    def show(name: Annotated[str, typer.Argument(help="Name of the plugin.")]) -> None:
+        """Show one: what it does, what it needs to know, and its options with types and defaults."""
+        import inspect
+
+        from privaudit.options import describe_options
+        from privaudit.plugin import KINDS, load
+
+        cls = load(next(k for k in KINDS if k == kind), name, _base(kind))
+        typer.echo(f"{cls.name}: {cls.summary}\n")
+        if cls.__doc__:
+            typer.echo(inspect.cleandoc(cls.__doc__) + "\n")
+        if kind == "attacks":
+            _show_protocols(cls)
+        rows = describe_options(cls.Options)
+        typer.echo("options:" if rows else "no options")
+        for option, type_, default, text in rows:
+            typer.echo(f"  --{option.replace('_', '-')}  {type_}  [default: {default}]\n      {text}")
+
+    return app
+
+
+def _show_protocols(cls: type[Plugin]) -> None:
+    from privaudit.attack import Attack
+
+    attack = cls()
+    assert isinstance(attack, Attack)
+    typer.echo("protocols against a defense that sends 10 views, and what the attacker holds in each:")
+    for protocol in attack.protocols(10):
+        role = "decides" if protocol.primary else "supports"
+        typer.echo(f"  {protocol.name} ({role}): {', '.join(sorted(protocol.knowledge))}")
+    typer.echo("")

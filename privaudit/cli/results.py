@@ -1,0 +1,106 @@
+"""``privaudit report``, ``check``, ``baseline``, ``compare`` and ``schema``: they read records, and compute nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Run = Annotated[Path | None, typer.Argument(help="Run folder or record.json. [default: the latest run]")]
+OneRun = Annotated[Path, typer.Argument(help="Run folder or record.json.")]
+
+
+def report(
+    run: Run = None,
+    format_: Annotated[
+        list[str] | None, typer.Option("--format", help="May be repeated ('privaudit reports list').")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File, or - for standard output; one format only.")] = None,
+    with_images: Annotated[bool, typer.Option("--with-images", help="Show voxels of a cohort not shareable.")] = False,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder for generated data.")] = None,
+) -> None:
+    """Write the card of a run: HTML, Markdown and JSON unless --format says otherwise."""
+    from privaudit.audit import RUNS
+    from privaudit.cards import latest_run, render, report_input, write_cards
+    from privaudit.errors import OptionError
+    from privaudit.files import write_text
+    from privaudit.record import read
+
+    folder = latest_run(RUNS) if run is None else run
+    formats = list(dict.fromkeys(format_ or ["html", "markdown", "json"]))
+    if out is None and folder.is_dir():
+        for path in write_cards(folder, formats, with_images, cache):
+            typer.echo(f"card: {path}")
+        return
+    if out is None or len(formats) != 1:
+        raise OptionError("a record file or --out needs exactly one --format and an --out", got=", ".join(formats))
+    record = read(folder)
+    base = folder if folder.is_dir() else folder.parent
+    text, _ = render(report_input(base, record, with_images, cache), formats[0])
+    if str(out) == "-":
+        typer.echo(text, nl=False)
+    else:
+        write_text(out, text)
+        typer.echo(f"card: {out}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of record.json."""
+    import json
+
+    from privaudit.record import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=1))
+
+
+def check(
+    run: OneRun,
+    baseline: Annotated[Path, typer.Option("--baseline", help="File made by 'privaudit baseline'.")],
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
+    sarif: Annotated[Path | None, typer.Option("--sarif", help="Write SARIF 2.1.0 here.")] = None,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="Least growth that counts.")] = 0.02,
+    known_leaks: Annotated[
+        bool, typer.Option("--allow-known-leaks/--no-known-leaks", help="Accept leaks that the baseline accepts.")
+    ] = True,
+) -> None:
+    """Compare a run with a committed baseline: exit 0 fine, 1 leakage grew, 2 bad input, 3 inconclusive."""
+    from privaudit.files import write_text
+    from privaudit.gate import check as gate_check
+    from privaudit.gate import read_baseline
+    from privaudit.record import read
+
+    result = gate_check(read(run), read_baseline(baseline), tolerance=tolerance, allow_known_leaks=known_leaks)
+    if junit is not None:
+        write_text(junit, result.junit())
+    if sarif is not None:
+        write_text(sarif, result.sarif())
+    typer.echo(result.text(), nl=False)
+    raise typer.Exit(result.exit_code)
+
+
+def baseline(run: Run = None) -> None:
+    """Print the baseline of a run, the file to commit."""
+    from privaudit.audit import RUNS
+    from privaudit.cards import latest_run
+    from privaudit.gate import dump_baseline, make_baseline
+    from privaudit.record import read
+
+    typer.echo(dump_baseline(make_baseline(read(latest_run(RUNS) if run is None else run))), nl=False)
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="Run folder or record.json.")],
+    b: Annotated[Path, typer.Argument(help="Run folder or record.json.")],
+) -> None:
+    """Say for each figure whether B leaks less (better), more (worse), or no differently; exit 2 if not comparable."""
+    from privaudit.compare import comparable, compare_text
+    from privaudit.compare import compare as compare_records
+    from privaudit.errors import RecordError
+    from privaudit.record import read
+
+    first, second = read(a), read(b)
+    reasons = comparable(first, second)
+    if reasons:
+        raise RecordError("the two runs cannot be compared: " + "; ".join(reasons), todo="audit both alike")
+    typer.echo(compare_text(compare_records(first, second)), nl=False)

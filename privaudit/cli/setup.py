@@ -1,0 +1,86 @@
+"""``privaudit init`` and ``privaudit doctor``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privaudit.errors import OptionError
+
+TEMPLATE = """\
+# An audit: which data, which scheme, which attacks. Run it with: privaudit audit {name}
+# 'privaudit datasets|defenses|attacks show NAME' lists every option of a plugin; any of them may stand here.
+
+dataset:
+  name: phantom            # or bids, ppmi, brats2021 with  root: /path/to/data
+  # rescans: 2             # bids, brats2021: simulate sessions where everybody has one (every output will say so)
+
+defense:
+  name: mixup              # or none, the upper anchor
+  patch_size: 32           # voxels; null mixes whole volumes
+  alpha: [0.0, 1.0]        # mixing weight: drawn uniformly, or one number
+  views: 10                # encoded views per target (test-time augmentation)
+
+attacks:
+  - name: reid             # MS-SSIM retrieval: among encoded scans, and in a raw gallery
+  - name: average          # several views averaged and corrected by an atlas
+  # the trivial attackers (as-is, atlas, random-subject) always run beside a reconstruction attack
+
+seed: 0
+
+split:                     # share of the people in each role; nobody has two
+  victims: 0.5
+  pool: 0.25
+  population: 0.25
+
+scoring:
+  profile: auto            # MS-SSIM profile
+  margin_image: 0.02       # least MS-SSIM gain over not looking that counts as a leak
+  margin_identity: 0.05    # least mean average precision above chance that counts as a leak
+  confidence: 0.95
+  min_subjects: 10         # fewer people decide nothing
+"""
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("audit.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
+) -> None:
+    """Write a commented audit specification to start from."""
+    from privaudit.files import write_text
+
+    if path.exists() and not force:
+        raise OptionError(f"{path} is already there", todo="choose another name, or add --force")
+    write_text(path, TEMPLATE.format(name=path))
+    typer.echo(f"wrote {path}; run it with: privaudit audit {path}")
+
+
+def doctor() -> None:
+    """Print versions, device, plugins and the data that is found; exit code 1 if something is broken."""
+    import torch
+
+    from privaudit.cli.plugins import _base
+    from privaudit.plugin import KINDS, listing
+    from privaudit.provenance import machine
+
+    for key, value in machine("cpu", torch.get_num_threads()).items():
+        if key not in {"device", "command"}:
+            typer.echo(f"{key}: {value}")
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    typer.echo(f"devices: {', '.join(devices)}")
+    root = os.environ.get("PRIVAUDIT_DATA")
+    if root is None:
+        typer.echo("PRIVAUDIT_DATA: not set (phantom needs no data; others take --root)")
+    else:
+        typer.echo(f"PRIVAUDIT_DATA: {root} ({'found' if Path(root).is_dir() else 'NO SUCH FOLDER'})")
+    broken = 0
+    for kind in KINDS:
+        rows = listing(kind, _base(kind))
+        broken += sum(row.broken is not None for row in rows)
+        typer.echo(f"{kind}: " + ", ".join(row.name + (" (BROKEN)" if row.broken else "") for row in rows))
+    if broken or (root is not None and not Path(root).is_dir()):
+        raise typer.Exit(1)

@@ -1,0 +1,54 @@
+"""What an audit prints when it ends: the verdict, the deciding figures, where the card lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from privaudit.record import Finding, Interval, Record, Verdict
+
+COLOURS = {Verdict.LEAK: "bold red", Verdict.NO_LEAK_DETECTED: "bold green", Verdict.INCONCLUSIVE: "bold yellow"}
+
+
+def span(value: float | None, ci: Interval | None, sign: bool = False) -> str:
+    """``.812 [.790, .833]``, or a dash."""
+    if value is None:
+        return "–"
+    form = "+.3f" if sign else ".3f"
+    return f"{value:{form}}" + ("" if ci is None else f" [{ci[0]:{form}}, {ci[1]:{form}}]")
+
+
+def _row(finding: Finding) -> list[str]:
+    base = finding.baseline
+    return [
+        f"{finding.attack} {finding.protocol}" + ("" if finding.victim == "identity" else f" → {finding.victim}"),
+        finding.metric,
+        span(finding.estimate, finding.ci),
+        "–" if base is None else f"{base.name} {span(base.estimate, None)}",
+        "–" if base is None else span(base.difference, base.ci, sign=True),
+        "–" if finding.control is None else "found" if finding.control.passed else "MISSED",
+        str(finding.n_subjects),
+        str(finding.verdict),
+    ]
+
+
+def print_summary(record: Record, cards: Sequence[Path], quiet: bool, console: Console | None = None) -> None:
+    """Print the headline, a table of the primary findings, what is missing, and where the cards lie."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    title = f"{record.defense.name} on {record.dataset.name}"
+    if record.dataset.simulated:
+        title += f" ({record.dataset.simulated})"
+    if not quiet:
+        table = Table("attack", "metric", "estimate [95 % CI]", "baseline", "difference", "control", "n", "verdict")
+        for finding in record.primary():
+            table.add_row(*_row(finding), style=COLOURS[finding.verdict] if finding.verdict else None)
+        width = 140 if not console.is_terminal else None
+        console.print(table, width=width)
+        for item in record.missing:
+            console.print(f"MISSING: {item.attack} {item.protocol}: {item.error}", style="bold red", markup=False)
+        for card in cards:
+            console.print(f"card: {card}", markup=False)
+    console.print(f"{title}: {record.verdict}: {record.reason}", style=COLOURS[record.verdict], markup=False)

@@ -1,0 +1,76 @@
+"""The contract of defenses (entry point ``privaudit.defenses``): the client's ``encode`` and ``decode``."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from privaudit.cohort import Volume
+from privaudit.patches import Shape
+from privaudit.plugin import Plugin
+
+
+class Key:
+    """What only the client holds. It is never printed: its repr is its class name."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: secret>"
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What is sent: ``views`` float32 [V, N, *patch] and ``positions`` int64 [N, 3] of the patches' corners."""
+
+    views: Tensor
+    positions: NDArray[np.int64]
+
+
+class Defense(Plugin):
+    """Base of every scheme under audit.
+
+    Keys are drawn from a ``random.Random``: ``random.SystemRandom()`` (the operating system's CSPRNG) in use, a seeded
+    ``random.Random(seed)`` in an audit, where runs must repeat.
+    """
+
+    needs_pool: ClassVar[bool] = False
+    """Whether ``draw_key`` needs labelled reference scans."""
+
+    @property
+    def views(self) -> int:
+        """How many encoded views of one target are sent."""
+        return 1
+
+    @property
+    def patch_size(self) -> int | None:
+        """Side of the patches in voxels, None where whole volumes are sent. Scoring follows it."""
+        return None
+
+    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
+        """Draw the secret of one scan of this shape."""
+        raise NotImplementedError
+
+    def encode(self, image: Tensor, key: Key) -> Encoded:
+        """Encode an image [X, Y, Z]; nothing of the key may show in the result beyond what the scheme sends."""
+        raise NotImplementedError
+
+    def respond(self, labels: Tensor, key: Key) -> Tensor:
+        """What a perfect server returns for one-hot labels [C, X, Y, Z]: float32 [V, N, C, *patch]."""
+        raise NotImplementedError
+
+    def decode(self, returned: Tensor, key: Key) -> Tensor:
+        """Turn returned maps [V, N, C, *patch] into the target's [C, X, Y, Z]; from a perfect server, its labels."""
+        raise NotImplementedError
+
+    def bystanders(self, key: Key) -> Tensor | None:
+        """What others' images were mixed in, float32 [V, N, *patch]; None where the scheme mixes nobody in."""
+        return None
+
+    def weights(self, key: Key) -> NDArray[np.float64] | None:
+        """The target's mixing weights [V, N]; None where the scheme has none."""
+        return None

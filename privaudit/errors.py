@@ -1,0 +1,60 @@
+"""The one error base class: a message says what is wrong, what was got, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PrivauditError(Exception):
+    """Something the user can mend. The command line prints it as one line and exits with ``exit_code``."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, got: object = None, allowed: object = None, todo: str | None = None) -> None:
+        self.what, self.got, self.allowed, self.todo = what, got, allowed, todo
+        parts = [what.rstrip(".")]
+        if got is not None:
+            parts.append(f"got {got}")
+        if allowed is not None:
+            parts.append(f"allowed: {allowed}")
+        if todo is not None:
+            parts.append(todo.rstrip("."))
+        super().__init__("; ".join(parts))
+
+
+class DataError(PrivauditError):
+    """A cohort's file or folder cannot be used as it is."""
+
+
+class OptionError(PrivauditError):
+    """An option of a plugin, a spec or a command is unknown or out of range."""
+
+
+class PluginError(PrivauditError):
+    """A plugin is unknown, broken, or claimed by two distributions."""
+
+
+class KnowledgeError(PrivauditError):
+    """An attack asked for knowledge that it has not declared."""
+
+
+class ClaimError(PrivauditError):
+    """An attack returned something that cannot be scored."""
+
+
+class RecordError(PrivauditError):
+    """A record or baseline file is missing, unreadable or of another schema."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'x'?`` for the closest known name, else a list of them all.
+
+    >>> nearest("apha", ["alpha", "views"])
+    "did you mean 'alpha'?"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "known: " + ", ".join(known) if known else "none are known"

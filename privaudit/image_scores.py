@@ -1,0 +1,120 @@
+"""Scoring of reconstructions: MS-SSIM and PSNR, whole and within the brain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from privaudit.errors import OptionError
+from privaudit.msssim import PROFILES, Profile, ms_ssim, profile_for, reference_ms_ssim
+from privaudit.patches import Shape, cut, grid_positions
+
+PSNR_CAP = 100.0
+"""PSNR in dB of an exact copy, whose error is 0."""
+BRAIN_SHARE = 0.25
+"""Least share of brain voxels in a patch that is scored; air is easy to copy."""
+
+Metric = Literal["ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain"]
+METRICS: tuple[Metric, ...] = ("ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain")
+PRIMARY_METRIC: Metric = "ms_ssim"
+
+
+@dataclass(frozen=True)
+class ImageScorer:
+    """How reconstructions are compared with the truth; printed in every record.
+
+    Attributes:
+        profile: the MS-SSIM profile.
+        patch: side of the patches that are scored in voxels, None to score whole volumes.
+        implementation: 'fast', or 'reference' for pytorch-msssim.
+    """
+
+    profile: Profile
+    patch: int | None
+    implementation: Literal["fast", "reference"] = "fast"
+
+    def describe(self) -> str:
+        """One line for the record."""
+        where = (
+            "whole volumes" if self.patch is None else f"{self.patch}³ patches with ≥ {BRAIN_SHARE:.0%} brain, averaged"
+        )
+        return f"{self.profile.describe()}; {where}; {self.implementation}"
+
+    def score(self, claim: Tensor, truth: Tensor, brain: NDArray[np.bool_]) -> dict[Metric, float]:
+        """Score one claim [X, Y, Z] against the truth, both in [0, 1].
+
+        Brain-masked MS-SSIM sets both images to 0 outside the brain; brain-masked PSNR averages over brain voxels only.
+        """
+        mask = torch.from_numpy(brain)
+        inside_claim, inside_truth = claim * mask, truth * mask
+        return {
+            "ms_ssim": self._similarity(claim, truth, brain),
+            "psnr": psnr((claim - truth).double().square().mean().item()),
+            "ms_ssim_brain": self._similarity(inside_claim, inside_truth, brain),
+            "psnr_brain": psnr((claim - truth)[mask].double().square().mean().item()),
+        }
+
+    def _similarity(self, claim: Tensor, truth: Tensor, brain: NDArray[np.bool_]) -> float:
+        function: Callable[[Tensor, Tensor, Profile], Tensor] = (
+            ms_ssim if self.implementation == "fast" else reference_ms_ssim
+        )
+        if self.patch is None:
+            return float(function(claim[None], truth[None], self.profile).item())
+        size: Shape = (self.patch,) * 3
+        positions = brain_patches(brain, self.patch)
+        values = function(cut(claim, positions, size), cut(truth, positions, size), self.profile)
+        return float(values.double().mean().item())
+
+
+def brain_patches(brain: NDArray[np.bool_], patch: int) -> NDArray[np.int64]:
+    """Corners of the grid's patches that hold enough brain; the fullest one if none does."""
+    shape: Shape = (brain.shape[0], brain.shape[1], brain.shape[2])
+    positions = grid_positions(shape, (patch,) * 3, (patch,) * 3)
+    share = cut(torch.from_numpy(brain).float(), positions, (patch,) * 3).flatten(1).mean(dim=1).numpy()
+    keep = share >= min(BRAIN_SHARE, float(share.max()))
+    return positions[keep]
+
+
+def psnr(mean_square_error: float) -> float:
+    """Peak signal-to-noise ratio in dB for intensities in [0, 1], capped at :data:`PSNR_CAP`."""
+    if mean_square_error <= 0:
+        return PSNR_CAP
+    return min(PSNR_CAP, float(-10 * np.log10(mean_square_error)))
+
+
+def choose_scorer(
+    shape: Shape, patch_size: int | None, profile: str, implementation: Literal["fast", "reference"]
+) -> ImageScorer:
+    """Pick what to score on: the defense's patches where it works on patches, else whole volumes.
+
+    Args:
+        shape: volume in voxels.
+        patch_size: the defense's, or None.
+        profile: 'auto', or a profile's name; 'patch32' and 'patch64' score patches of that side, others whole volumes.
+        implementation: 'fast' or 'reference'.
+
+    Raises:
+        OptionError: no such profile, or it does not fit the volume.
+    """
+    if profile == "auto":
+        if patch_size is None:
+            return ImageScorer(profile_for(shape), None, implementation)
+        side = 64 if patch_size >= 64 and min(shape) >= 64 else 32
+        profile = f"patch{side}"
+        if min(shape) < side:
+            return ImageScorer(profile_for(shape), None, implementation)
+    if profile not in PROFILES:
+        raise OptionError("no such MS-SSIM profile", got=profile, allowed=", ".join(["auto", *PROFILES]))
+    chosen = PROFILES[profile]
+    patch = int(profile.removeprefix("patch")) if profile.startswith("patch") else None
+    if patch is not None and patch > min(shape):
+        raise OptionError(f"profile '{profile}' scores patches that do not fit the volume", got=shape)
+    if patch is None and not chosen.fits(shape):
+        raise OptionError(f"profile '{profile}' does not fit the volume", got=shape, todo="use scoring.profile: auto")
+    return ImageScorer(chosen, patch, implementation)

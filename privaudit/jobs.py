@@ -1,0 +1,179 @@
+"""Executing one job: one attack under one protocol on one arm, scored row by row as claims arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from privaudit.attack import Attack, Protocol, Task
+from privaudit.claims import Reconstruction, Similarity
+from privaudit.errors import ClaimError
+from privaudit.identity_scores import check_similarity, rank_queries
+from privaudit.image_scores import ImageScorer
+from privaudit.knowledge import Rung
+from privaudit.provenance import core_code, plugin_code
+from privaudit.scene import Arm, Scene, seed_from
+from privaudit.spec import AuditSpec
+from privaudit.store import JobFile, Row
+
+Advance = Callable[[float], None]
+DIGITS = 6
+"""Rows are rounded to what float32 carries, so that the number of threads does not show."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attack, one protocol, one arm."""
+
+    attack: str
+    protocol: str
+    arm: Arm
+
+    @property
+    def name(self) -> str:
+        """Its file's stem."""
+        return f"{self.attack}.{self.protocol}.{self.arm}"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every job of an audit shares."""
+
+    spec: AuditSpec
+    scene: Scene
+    scorer: ImageScorer
+    device: torch.device
+    run: Path
+
+
+def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> dict[str, Any]:
+    """All that determines a job's rows, in the parts that ``--explain`` names."""
+    scene, scoring = context.scene, context.spec.scoring
+    return {
+        "code": core_code(),
+        "attack code": plugin_code(type(attack)),
+        "defense code": plugin_code(type(scene.defense)),
+        "attack": {"name": attack.name, **attack.params},
+        "protocol": {"name": protocol.name, "knowledge": sorted(protocol.knowledge), "views": protocol.views},
+        "arm": arm,
+        "defense": {"name": scene.defense.name, **scene.defense.params},
+        "data": scene.cohort.fingerprint,
+        "grid": [*scene.cohort.shape, scene.cohort.voxel_mm],
+        "split": asdict(scene.split),
+        "seed": context.spec.seed,
+        "scorer": context.scorer.describe(),
+        "msssim": scoring.msssim,
+        "device": context.device.type,
+    }
+
+
+def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, advance: Advance) -> JobFile:
+    """Execute a job, or what a kill left of it.
+
+    Args:
+        context: the audit.
+        attack: the plugin.
+        protocol: which of its protocols.
+        job: names of the above, and the arm.
+        advance: called with the number of requests done (fractions while one is under way).
+
+    Returns:
+        The complete job.
+
+    Raises:
+        ClaimError: the attack's claims cannot be scored.
+    """
+    store = JobFile.open(context.run / "jobs" / f"{job.name}.jsonl", job_key(context, attack, protocol, job.arm))
+    if store.done:
+        advance(len(context.scene.probes(protocol)))
+        return store
+    started = time.perf_counter() - store.seconds
+    workdir = context.run / "jobs" / f"{job.name}.work"
+    workdir.mkdir(parents=True, exist_ok=True)
+    task = Task(
+        seed=seed_from(context.spec.seed, attack.name, protocol.name),
+        device=context.device,
+        msssim=context.spec.scoring.msssim,
+        workdir=workdir,
+        advance=advance,
+        scheme={"name": context.scene.defense.name, **context.scene.defense.params},
+    )
+    try:
+        execute = _reconstruct if attack.claim == "reconstruction" else _identify
+        execute(context, attack, protocol, job.arm, task, store, lambda: time.perf_counter() - started)
+        store.finish(time.perf_counter() - started)
+    finally:
+        store.close()
+    if not any(workdir.iterdir()):
+        workdir.rmdir()
+    return store
+
+
+Clock = Callable[[], float]
+
+
+def _reconstruct(
+    context: Context, attack: Attack, protocol: Protocol, arm: Arm, task: Task, store: JobFile, clock: Clock
+) -> None:
+    scene = context.scene
+    finished = {row["request"] for row in store.rows}
+    task.advance(len(finished))
+    pending = [request for request in scene.probes(protocol) if request not in finished]
+    transcripts = scene.transcripts(pending, protocol, arm, attack.reads_returned)
+    waiting = set(pending)
+    for claim in attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task):
+        if not isinstance(claim, Reconstruction) or claim.request not in waiting:
+            raise ClaimError(f"attack '{attack.name}' claims something that was not asked", got=repr(claim)[:80])
+        waiting.discard(claim.request)
+        store.append(_score_image(context, claim.checked(scene.cohort.shape, attack.name)), clock())
+        task.advance(1)
+    if waiting:
+        raise ClaimError(f"attack '{attack.name}' left {len(waiting)} of {len(pending)} requests unanswered")
+
+
+def _score_image(context: Context, claim: Reconstruction) -> Row:
+    scene = context.scene
+    truth = scene.truth(claim.request)
+    brain = truth.labels > 0
+    row: Row = {"request": claim.request, "person": scene.person(claim.request)}
+    target = torch.from_numpy(np.ascontiguousarray(truth.image))
+    row |= _rounded(context.scorer.score(claim.image, target, brain))
+    other = scene.bystander(claim.request)
+    if other is not None:
+        guess = claim.image if claim.reference is None else claim.reference
+        scores = context.scorer.score(guess, other.clamp(0, 1), brain)
+        row |= {f"reference_{name}": value for name, value in _rounded(scores).items()}
+    return row
+
+
+def _rounded(scores: Mapping[Any, float]) -> dict[str, float]:
+    return {str(name): round(value, DIGITS) for name, value in scores.items()}
+
+
+def _identify(
+    context: Context, attack: Attack, protocol: Protocol, arm: Arm, task: Task, store: JobFile, clock: Clock
+) -> None:
+    scene = context.scene
+    scene.require_sessions()
+    store.rows.clear()  # ranks exist all together or not at all
+    requests = scene.probes(protocol)
+    encoded = Rung.GALLERY not in protocol.knowledge
+    transcripts = scene.transcripts(requests, protocol, arm, attack.reads_returned)
+    claims = list(attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task))
+    if len(claims) != 1 or not isinstance(claims[0], Similarity):
+        raise ClaimError(f"attack '{attack.name}' must claim one similarity", got=f"{len(claims)} claims")
+    scores = claims[0].scores
+    people = [scene.person(request) for request in requests]
+    owners = people if encoded else [alias for alias, _ in scene.gallery_scans()]
+    check_similarity(scores, len(people), len(owners), encoded, attack.name)
+    rng = np.random.default_rng(seed_from(task.seed, "ties"))
+    for ranks in rank_queries(scores, people, owners, rng, task.advance):
+        row = {"request": requests[ranks.query], **asdict(ranks)}
+        row.pop("query")
+        store.append({k: round(v, DIGITS) if isinstance(v, float) else v for k, v in row.items()}, clock())

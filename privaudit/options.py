@@ -1,0 +1,77 @@
+"""Typed options of plugins: declared as a pydantic model, filled from a spec or from ``key=value`` text."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from privaudit.errors import OptionError, nearest
+
+
+class PluginOptions(BaseModel):
+    """Base of every plugin's options: frozen, and an unknown name is an error.
+
+    Give each field a type, a default and a ``Field(description=...)``: ``privaudit attacks show NAME`` prints them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+OptionsT = TypeVar("OptionsT", bound=PluginOptions)
+
+
+def parse_options(model: type[OptionsT], values: Mapping[str, Any], owner: str) -> OptionsT:
+    """Fill ``model`` from ``values``; text is read as YAML, so ``0.5``, ``[0, 1]`` and ``null`` mean what they say.
+
+    Raises:
+        OptionError: a name is unknown (the nearest one is offered) or a value does not fit its type.
+    """
+    known = list(model.model_fields)
+    clean: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise OptionError(f"{owner} has no option '{key}'", todo=nearest(name, known))
+        clean[name] = value if name in clean or not isinstance(value, str) else _read(model, name, value)
+    try:
+        return model.model_validate(clean)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "options"
+        raise OptionError(
+            f"{owner} option '{name}' is not usable: {first['msg']}", got=repr(first.get("input"))
+        ) from None
+
+
+def _read(model: type[PluginOptions], name: str, text: str) -> Any:
+    if accepts_text_only(model.model_fields[name].annotation):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise OptionError(f"option '{name}' cannot be read", got=repr(text)) from error
+
+
+def accepts_text_only(annotation: object) -> bool:
+    """Tell whether a value for this type should be left as typed (``str``, ``Path``, or either or ``None``)."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        parts = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return bool(parts) and all(accepts_text_only(part) for part in parts)
+    return isinstance(annotation, type) and (issubclass(annotation, str) or annotation.__name__ == "Path")
+
+
+def describe_options(model: type[PluginOptions]) -> list[tuple[str, str, str, str]]:
+    """Return (name, type, default, description) for every option, in the order declared."""
+    rows = []
+    for name, field in model.model_fields.items():
+        kind = typing.get_type_hints(model, include_extras=False).get(name, field.annotation)
+        text = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
+        text = text.replace("typing.", "").replace("pathlib.", "").replace("NoneType", "None")
+        default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
+        rows.append((name, text, default, field.description or ""))
+    return rows

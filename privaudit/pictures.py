@@ -1,0 +1,86 @@
+"""Pictures with voxels in them, for cohorts that may be shown: what goes in, what the server sees, what comes out."""
+
+from __future__ import annotations
+
+import io
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from privaudit.attack import Task
+from privaudit.audit import Settings, all_attacks, open_context
+from privaudit.claims import Reconstruction
+from privaudit.jobs import Context
+from privaudit.report import Picture
+from privaudit.scene import seed_from
+from privaudit.spec import AuditSpec, read_spec
+
+ROWS = 3
+
+
+def encoding_picture(run: Path, cache: Path | None) -> Picture:
+    """Mid-axial slices of three requests: target, reference, what the server sees, and every attack's claim.
+
+    The run's specification is opened again; under each claim stands its MS-SSIM to the target.
+
+    Raises:
+        PrivauditError: the data is not there any more.
+    """
+    spec = read_spec(run / "spec.yaml")
+    context, _ = open_context(spec, Settings(out=run, cache=cache))
+    rows = [_row(context, spec, request) for request in context.scene.requests[:ROWS]]
+    return Picture(
+        "encoding",
+        "Mid-axial slices: the target, the reference it was mixed with, what the server sees (first view), and what"
+        " each attack makes of it, with MS-SSIM to the target. The first three requests; none was chosen.",
+        _draw(rows),
+    )
+
+
+def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Tensor]]:
+    scene = context.scene
+    truth = torch.from_numpy(np.ascontiguousarray(scene.truth(request).image))
+    brain = scene.truth(request).labels > 0
+    cells = [("target", truth)]
+    other = scene.bystander(request)
+    if other is not None:
+        cells.append(("reference", other))
+    for attack in all_attacks(spec):
+        if attack.claim != "reconstruction":
+            continue
+        protocol = next(p for p in attack.protocols(scene.defense.views) if p.primary)
+        transcripts = scene.transcripts([request], protocol, "audit", attack.reads_returned)
+        seed = seed_from(spec.seed, attack.name, protocol.name)
+        scheme = {"name": scene.defense.name, **scene.defense.params}
+        task = Task(seed, context.device, spec.scoring.msssim, context.run, lambda _: None, scheme)
+        claim = next(iter(attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task)))
+        assert isinstance(claim, Reconstruction)
+        image = claim.checked(scene.cohort.shape, attack.name).image
+        score = context.scorer.score(image, truth, brain)["ms_ssim"]
+        name = "what the server sees" if attack.name == "as-is" else f"{attack.name} {protocol.name}".removesuffix(" default")
+        cells.append((f"{name}\n{score:.3f}", image))
+    return cells
+
+
+def _draw(rows: list[list[tuple[str, Tensor]]]) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = len(rows[0])
+    x, y, z = rows[0][0][1].shape
+    figure = Figure(figsize=(1.7 * columns, (1.7 * y / x + 0.45) * len(rows)), dpi=110, layout="compressed")
+    FigureCanvasAgg(figure)
+    for i, cells in enumerate(rows):
+        for j, (title, image) in enumerate(cells):
+            axes = figure.add_subplot(len(rows), columns, i * columns + j + 1)
+            axes.imshow(image[:, :, z // 2].numpy().T, origin="lower", cmap="gray", vmin=0, vmax=1)
+            axes.set_title(title, fontsize=8)
+            axes.axis("off")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+

@@ -1,0 +1,86 @@
+"""What it took to make a record: code, versions, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from privaudit._version import __version__
+
+PACKAGE = Path(__file__).parent
+PRESENTATION = frozenset({"gate.py", "compare.py", "report.py", "pytest_plugin.py", "ci_formats.py", "pictures.py"})
+"""Files, beside the command line, that no score depends on."""
+
+
+def _hash_files(files: Iterable[Path], root: Path) -> str:
+    hasher = hashlib.sha256()
+    for file in sorted(files):
+        hasher.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return hasher.hexdigest()[:12]
+
+
+@cache
+def core_code() -> str:
+    """Hash of the core's source, without what only presents results."""
+    files = [
+        f for f in PACKAGE.rglob("*.py") if f.name not in PRESENTATION and "cli" not in f.relative_to(PACKAGE).parts
+    ]
+    return _hash_files(files, PACKAGE)
+
+
+def plugin_code(cls: type) -> str:
+    """Hash of the source file a plugin class lives in."""
+    file = inspect.getsourcefile(cls)
+    return "unknown" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+
+
+@cache
+def commit() -> str | None:
+    """Commit of the checkout the package runs from, with '+' if it has changes; None outside a checkout of its own."""
+    top = PACKAGE.parent
+    if not (top / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=top, capture_output=True, text=True, timeout=10, check=True
+        )
+        state = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=top, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + ("+" if state.stdout.strip() else "")
+
+
+def versions(packages: Iterable[str] = ("torch", "numpy", "scipy", "nibabel", "nilearn", "monai")) -> dict[str, str]:
+    """Installed versions of the packages a figure may depend on."""
+    out = {}
+    for name in packages:
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return out
+
+
+def machine(device: str, threads: int) -> dict[str, object]:
+    """Where it ran, without host or user names."""
+    return {
+        "version": __version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": versions(),
+        "device": device,
+        "threads": threads,
+        "cores": os.cpu_count(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }

@@ -1,0 +1,244 @@
+"""The scene: the one place that holds the secrets. It hands attacks what the adversary would hold, and no more."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from privaudit.attack import Attack, Protocol
+from privaudit.cohort import Cohort, ScanId, Split, Volume
+from privaudit.defense import Defense, Encoded, Key
+from privaudit.errors import DataError, KnowledgeError
+from privaudit.knowledge import Atlas, GalleryEntry, Knowledge, Rung
+from privaudit.patches import as_tensor, cut, one_hot, stitch
+from privaudit.transcript import LazyTranscripts, Transcript
+
+Arm = Literal["audit", "planted", "planted-reference"]
+"""The transcripts as they are, or with a planted leak of the target or of the reference's owner."""
+
+PLANTED_SHARE = 0.9
+PLANTED_TEXT = {
+    "planted": f"the same attack on transcripts blended with {PLANTED_SHARE:.0%} of the raw target",
+    "planted-reference": f"the same attack on transcripts blended with {PLANTED_SHARE:.0%} of the raw reference",
+}
+
+
+class LazyVolumes(Sequence[Volume]):
+    """Scans read when asked for, the most recent kept within a budget of bytes."""
+
+    def __init__(self, cohort: Cohort, scans: Sequence[ScanId], budget: int = 1 << 30) -> None:
+        self._cohort, self.scans, self._budget = cohort, tuple(scans), budget
+        self._kept: OrderedDict[int, Volume] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.scans)
+
+    @overload
+    def __getitem__(self, index: int) -> Volume: ...
+    @overload
+    def __getitem__(self, index: slice) -> LazyVolumes: ...
+    def __getitem__(self, index: int | slice) -> Volume | LazyVolumes:
+        if isinstance(index, slice):
+            return LazyVolumes(self._cohort, self.scans[index], self._budget)
+        index = range(len(self.scans))[index]
+        volume = self._kept.pop(index, None)
+        if volume is None:
+            volume = self._cohort.load(self.scans[index])
+        self._kept[index] = volume
+        while len(self._kept) > 1 and sum(v.image.nbytes + v.labels.nbytes for v in self._kept.values()) > self._budget:
+            self._kept.popitem(last=False)
+        return volume
+
+
+@dataclass(frozen=True)
+class _Sent:
+    key: Key
+    encoded: Encoded
+
+
+def _digest(*parts: object) -> bytes:
+    return hashlib.sha256(":".join(str(part) for part in parts).encode()).digest()
+
+
+def seed_from(*parts: object) -> int:
+    """A seed below 2**63 made from names and numbers."""
+    return int.from_bytes(_digest(*parts)[:8], "big") >> 1
+
+
+class Scene:
+    """A cohort, a split, a defense and a seed.
+
+    Requests and people get opaque names in an order that tells nothing; equal arguments give equal transcripts.
+    """
+
+    def __init__(self, cohort: Cohort, split: Split, defense: Defense, seed: int) -> None:
+        self.cohort, self.split, self.defense, self.seed = cohort, split, defense, seed
+        scans = [scan for subject in split.victims for scan in cohort.sessions_of(subject)]
+        scans.sort(key=lambda s: _digest(seed, "request", s.subject, s.session))
+        self._scan_of = {f"r{number:04d}": scan for number, scan in enumerate(scans)}
+        people = sorted(split.victims, key=lambda s: _digest(seed, "person", s))
+        self._alias = {subject: f"P{number:03d}" for number, subject in enumerate(people, start=1)}
+        self._victims = LazyVolumes(cohort, scans, budget=256 << 20)
+        self._index = {request: number for number, request in enumerate(self._scan_of)}
+        self._sent: tuple[str, _Sent] | None = None
+
+    # what anybody may know -------------------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """Every encoded scan of every victim, by opaque name."""
+        return tuple(self._scan_of)
+
+    @property
+    def later_requests(self) -> tuple[str, ...]:
+        """Those that are not their person's first session: the probes against a raw gallery."""
+        return tuple(r for r, s in self._scan_of.items() if s != self.cohort.sessions_of(s.subject)[0])
+
+    def probes(self, protocol: Protocol) -> tuple[str, ...]:
+        """The requests an attack is run on."""
+        return self.later_requests if Rung.GALLERY in protocol.knowledge else self.requests
+
+    def person(self, request: str) -> str:
+        """Pseudonym of the person behind a request."""
+        return self._alias[self._scan_of[request].subject]
+
+    # secrets, for scoring --------------------------------------------------------------------------------------
+
+    def truth(self, request: str) -> Volume:
+        """The scan behind a request."""
+        return self._victims[self._index[request]]
+
+    def bystander(self, request: str) -> Tensor | None:
+        """What the first view was mixed with, as a volume [X, Y, Z]; None where nothing was."""
+        sent = self._send(request)
+        patches = self.defense.bystanders(sent.key)
+        if patches is None:
+            return None
+        return stitch(patches[0], sent.encoded.positions, self.cohort.shape)
+
+    @cached_property
+    def has_bystanders(self) -> bool:
+        """Whether the defense mixes in other people."""
+        return self.defense.bystanders(self._send(self.requests[0]).key) is not None
+
+    @cached_property
+    def pool(self) -> LazyVolumes:
+        """One scan of each person in the reference pool."""
+        return LazyVolumes(self.cohort, [self.cohort.sessions_of(s)[0] for s in self.split.pool])
+
+    @cached_property
+    def population(self) -> LazyVolumes:
+        """One scan of each person in the attacker's sample."""
+        return LazyVolumes(self.cohort, [self.cohort.sessions_of(s)[0] for s in self.split.population])
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """Mean and variance of the attacker's sample, accumulated one scan at a time."""
+        mean = torch.zeros(self.cohort.shape, dtype=torch.float64)
+        square = torch.zeros_like(mean)
+        for number, volume in enumerate(self.population, start=1):
+            delta = as_tensor(volume.image).double() - mean
+            mean += delta / number
+            square += delta * (as_tensor(volume.image).double() - mean)
+        return Atlas(mean.float(), (square / max(1, len(self.population) - 1)).float())
+
+    def _send(self, request: str) -> _Sent:
+        if self._sent is None or self._sent[0] != request:
+            rng = random.Random(seed_from(self.seed, "key", request))
+            key = self.defense.draw_key(self.cohort.shape, self.pool, rng)
+            self._sent = (request, _Sent(key, self.defense.encode(as_tensor(self.truth(request).image), key)))
+        return self._sent[1]
+
+    # what the adversary sees -----------------------------------------------------------------------------------
+
+    def transcript(self, request: str, *, views: int = 1, arm: Arm = "audit", returned: bool = False) -> Transcript:
+        """What is sent for one request; ``arm`` plants a leak for a positive control."""
+        volume, sent = self.truth(request), self._send(request)
+        encoded, positions = sent.encoded.views[:views], sent.encoded.positions
+        answer = None
+        if returned:
+            labels = one_hot(volume.labels, max(self.cohort.label_names) + 1)
+            answer = self.defense.respond(labels, sent.key)[:views]
+        if arm == "planted":
+            raw = cut(as_tensor(volume.image), positions, (*encoded.shape[-3:],))
+            encoded = plant(encoded, raw.expand_as(encoded))
+        elif arm == "planted-reference":
+            others = self.defense.bystanders(sent.key)
+            assert others is not None
+            encoded = plant(encoded, others[:views])
+        return Transcript(request, encoded, positions, self.cohort.shape, volume.affine, answer)
+
+    def transcripts(self, requests: Sequence[str], protocol: Protocol, arm: Arm, returned: bool) -> LazyTranscripts:
+        """The transcripts of a protocol, made anew at each access.
+
+        Raises:
+            KnowledgeError: several views are asked for without the rung that links them.
+        """
+        if protocol.views > 1 and Rung.VIEWS not in protocol.knowledge:
+            raise KnowledgeError(
+                f"protocol '{protocol.name}' takes {protocol.views} views without knowing which belong together",
+                todo=f"declare the rung '{Rung.VIEWS}'",
+            )
+        return LazyTranscripts(requests, lambda r: self.transcript(r, views=protocol.views, arm=arm, returned=returned))
+
+    def gallery_scans(self) -> list[tuple[str, ScanId]]:
+        """Pseudonym and scan of every victim's first session, in the order of pseudonyms."""
+        return sorted((self._alias[s], self.cohort.sessions_of(s)[0]) for s in self.split.victims)
+
+    def knowledge(self, attack: Attack, protocol: Protocol) -> Knowledge:
+        """What a protocol declares, and nothing else."""
+        gallery = []
+        if Rung.GALLERY in protocol.knowledge:
+            scans = self.gallery_scans()
+            volumes = LazyVolumes(self.cohort, [scan for _, scan in scans], budget=1)
+
+            def reader(index: int) -> Tensor:
+                return as_tensor(volumes[index].image)
+
+            gallery = [
+                GalleryEntry(alias, lambda index=index: reader(index))  # type: ignore[misc]
+                for index, (alias, _) in enumerate(scans)
+            ]
+        return Knowledge(
+            protocol.knowledge,
+            attack=attack.name,
+            atlas=lambda: self.atlas,
+            population=self.population,
+            pool=self.pool,
+            gallery=gallery,
+            weights=self._weights,
+        )
+
+    def _weights(self, request: str) -> NDArray[np.float64]:
+        weights = self.defense.weights(self._send(request).key)
+        if weights is None:
+            raise KnowledgeError(f"defense '{self.defense.name}' has no mixing weights to know")
+        return weights
+
+    def require_sessions(self) -> None:
+        """Refuse re-identification on a cohort where nobody has two sessions.
+
+        Raises:
+            DataError: no victim has a second scan.
+        """
+        if not self.later_requests:
+            raise DataError(
+                f"re-identification needs people with two or more sessions, and no victim in '{self.cohort.name}' has",
+                todo="add --rescans 2 to simulate a second session (every output will say so)",
+            )
+
+
+def plant(encoded: Tensor, raw: Tensor) -> Tensor:
+    """Blend a leak into encoded patches: 90 % raw content, the encoding scaled down where it is the louder one."""
+    loud = float(encoded.std()) / max(float(raw.std()), 1e-6)
+    return (1 - PLANTED_SHARE) * encoded / max(1.0, loud) + PLANTED_SHARE * raw

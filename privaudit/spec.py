@@ -1,0 +1,133 @@
+"""The audit specification: what to audit, as a YAML file or as command-line options."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from privaudit.errors import OptionError, nearest
+
+
+class PluginSpec(BaseModel):
+    """A plugin by name; every other key is one of its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The options as given, unchecked: the plugin checks them."""
+        return dict(self.model_extra or {})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class SplitSpec(_Section):
+    """Share of the people in each role."""
+
+    victims: Share = 0.5
+    pool: Share = 0.25
+    population: Share = 0.25
+
+
+class ScoringSpec(_Section):
+    """How figures become verdicts."""
+
+    profile: str = Field(default="auto", description="MS-SSIM profile for reconstructions")
+    msssim: Literal["fast", "reference"] = Field(default="fast", description="'reference' is pytorch-msssim")
+    margin_image: Annotated[float, Field(ge=0)] = Field(default=0.02, description="least MS-SSIM gain that counts")
+    margin_identity: Annotated[float, Field(ge=0)] = Field(
+        default=0.05, description="least mAP above chance that counts"
+    )
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    resamples: Annotated[int, Field(ge=200)] = 5000
+    min_subjects: Annotated[int, Field(ge=2)] = Field(default=10, description="fewer people decide nothing")
+
+
+class AuditSpec(_Section):
+    """One audit."""
+
+    dataset: PluginSpec = PluginSpec(name="phantom")
+    defense: PluginSpec = PluginSpec(name="mixup")
+    attacks: tuple[PluginSpec, ...] = (PluginSpec(name="reid"), PluginSpec(name="average"))
+    seed: int = 0
+    split: SplitSpec = SplitSpec()
+    scoring: ScoringSpec = ScoringSpec()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> AuditSpec:
+        names = [attack.name for attack in self.attacks]
+        if not names:
+            raise ValueError("attacks: at least one is needed")
+        if len(set(names)) != len(names):
+            raise ValueError("attacks: one is listed twice")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that name this specification."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def parse_spec(data: Any, source: str) -> AuditSpec:
+    """Check a specification read from YAML; a plugin may be given by name alone.
+
+    Raises:
+        OptionError: an unknown key (the nearest one is offered) or an unusable value.
+    """
+    if not isinstance(data, dict):
+        raise OptionError(f"{source} is no audit specification", got=type(data).__name__, todo="see 'privaudit init'")
+    data = dict(data)
+    for key in ("dataset", "defense"):
+        if key in data:
+            data[key] = _named(data[key])
+    if isinstance(data.get("attacks"), list):
+        data["attacks"] = tuple(_named(item) for item in data["attacks"])
+    try:
+        return AuditSpec.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "specification"
+        if first["type"] == "extra_forbidden":
+            sections: dict[str, type[BaseModel]] = {"split": SplitSpec, "scoring": ScoringSpec}
+            section = sections.get(str(first["loc"][0]), AuditSpec)
+            raise OptionError(
+                f"{source} has an unknown key '{where}'", todo=nearest(str(first["loc"][-1]), section.model_fields)
+            ) from None
+        raise OptionError(f"{source}: '{where}': {first['msg']}", got=repr(first.get("input"))) from None
+
+
+def _named(item: Any) -> Any:
+    return {"name": item} if isinstance(item, str) else item
+
+
+def read_spec(path: Path) -> AuditSpec:
+    """Read a specification from a YAML file.
+
+    Raises:
+        OptionError: the file is missing, is not YAML, or does not fit.
+    """
+    if not path.is_file():
+        raise OptionError("no audit specification there", got=path, todo="write one with 'privaudit init'")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    return parse_spec(data, str(path))
+
+
+def dump_spec(spec: AuditSpec) -> str:
+    """The specification as YAML, every option written out."""
+    text: str = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+    return text

@@ -1,0 +1,1 @@
+"""Built-in report renderers, one module each, named as on the command line."""

@@ -1,0 +1,1 @@
+"""A third-party plugin package, as somebody else would write it."""

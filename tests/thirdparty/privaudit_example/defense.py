@@ -1,0 +1,57 @@
+"""A defense that sends nothing but noise: no attack may ever find anything in it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from privaudit.cohort import Volume
+from privaudit.defense import Defense, Encoded, Key
+from privaudit.options import PluginOptions
+from privaudit.patches import Shape
+
+
+class PureNoiseOptions(PluginOptions):
+    """How much noise."""
+
+    views: Annotated[int, Field(ge=1)] = Field(default=4, description="noise volumes sent per target")
+
+
+@dataclass(frozen=True, repr=False)
+class PureNoiseKey(Key):
+    seed: int
+
+
+class PureNoiseDefense(Defense):
+    """Sends uniform noise; the server's map comes back through a side channel, so decoding still works."""
+
+    name = "pure-noise"
+    summary = "example: sends uniform noise instead of the image"
+    Options = PureNoiseOptions
+    options: PureNoiseOptions
+
+    @property
+    def views(self) -> int:
+        return self.options.views
+
+    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
+        return PureNoiseKey(rng.getrandbits(62))
+
+    def encode(self, image: Tensor, key: Key) -> Encoded:
+        assert isinstance(key, PureNoiseKey)
+        generator = torch.Generator().manual_seed(key.seed)
+        noise = torch.rand((self.options.views, 1, *image.shape), generator=generator)
+        return Encoded(noise, np.zeros((1, 3), dtype=np.int64))
+
+    def respond(self, labels: Tensor, key: Key) -> Tensor:
+        return labels.clone().expand(self.options.views, 1, *labels.shape)
+
+    def decode(self, returned: Tensor, key: Key) -> Tensor:
+        return returned[:, 0].mean(dim=0)
