@@ -43,8 +43,7 @@ def mix(target: Tensor, reference: Tensor, alpha: Tensor) -> Tensor:
     Returns:
         [V, N, *rest].
     """
-    weight = _spread(alpha, reference)
-    return weight * target + (1 - weight) * reference
+    return torch.lerp(reference, target.expand_as(reference), _spread(alpha, reference).to(reference.dtype))
 
 
 def unmix(mixed: Tensor, reference: Tensor, alpha: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from privaudit.transcript import Transcript
 VARIANCE_FLOOR = 0.02**2
 """Nobody is known better than to 2 % of the intensity range, also where the sample's variance is 0."""
 LIKELIHOOD_VOXELS = 4096
-"""Voxels per patch that the likelihood of α is computed on: neighbours say nearly the same."""
+"""Voxels per patch that the likelihood of α is computed on."""
 
 
 class AverageOptions(PluginOptions):
@@ -82,7 +82,7 @@ def posterior_mean(views: Tensor, alpha: Tensor, prior: Prior) -> tuple[Tensor, 
     precision = 1 / prior.variance
     weighted = prior.mean * precision
     for view, a in zip(views, alpha, strict=True):
-        a = a.reshape(-1, 1, 1, 1)
+        a = a.reshape(-1, *(1,) * (view.ndim - 1))
         # The floor stands for what the model leaves out (noise, misalignment); without it α = 1 would divide by 0.
         noise = (1 - a) ** 2 * prior.reference_variance + 1e-6
         weighted = weighted + a / noise * (view - (1 - a) * prior.reference_mean)
@@ -90,10 +90,19 @@ def posterior_mean(views: Tensor, alpha: Tensor, prior: Prior) -> tuple[Tensor, 
     return weighted / precision, 1 / precision
 
 
-def _thin(tensor: Tensor, patch_dims: int = 3) -> Tensor:
-    """Every n-th voxel, flattened over the patch."""
-    flat = tensor.flatten(-patch_dims)
-    return flat[..., :: max(1, flat.shape[-1] // LIKELIHOOD_VOXELS)]
+def _thin(views: Tensor, prior: Prior) -> tuple[Tensor, Prior]:
+    """Keep the voxels of each patch where people differ most: views [K, N, T] and prior [N, T].
+
+    Where nobody differs (air), the least misfit of the model would outweigh everything that tells about α.
+    """
+    variance = prior.variance.flatten(1)
+    index = variance.topk(min(LIKELIHOOD_VOXELS, variance.shape[1]), dim=1).indices
+
+    def pick(tensor: Tensor) -> Tensor:
+        return tensor.reshape(len(index), -1).gather(1, index)
+
+    kept = (prior.mean, prior.variance, prior.reference_mean, prior.reference_variance)
+    return torch.stack([pick(view) for view in views]), Prior(*(pick(tensor) for tensor in kept))
 
 
 def log_likelihood(views: Tensor, prior: Prior, grid: Tensor) -> Tensor:
@@ -103,11 +112,10 @@ def log_likelihood(views: Tensor, prior: Prior, grid: Tensor) -> Tensor:
     ``α²v·11ᵀ + (1 − α)²w·I``; the sample mean and the sum of squares around it are sufficient.
     """
     k = views.shape[0]
-    thin = _thin(views)
-    mean = thin.mean(dim=0)
-    squares = ((thin - mean) ** 2).sum(dim=0)
-    a, v = _thin(prior.mean), _thin(prior.variance)
-    b, w = _thin(prior.reference_mean), _thin(prior.reference_variance)
+    samples, thin = _thin(views, prior)
+    mean = samples.mean(dim=0)
+    squares = ((samples - mean) ** 2).sum(dim=0)
+    a, v, b, w = thin.mean, thin.variance, thin.reference_mean, thin.reference_variance
     out = []
     for alpha in grid.tolist():
         within = (1 - alpha) ** 2 * w + 1e-6
@@ -130,18 +138,23 @@ def estimate_alpha(views: Tensor, prior: Prior, candidates: int) -> Tensor:
 
 
 def estimate_fresh_alpha(views: Tensor, prior: Prior, candidates: int, rounds: int = 5) -> Tensor:
-    """Weights [K, N] where every view has its own: alternate between the target and each view's weight."""
+    """Weights [K, N] where every view has its own: each in turn is fitted to what the other views say of the target.
+
+    Leaving the view out matters: a strong view would otherwise confirm itself up to α = 1.
+    """
     grid = (torch.arange(candidates) + 0.5) / candidates
     alpha = estimate_alpha(views, prior, candidates).expand(views.shape[:2]).clone()
-    b, w = _thin(prior.reference_mean), _thin(prior.reference_variance)
+    samples, thin = _thin(views, prior)
     for _ in range(rounds):
-        target, spread = (_thin(t) for t in posterior_mean(views, alpha, prior))
-        scores = []
-        for value in grid.tolist():
-            total = (1 - value) ** 2 * w + value**2 * spread + 1e-6
-            gap = _thin(views) - value * target - (1 - value) * b
-            scores.append(-0.5 * (total.log() + gap**2 / total).sum(dim=-1))
-        alpha = grid[torch.stack(scores).argmax(dim=0)]
+        for k, view in enumerate(samples):
+            others = torch.arange(len(samples)) != k
+            target, spread = posterior_mean(samples[others], alpha[others], thin)
+            scores = []
+            for value in grid.tolist():
+                total = (1 - value) ** 2 * thin.reference_variance + value**2 * spread + 1e-6
+                gap = view - value * target - (1 - value) * thin.reference_mean
+                scores.append(-0.5 * (total.log() + gap**2 / total).sum(dim=-1))
+            alpha[k] = grid[torch.stack(scores).argmax(dim=0)]
     return alpha
 
 

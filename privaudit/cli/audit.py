@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from privaudit.errors import OptionError
+
 if TYPE_CHECKING:
     from privaudit.audit import Progress, Result
     from privaudit.spec import AuditSpec
@@ -20,7 +22,7 @@ EPILOG = (
     "Sections of the specification are reached the same way: --split.victims 0.4, --scoring.margin-image 0.01."
 )
 
-Spec = Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="Audit specification ('privaudit init').")]
+Spec = Annotated[str | None, typer.Argument(metavar="[SPEC.yaml]", help="Audit specification ('privaudit init').")]
 DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Which data. [default: phantom]")]
 DefenseOption = Annotated[str | None, typer.Option("--defense", help="Which scheme. [default: mixup]")]
 AttackOption = Annotated[list[str] | None, typer.Option("--attack", help="May be repeated. [default: reid, average]")]
@@ -56,7 +58,11 @@ def audit(
     Without a specification and options: Mixup-Privacy on the embedded phantom cohort. The same command after a kill
     continues where it stopped.
     """
-    built = _build(context.args, spec, dataset, defense, attack, seed, msssim)
+    extra = list(context.args)
+    if spec is not None and spec.startswith("--"):  # click takes the first unknown option for the argument
+        extra, spec = [spec, *extra], None
+    path = None if spec is None else Path(spec)
+    built = _build(extra, path, dataset, defense, attack, seed, msssim)
     _run(built, out, cache, device, jobs, quiet, explain, with_images)
 
 
@@ -76,6 +82,8 @@ def attack(
     with_images: WithImages = False,
 ) -> None:
     """Run one attack (with its trivial baselines and controls) against a defense."""
+    if name.startswith("--"):
+        raise OptionError("the attack's name comes first", got=name, todo="write: privaudit attack NAME --option value")
     built = _build(context.args, None, dataset, defense, [name], seed, msssim)
     _run(built, out, cache, device, jobs, quiet, explain, with_images)
 

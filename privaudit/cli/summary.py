@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def _row(finding: Finding) -> list[str]:
 
 def print_summary(record: Record, cards: Sequence[Path], quiet: bool, console: Console | None = None) -> None:
     """Print the headline, a table of the primary findings, what is missing, and where the cards lie."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    # A pipe has no width: then the table is as wide as it needs to be.
+    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     title = f"{record.defense.name} on {record.dataset.name}"
     if record.dataset.simulated:
         title += f" ({record.dataset.simulated})"
@@ -45,10 +47,9 @@ def print_summary(record: Record, cards: Sequence[Path], quiet: bool, console: C
         table = Table("attack", "metric", "estimate [95 % CI]", "baseline", "difference", "control", "n", "verdict")
         for finding in record.primary():
             table.add_row(*_row(finding), style=COLOURS[finding.verdict] if finding.verdict else None)
-        width = 140 if not console.is_terminal else None
-        console.print(table, width=width)
+        console.print(table)
         for item in record.missing:
-            console.print(f"MISSING: {item.attack} {item.protocol}: {item.error}", style="bold red", markup=False)
+            console.print(f"MISSING: {item.attack} {item.protocol}: {item.error}", style="bold red", markup=False, soft_wrap=True)
         for card in cards:
-            console.print(f"card: {card}", markup=False)
-    console.print(f"{title}: {record.verdict}: {record.reason}", style=COLOURS[record.verdict], markup=False)
+            console.print(f"card: {card}", markup=False, soft_wrap=True)
+    console.print(f"{title}: {record.verdict}: {record.reason}", style=COLOURS[record.verdict], markup=False, soft_wrap=True)

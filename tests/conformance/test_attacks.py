@@ -1,0 +1,111 @@
+"""Every attack finds a planted leak, finds nothing in noise, and gets only the knowledge it declares."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from privaudit import plugin
+from privaudit.attack import Attack, Protocol, Task
+from privaudit.audit import Settings, run_audit
+from privaudit.claims import Reconstruction
+from privaudit.cohort import Dataset, split_subjects
+from privaudit.defense import Defense
+from privaudit.errors import ClaimError, KnowledgeError
+from privaudit.knowledge import Rung
+from privaudit.record import Verdict
+from privaudit.scene import Scene
+from privaudit.spec import parse_spec
+
+ATTACKS = ["as-is", "atlas", "average", "random-subject", "reid", "smooth"]
+GETTERS: dict[Rung, Callable[[Any], object]] = {
+    Rung.ATLAS: lambda k: k.atlas,
+    Rung.POPULATION: lambda k: k.population,
+    Rung.POOL: lambda k: k.pool,
+    Rung.GALLERY: lambda k: k.gallery,
+    Rung.WEIGHTS: lambda k: k.weights("r0000"),
+}
+
+
+@pytest.fixture
+def scene(thirdparty: Path) -> Scene:
+    cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 8}).open()
+    return Scene(cohort, split_subjects(cohort.subjects, 0), plugin.create("defenses", "mixup", Defense, {}), 0)
+
+
+def test_every_installed_attack_is_covered(thirdparty: Path) -> None:
+    assert sorted(plugin.points("attacks")) == ATTACKS
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_undeclared_knowledge_is_refused(name: str, scene: Scene) -> None:
+    attack = plugin.create("attacks", name, Attack)
+    for protocol in attack.protocols(10):
+        assert all(isinstance(rung, Rung) for rung in protocol.knowledge)
+        knowledge = scene.knowledge(attack, protocol)
+        for rung, get in GETTERS.items():
+            if rung in protocol.knowledge:
+                get(knowledge)
+            else:
+                with pytest.raises(KnowledgeError, match=f"asked for '{rung}' knowledge"):
+                    get(knowledge)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_only_declared_views_are_handed_over(name: str, scene: Scene) -> None:
+    for protocol in plugin.create("attacks", name, Attack).protocols(10):
+        assert protocol.views == 1 or Rung.VIEWS in protocol.knowledge
+        transcripts = scene.transcripts(scene.requests[:1], protocol, "audit", returned=False)
+        assert len(transcripts[0].views) == protocol.views
+        assert transcripts[0].returned is None
+
+
+def test_several_views_without_their_rung_are_refused(scene: Scene) -> None:
+    with pytest.raises(KnowledgeError, match="without knowing which belong together"):
+        scene.transcripts(scene.requests, Protocol("x", frozenset({Rung.TRANSCRIPT}), views=2), "audit", False)
+
+
+@pytest.mark.parametrize("name", [a for a in ATTACKS if a not in ("atlas", "random-subject")])
+def test_a_planted_leak_is_found_and_noise_is_not(
+    name: str, blobs: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    spec = parse_spec(blobs("pure-noise", [name], dataset={"subjects": 32}), "test")
+    record = run_audit(spec, Settings(out=tmp_path / "run")).record
+    mine = [finding for finding in record.primary() if finding.attack == name]
+    assert mine
+    for finding in mine:
+        assert finding.control is not None
+        assert finding.control.passed, finding
+        assert finding.verdict is not Verdict.LEAK, finding
+    assert not record.missing
+
+
+@pytest.mark.parametrize("name", [a for a in ATTACKS if a not in ("atlas", "random-subject")])
+def test_no_encoding_leaks(name: str, blobs: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    record = run_audit(parse_spec(blobs("none", [name]), "test"), Settings(out=tmp_path / "run")).record
+    for finding in record.primary():
+        if finding.attack == name and name != "smooth":
+            assert finding.verdict is Verdict.LEAK, finding
+    assert record.verdict is Verdict.LEAK
+
+
+def test_claims_do_not_depend_on_the_order_of_requests(scene: Scene, tmp_path: Path) -> None:
+    for name in ("average", "random-subject"):
+        attack = plugin.create("attacks", name, Attack)
+        protocol = next(p for p in attack.protocols(10) if p.primary)
+        task = Task(1, torch.device("cpu"), "fast", tmp_path, lambda _: None, scene.defense.params)
+        images = []
+        for requests in (scene.requests[:3], scene.requests[:3][::-1]):
+            transcripts = scene.transcripts(requests, protocol, "audit", returned=False)
+            claims = attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task)
+            images.append({c.request: c.image for c in claims if isinstance(c, Reconstruction)})
+        assert all(torch.equal(images[0][r], images[1][r]) for r in images[0])
+
+
+def test_claims_that_cannot_be_scored_are_refused() -> None:
+    with pytest.raises(ClaimError, match="another shape"):
+        Reconstruction("r0000", torch.zeros(2, 2, 2)).checked((3, 3, 3), "x")
+    with pytest.raises(ClaimError, match="not finite"):
+        Reconstruction("r0000", torch.full((3, 3, 3), torch.nan)).checked((3, 3, 3), "x")

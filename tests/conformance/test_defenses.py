@@ -1,0 +1,144 @@
+"""Every defense, built-in or third-party, is held to the same contract."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from privaudit import plugin
+from privaudit.cohort import Dataset, split_subjects
+from privaudit.defense import Defense, Key
+from privaudit.errors import OptionError
+from privaudit.patches import as_tensor, one_hot, stitch
+from privaudit.scene import LazyVolumes, Scene
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "mixup": [
+        {},
+        {"patch_size": 16, "stride": 9, "views": 3, "references": 2, "reference_weights": "simplex"},
+        {"patch_size": None, "alpha": 0.3, "views": 2, "alpha_per": "volume"},
+        {"patch_size": 20, "alpha_per": "request", "reference_per": "volume", "views": 2},
+        {"patch_size": 16, "fresh_alpha": True, "reference_position": "random", "views": 2, "alpha": [0.2, 0.9]},
+    ],
+}
+CASES = [(name, {}) for name in ("none", "pure-noise")] + [("mixup", case) for case in SETTINGS["mixup"]]
+
+
+@pytest.fixture(params=CASES, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CASES)])
+def scene(request: pytest.FixtureRequest, thirdparty: Path) -> Iterator[Scene]:
+    name, values = request.param
+    cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 32, "side": 36}).open()
+    defense = plugin.create("defenses", name, Defense, values)
+    yield Scene(cohort, split_subjects(cohort.subjects, 0), defense, seed=3)
+
+
+def sent(scene: Scene, seed: int = 0) -> tuple[Key, torch.Tensor, np.ndarray[Any, np.dtype[np.int64]]]:
+    key = scene.defense.draw_key(scene.cohort.shape, scene.pool, random.Random(seed))
+    encoded = scene.defense.encode(as_tensor(scene.truth(scene.requests[0]).image), key)
+    return key, encoded.views, encoded.positions
+
+
+def test_every_installed_defense_is_covered(thirdparty: Path) -> None:
+    assert set(plugin.points("defenses")) == {name for name, _ in CASES}
+
+
+def test_shapes_and_affines_are_kept(scene: Scene) -> None:
+    transcript = scene.transcript(scene.requests[0], views=scene.defense.views)
+    volume = scene.truth(scene.requests[0])
+    assert transcript.shape == volume.image.shape == tuple(transcript.stitched().shape)
+    assert (transcript.affine == volume.affine).all()
+    assert transcript.views.dtype == torch.float32
+    assert transcript.views.shape[:2] == (scene.defense.views, len(transcript.positions))
+    assert bool(torch.isfinite(transcript.views).all())
+
+
+def test_a_perfect_server_gives_the_labels_back(scene: Scene) -> None:
+    key, views, positions = sent(scene)
+    labels = scene.truth(scene.requests[0]).labels
+    maps = one_hot(labels, 4)
+    returned = scene.defense.respond(maps, key)
+    assert returned.shape == (*views.shape[:2], 4, *views.shape[2:])
+    decoded = scene.defense.decode(returned, key)
+    assert decoded.shape == maps.shape
+    weights = scene.defense.weights(key)
+    smallest = 1.0 if weights is None else float(weights.min())
+    # One rounding of a float32 map, divided by the smallest mixing weight.
+    assert (decoded - maps).abs().max().item() <= 2e-7 / smallest + 1e-6
+    assert (decoded.argmax(dim=0).numpy() == labels).all()
+
+
+def test_equal_seeds_give_equal_transcripts(scene: Scene) -> None:
+    again = Scene(scene.cohort, scene.split, scene.defense, scene.seed)
+    other = Scene(scene.cohort, scene.split, scene.defense, scene.seed + 1)
+    request = scene.requests[0]
+    views = scene.defense.views
+    digest = scene.transcript(request, views=views, returned=True).digest()
+    assert again.transcript(request, views=views, returned=True).digest() == digest
+    # Whatever was asked in between must not matter.
+    again.transcript(scene.requests[1])
+    assert again.transcript(request, views=views, returned=True).digest() == digest
+    if scene.defense.name != "none":
+        assert other.transcript(request, views=views, returned=True).digest() != digest
+
+
+def test_the_first_views_are_the_same_however_many_are_handed_over(scene: Scene) -> None:
+    request = scene.requests[0]
+    assert torch.equal(scene.transcript(request).views[0], scene.transcript(request, views=scene.defense.views).views[0])
+
+
+def test_the_transcript_holds_no_key_and_no_header_text(scene: Scene) -> None:
+    transcript = scene.transcript(scene.requests[0], views=scene.defense.views, returned=True)
+    fields = {name: type(value) for name, value in vars(transcript).items()}
+    assert {n for n, t in fields.items() if t is str} == {"request"}
+    assert transcript.request.removeprefix("r").isdigit()
+    assert not any(issubclass(kind, Key) for kind in fields.values())
+    for subject in scene.cohort.subjects:
+        assert subject not in repr(transcript.request)
+
+
+def test_a_key_never_prints_its_secret(scene: Scene) -> None:
+    key, *_ = sent(scene)
+    assert repr(key) == f"<{type(key).__name__}: secret>"
+    assert str(key) == f"{key}" == repr(key)
+
+
+def test_encoding_depends_on_the_key_alone_and_leaves_the_image(scene: Scene) -> None:
+    image = as_tensor(scene.truth(scene.requests[0]).image)
+    before = image.clone()
+    _, one, _ = sent(scene, 5)
+    _, two, _ = sent(scene, 5)
+    assert torch.equal(one, two)
+    assert torch.equal(image, before)
+
+
+def test_operating_system_keys_differ(scene: Scene) -> None:
+    if scene.defense.name == "none":
+        pytest.skip("there is no key to draw")
+    image = as_tensor(scene.truth(scene.requests[0]).image)
+    source = random.SystemRandom()
+    views = [
+        scene.defense.encode(image, scene.defense.draw_key(scene.cohort.shape, scene.pool, source)).views
+        for _ in range(2)
+    ]
+    assert not torch.equal(*views)
+
+
+def test_bystanders_and_weights_explain_the_encoding(scene: Scene) -> None:
+    key, views, positions = sent(scene)
+    others, weights = scene.defense.bystanders(key), scene.defense.weights(key)
+    if others is None or weights is None:
+        pytest.skip("the scheme mixes nobody in")
+    image = as_tensor(scene.truth(scene.requests[0]).image)
+    alpha = torch.from_numpy(weights).float()[..., None, None, None]
+    target = (views - (1 - alpha) * others) / alpha
+    assert torch.allclose(stitch(target[0], positions, scene.cohort.shape), image, atol=2e-7 / float(weights.min()) + 1e-6)
+
+
+def test_mixup_refuses_an_empty_pool(scene: Scene) -> None:
+    if scene.defense.needs_pool:
+        with pytest.raises(OptionError, match="pool"):
+            scene.defense.draw_key(scene.cohort.shape, LazyVolumes(scene.cohort, []), random.Random(0))

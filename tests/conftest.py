@@ -1,0 +1,65 @@
+"""Shared fixtures: a third-party plugin package, really installed, and small specifications that use it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+torch.set_num_threads(1)
+# Wall-clock deadlines fail on a busy machine and say nothing about correctness.
+settings.register_profile("privaudit", deadline=None)
+settings.load_profile("privaudit")
+
+
+@pytest.fixture(scope="session")
+def thirdparty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Install tests/thirdparty from its own pyproject into a folder of its own, once for all workers, and find it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    target = shared / "thirdparty-site"
+    with FileLock(shared / "thirdparty.lock"):
+        if not target.exists():
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+            source = ROOT / "tests" / "thirdparty"
+            subprocess.run([*command, "--target", str(target), str(source)], check=True, timeout=300)
+    sys.path.insert(0, str(target))
+    yield target
+    sys.path.remove(str(target))
+
+
+@pytest.fixture
+def cli(thirdparty: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``privaudit`` as a user would, in an empty folder, with the third-party package installed."""
+
+    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "PYTHONPATH": str(thirdparty), "OMP_NUM_THREADS": "1", "COLUMNS": "200", **environment}
+        return subprocess.run(
+            [sys.executable, "-m", "privaudit", *map(str, arguments)],
+            capture_output=True, text=True, cwd=tmp_path, env=env, timeout=600,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def blobs(thirdparty: Path) -> Callable[..., dict[str, Any]]:
+    """A specification, as data, on the third-party dataset: instant, 32³, two sessions."""
+
+    def make(defense: dict[str, Any] | str = "mixup", attacks: Any = ("reid", "average"), **more: Any) -> dict[str, Any]:
+        dataset = {"name": "blobs", "subjects": 24, **more.pop("dataset", {})}
+        scoring = {"resamples": 500, **more.pop("scoring", {})}
+        return {"dataset": dataset, "defense": defense, "attacks": list(attacks), "scoring": scoring, **more}
+
+    return make

@@ -1,0 +1,175 @@
+"""Whole audits on the third-party cohort: verdicts, resumption, failures, parallel jobs."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from privaudit import plugin
+from privaudit.audit import Settings, choose_device, run_audit
+from privaudit.cohort import Dataset
+from privaudit.errors import DataError, OptionError, PrivauditError
+from privaudit.record import Record, Verdict, json_schema, read
+from privaudit.spec import parse_spec
+
+Make = Callable[..., dict[str, Any]]
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def audit(data: dict[str, Any], run: Path, **settings: Any) -> Record:
+    return run_audit(parse_spec(data, "test"), Settings(out=run, **settings)).record
+
+
+@pytest.fixture(scope="module")
+def mixup_run(tmp_path_factory: pytest.TempPathFactory, thirdparty: Path) -> Path:
+    run = tmp_path_factory.mktemp("mixup") / "run"
+    data = {"dataset": {"name": "blobs", "subjects": 24}, "attacks": ["reid", "average"], "scoring": {"resamples": 500}}
+    audit(data, run)
+    return run
+
+
+def test_the_record_fits_its_schema_and_its_file(mixup_run: Path) -> None:
+    data = json.loads((mixup_run / "record.json").read_text())
+    jsonschema.validate(data, json_schema())
+    assert read(mixup_run).model_dump(mode="json") == data
+
+
+def test_every_primary_finding_has_what_a_reviewer_asks_for(mixup_run: Path) -> None:
+    record = read(mixup_run)
+    keys = {finding.key for finding in record.primary()}
+    assert keys == {
+        "as-is/default/target/ms_ssim",
+        "as-is/default/reference/ms_ssim",
+        "average/K=10/target/ms_ssim",
+        "average/K=10/reference/ms_ssim",
+        "reid/encoded/identity/map",
+        "reid/raw-gallery/identity/map",
+    }
+    for finding in record.primary():
+        assert finding.ci is not None
+        assert finding.estimate is not None
+        assert finding.ci[0] <= finding.estimate <= finding.ci[1]
+        assert finding.baseline is not None
+        assert not finding.baseline.reads_transcript
+        assert finding.control is not None
+        assert finding.n_subjects == 12
+        assert finding.knowledge
+        assert finding.table is not None
+        assert (mixup_run / finding.table).is_file()
+
+
+def test_tables_name_nobody(mixup_run: Path) -> None:
+    text = "".join(file.read_text() for file in (mixup_run / "tables").glob("*.csv"))
+    text += (mixup_run / "record.json").read_text()
+    assert "P001" in text
+    assert "b000" not in text
+    assert "b013" not in text
+
+
+def test_the_same_seed_gives_the_same_record_with_more_jobs(
+    mixup_run: Path, blobs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thirdparty: Path
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(thirdparty))
+    again = audit(blobs(), tmp_path / "run", jobs=2)
+    assert again.stable() == read(mixup_run).stable()
+
+
+def test_another_seed_gives_another_record(mixup_run: Path, blobs: Make, tmp_path: Path) -> None:
+    other = audit(blobs(attacks=["average"], seed=1), tmp_path / "run")
+    first = {f.key: f.estimate for f in read(mixup_run).findings}
+    assert any(first[finding.key] != finding.estimate for finding in other.findings)
+
+
+def test_a_second_run_reuses_everything_and_a_changed_part_is_named(blobs: Make, tmp_path: Path) -> None:
+    spec = parse_spec(blobs(attacks=["as-is"]), "test")
+    run_audit(spec, Settings(out=tmp_path / "run"))
+    again = run_audit(spec, Settings(out=tmp_path / "run"))
+    assert set(again.notes.values()) == {"reused"}
+    changed = parse_spec(blobs(attacks=["as-is"], seed=5), "test")
+    notes = run_audit(changed, Settings(out=tmp_path / "run")).notes
+    assert "seed changed (0 → 5)" in notes["as-is.default.audit"]
+
+
+def test_killed_at_random_moments_a_run_ends_with_the_unkilled_record(
+    mixup_run: Path, blobs: Make, tmp_path: Path, thirdparty: Path
+) -> None:
+    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(blobs()))
+    command = [sys.executable, "-m", "privaudit", "audit", "audit.yaml", "--out", "run", "--quiet"]
+    env = {**os.environ, "PYTHONPATH": str(thirdparty), "OMP_NUM_THREADS": "1"}
+    source = random.Random(0)
+    kills = 0
+    for _ in range(3):
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, start_new_session=True)
+        time.sleep(source.uniform(4, 8))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+    subprocess.run(command, cwd=tmp_path, env=env, check=True, timeout=300)
+    assert kills
+    assert read(tmp_path / "run").stable() == read(mixup_run).stable()
+
+
+def test_a_failing_attack_is_missing_and_never_a_pass(
+    blobs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from privaudit_attacks.atlas import AtlasAttack
+    from privaudit_attacks.reid import ReidAttack
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(ReidAttack, "run", broken)
+    record = audit(blobs("pure-noise", ["reid"], dataset={"subjects": 12}), tmp_path / "run")
+    assert record.verdict is Verdict.INCONCLUSIVE
+    assert {item.error for item in record.missing} == {"RuntimeError: out of luck"}
+    # Without the attackers who do not look there is no threshold, and so no verdict either.
+    monkeypatch.setattr(AtlasAttack, "run", broken)
+    record = audit(blobs("pure-noise", ["average"], dataset={"subjects": 12}), tmp_path / "other")
+    assert record.missing
+    assert record.verdict is not Verdict.NO_LEAK_DETECTED
+
+
+def test_re_identification_needs_two_sessions(blobs: Make, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two or more sessions.*--rescans 2"):
+        audit(blobs(dataset={"sessions": 1}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_data_met_on_the_way_stops_with_one_clear_error(
+    blobs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = type(plugin.create("datasets", "blobs", Dataset).open())
+    original = cohort.load
+
+    def load(self: Any, scan: Any) -> Any:
+        if scan.subject == "b003":
+            raise DataError("sub-x_T1w.nii.gz is truncated", todo="copy it again")
+        return original(self, scan)
+
+    monkeypatch.setattr(cohort, "load", load)
+    with pytest.raises(DataError, match="truncated"):
+        audit(blobs(attacks=["as-is"], seed=11), tmp_path / "run")
+    assert not (tmp_path / "run" / "record.json").exists()
+
+
+def test_devices_and_jobs_are_checked(blobs: Make, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no such device here; got tpu; allowed: auto, cpu"):
+        choose_device("tpu")
+    with pytest.raises(OptionError, match="--jobs must be at least 1"):
+        audit(blobs(), tmp_path / "run", jobs=0)
+
+
+def test_unknown_plugins_offer_the_nearest(thirdparty: Path) -> None:
+    with pytest.raises(PrivauditError, match="no attack is called 'ried'; did you mean 'reid'"):
+        audit({"attacks": ["ried"]}, Path("nowhere"))
