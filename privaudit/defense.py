@@ -55,20 +55,26 @@ class Defense(Plugin):
         """Draw the secret of one scan of this shape."""
         raise NotImplementedError
 
-    def encode(self, image: Tensor, key: Key) -> Encoded:
-        """Encode an image [X, Y, Z]; nothing of the key may show in the result beyond what the scheme sends."""
+    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
+        """Encode an image [X, Y, Z] into the first ``views`` views.
+
+        However many are asked for, they are the same. Nothing of the key may show beyond what the scheme sends.
+        """
         raise NotImplementedError
 
-    def respond(self, labels: Tensor, key: Key) -> Tensor:
-        """What a perfect server returns for one-hot labels [C, X, Y, Z]: float32 [V, N, C, *patch]."""
+    def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
+        """What a perfect server returns for one-hot labels [C, X, Y, Z]: float32 [views, N, C, *patch]."""
         raise NotImplementedError
 
     def decode(self, returned: Tensor, key: Key) -> Tensor:
-        """Turn returned maps [V, N, C, *patch] into the target's [C, X, Y, Z]; from a perfect server, its labels."""
+        """Turn returned maps [V, N, C, *patch] into the target's [C, X, Y, Z]; from a perfect server, its labels.
+
+        V is however many of the first views were sent.
+        """
         raise NotImplementedError
 
-    def bystanders(self, key: Key) -> Tensor | None:
-        """What others' images were mixed in, float32 [V, N, *patch]; None where the scheme mixes nobody in."""
+    def bystanders(self, key: Key, views: int) -> Tensor | None:
+        """What others' images were mixed in, float32 [views, N, *patch]; None where the scheme mixes nobody in."""
         return None
 
     def weights(self, key: Key) -> NDArray[np.float64] | None:

@@ -87,14 +87,15 @@ def rank_queries(
     owners = np.asarray(gallery_people)
     people = np.asarray(query_people)
     negative = people[:, None] != owners[None, :]
-    threshold = threshold_at_fpr(scores, negative, FALSE_POSITIVE_RATE)
+    mine_of = [_positives(scores, owners, query, person) for query, person in enumerate(query_people)]
+    threshold = _threshold(scores, negative, mine_of)
     out = []
     for query, person in enumerate(query_people):
         advance(1)
         others = np.ones(len(owners), dtype=bool)
         if scores.symmetric:
             others[query] = False
-        mine = np.flatnonzero(others & (owners == person))
+        mine = mine_of[query]
         rest = np.flatnonzero(others & (owners != person))
         if len(mine) == 0 or len(rest) == 0:
             continue
@@ -126,6 +127,31 @@ def rank_queries(
             )
         )
     return out
+
+
+def _positives(scores: SimilarityLike, owners: NDArray[np.str_], query: int, person: str) -> NDArray[np.intp]:
+    """Gallery entries of the query's person, the query itself left out."""
+    mine = owners == person
+    if scores.symmetric:
+        mine[query] = False
+    return np.flatnonzero(mine)
+
+
+def _threshold(scores: SimilarityLike, negative: NDArray[np.bool_], positives: Sequence[NDArray[np.intp]]) -> float:
+    """The similarity that 1 % of the negative pairs reach; minus infinity where every positive lies above it anyway.
+
+    The second case is common (raw images) and cheap: it needs negatives to be computed only as far as the worst
+    positive. The first needs the exact value of many negatives.
+    """
+    worst = min((float(scores.exact(q, mine).min()) for q, mine in enumerate(positives) if len(mine)), default=-np.inf)
+    counted = np.triu(negative, 1) if scores.symmetric else negative
+    allowed = math.ceil(FALSE_POSITIVE_RATE * int(counted.sum()))
+    reached = 0
+    for query, row in enumerate(counted):
+        reached += int((scores.refine(query, np.flatnonzero(row), worst) >= worst).sum())
+        if reached >= allowed:
+            return threshold_at_fpr(scores, negative, FALSE_POSITIVE_RATE) if counted.any() else -np.inf
+    return -np.inf
 
 
 def f1_by_person(rows: Sequence[QueryRanks]) -> dict[str, float]:

@@ -163,8 +163,3 @@ def draw_corners(
     room = [side - patch for side, patch in zip(shape, size, strict=True)]
     corners = [[rng.randint(0, space) for space in room] for _ in range(views * len(positions) * k)]
     return np.array(corners, dtype=np.int64).reshape(views, len(positions), k, 3)
-
-
-def torch_alpha(draw: Draw) -> Tensor:
-    """The drawn mixing weights as float64 [V, N]."""
-    return torch.from_numpy(draw.alpha)

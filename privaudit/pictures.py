@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +59,11 @@ def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Ten
         assert isinstance(claim, Reconstruction)
         image = claim.checked(scene.cohort.shape, attack.name).image
         score = context.scorer.score(image, truth, brain)["ms_ssim"]
-        name = "what the server sees" if attack.name == "as-is" else f"{attack.name} {protocol.name}".removesuffix(" default")
+        name = (
+            "what the server sees"
+            if attack.name == "as-is"
+            else f"{attack.name} {protocol.name}".removesuffix(" default")
+        )
         cells.append((f"{name}\n{score:.3f}", image))
     return cells
 
@@ -82,5 +85,3 @@ def _draw(rows: list[list[tuple[str, Tensor]]]) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
-
-

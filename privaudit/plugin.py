@@ -89,7 +89,9 @@ def load(kind: Kind, name: str, base: type[P]) -> type[P]:
         )
     if len(known[name]) > 1:
         owners = " and ".join(sorted(f"{_distribution(p)} ({p.value})" for p in known[name]))
-        raise PluginError(f"the {kind[:-1]} '{name}' is claimed by two distributions: {owners}", todo="uninstall one of them")
+        raise PluginError(
+            f"the {kind[:-1]} '{name}' is claimed by two distributions: {owners}", todo="uninstall one of them"
+        )
     (point,) = known[name]
     try:
         cls = point.load()

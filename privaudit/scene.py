@@ -6,7 +6,6 @@ import hashlib
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, overload
 
@@ -60,12 +59,6 @@ class LazyVolumes(Sequence[Volume]):
         return volume
 
 
-@dataclass(frozen=True)
-class _Sent:
-    key: Key
-    encoded: Encoded
-
-
 def _digest(*parts: object) -> bytes:
     return hashlib.sha256(":".join(str(part) for part in parts).encode()).digest()
 
@@ -90,7 +83,7 @@ class Scene:
         self._alias = {subject: f"P{number:03d}" for number, subject in enumerate(people, start=1)}
         self._victims = LazyVolumes(cohort, scans, budget=256 << 20)
         self._index = {request: number for number, request in enumerate(self._scan_of)}
-        self._sent: tuple[str, _Sent] | None = None
+        self._key: tuple[str, Key] | None = None
 
     # what anybody may know -------------------------------------------------------------------------------------
 
@@ -120,16 +113,16 @@ class Scene:
 
     def bystander(self, request: str) -> Tensor | None:
         """What the first view was mixed with, as a volume [X, Y, Z]; None where nothing was."""
-        sent = self._send(request)
-        patches = self.defense.bystanders(sent.key)
+        key = self._key_of(request)
+        patches = self.defense.bystanders(key, 1)
         if patches is None:
             return None
-        return stitch(patches[0], sent.encoded.positions, self.cohort.shape)
+        return stitch(patches[0], self._encode(request, key, 1).positions, self.cohort.shape)
 
     @cached_property
     def has_bystanders(self) -> bool:
         """Whether the defense mixes in other people."""
-        return self.defense.bystanders(self._send(self.requests[0]).key) is not None
+        return self.defense.bystanders(self._key_of(self.requests[0]), 1) is not None
 
     @cached_property
     def pool(self) -> LazyVolumes:
@@ -152,31 +145,33 @@ class Scene:
             square += delta * (as_tensor(volume.image).double() - mean)
         return Atlas(mean.float(), (square / max(1, len(self.population) - 1)).float())
 
-    def _send(self, request: str) -> _Sent:
-        if self._sent is None or self._sent[0] != request:
+    def _key_of(self, request: str) -> Key:
+        """The request's key, drawn anew from its own seed; the last one is kept."""
+        if self._key is None or self._key[0] != request:
             rng = random.Random(seed_from(self.seed, "key", request))
-            key = self.defense.draw_key(self.cohort.shape, self.pool, rng)
-            self._sent = (request, _Sent(key, self.defense.encode(as_tensor(self.truth(request).image), key)))
-        return self._sent[1]
+            self._key = (request, self.defense.draw_key(self.cohort.shape, self.pool, rng))
+        return self._key[1]
+
+    def _encode(self, request: str, key: Key, views: int) -> Encoded:
+        return self.defense.encode(as_tensor(self.truth(request).image), key, views)
 
     # what the adversary sees -----------------------------------------------------------------------------------
 
     def transcript(self, request: str, *, views: int = 1, arm: Arm = "audit", returned: bool = False) -> Transcript:
         """What is sent for one request; ``arm`` plants a leak for a positive control."""
-        volume, sent = self.truth(request), self._send(request)
-        encoded, positions = sent.encoded.views[:views], sent.encoded.positions
-        answer = None
+        volume, key = self.truth(request), self._key_of(request)
+        sent = self._encode(request, key, views)
+        encoded, answer = sent.views, None
         if returned:
-            labels = one_hot(volume.labels, max(self.cohort.label_names) + 1)
-            answer = self.defense.respond(labels, sent.key)[:views]
+            answer = self.defense.respond(one_hot(volume.labels, max(self.cohort.label_names) + 1), key, views)
         if arm == "planted":
-            raw = cut(as_tensor(volume.image), positions, (*encoded.shape[-3:],))
+            raw = cut(as_tensor(volume.image), sent.positions, (*encoded.shape[-3:],))
             encoded = plant(encoded, raw.expand_as(encoded))
         elif arm == "planted-reference":
-            others = self.defense.bystanders(sent.key)
+            others = self.defense.bystanders(key, views)
             assert others is not None
-            encoded = plant(encoded, others[:views])
-        return Transcript(request, encoded, positions, self.cohort.shape, volume.affine, answer)
+            encoded = plant(encoded, others)
+        return Transcript(request, encoded, sent.positions, self.cohort.shape, volume.affine, answer)
 
     def transcripts(self, requests: Sequence[str], protocol: Protocol, arm: Arm, returned: bool) -> LazyTranscripts:
         """The transcripts of a protocol, made anew at each access.
@@ -220,7 +215,7 @@ class Scene:
         )
 
     def _weights(self, request: str) -> NDArray[np.float64]:
-        weights = self.defense.weights(self._send(request).key)
+        weights = self.defense.weights(self._key_of(request))
         if weights is None:
             raise KnowledgeError(f"defense '{self.defense.name}' has no mixing weights to know")
         return weights

@@ -57,7 +57,9 @@ def cli(thirdparty: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedP
 def blobs(thirdparty: Path) -> Callable[..., dict[str, Any]]:
     """A specification, as data, on the third-party dataset: instant, 32³, two sessions."""
 
-    def make(defense: dict[str, Any] | str = "mixup", attacks: Any = ("reid", "average"), **more: Any) -> dict[str, Any]:
+    def make(
+        defense: dict[str, Any] | str = "mixup", attacks: Any = ("reid", "average"), **more: Any
+    ) -> dict[str, Any]:
         dataset = {"name": "blobs", "subjects": 24, **more.pop("dataset", {})}
         scoring = {"resamples": 500, **more.pop("scoring", {})}
         return {"dataset": dataset, "defense": defense, "attacks": list(attacks), "scoring": scoring, **more}

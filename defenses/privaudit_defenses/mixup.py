@@ -83,36 +83,51 @@ class MixupKey(Key):
         positions: int64 [N, 3], the target patches' corners.
         size: patch in voxels.
         shape: volume in voxels.
-        images: float32 [V, N, *patch], the combined reference patches.
-        pool: the reference scans, for their labels.
+        pool: the reference scans.
     """
 
     draw: mixup.Draw
     positions: NDArray[np.int64]
     size: Shape
     shape: Shape
-    images: Tensor
     pool: Sequence[Volume]
 
-    def labels(self, classes: int) -> Tensor:
-        """One-hot labels of the combined references, float32 [V, N, C, *patch]."""
+    def images(self, views: int) -> Tensor:
+        """The combined reference patches of the first views, float32 [views, N, *patch].
+
+        Raises:
+            DataError: a reference has another shape than the target.
+        """
 
         def load(index: int) -> Tensor:
-            return one_hot(self.pool[index].labels, classes)
+            image = as_tensor(self.pool[index].image)
+            if tuple(image.shape) != self.shape:
+                raise DataError(
+                    "a reference has another shape than the target", got=tuple(image.shape), allowed=self.shape
+                )
+            return image
 
-        return _gather(self.draw, self.size, load, channels=(classes,))
+        return self._gather(views, load)
 
+    def labels(self, views: int, classes: int) -> Tensor:
+        """One-hot labels of the combined references, float32 [views, N, C, *patch]."""
+        return self._gather(views, lambda index: one_hot(self.pool[index].labels, classes), (classes,))
 
-def _gather(draw: mixup.Draw, size: Shape, load: Callable[[int], Tensor], channels: tuple[int, ...] = ()) -> Tensor:
-    """Cut and combine reference patches, reading each pool scan once."""
-    views, patches = draw.subjects.shape[:2]
-    out = torch.zeros((views, patches, *channels, *size))
-    for subject in np.unique(draw.subjects):
-        where = np.argwhere(draw.subjects == subject)
-        pieces = cut(load(int(subject)), draw.corners[tuple(where.T)], size)
-        for (v, n, j), piece in zip(where.tolist(), pieces, strict=True):
-            out[v, n].add_(piece, alpha=float(draw.weights[v, n, j]))
-    return out
+    def _gather(self, views: int, load: Callable[[int], Tensor], channels: tuple[int, ...] = ()) -> Tensor:
+        """Cut and combine reference patches, reading each pool scan once."""
+        draw = self.draw
+        subjects = draw.subjects[:views]
+        out = torch.zeros((views, subjects.shape[1], *channels, *self.size))
+        for subject in np.unique(subjects):
+            where = np.argwhere(subjects == subject)
+            pieces = cut(load(int(subject)), draw.corners[tuple(where.T)], self.size)
+            for (v, n, j), piece in zip(where.tolist(), pieces, strict=True):
+                out[v, n].add_(piece, alpha=float(draw.weights[v, n, j]))
+        return out
+
+    def alpha(self, views: int) -> Tensor:
+        """Mixing weights of the first views, float64 [views, N]."""
+        return torch.from_numpy(self.draw.alpha[:views])
 
 
 class MixupDefense(Defense):
@@ -139,7 +154,6 @@ class MixupDefense(Defense):
 
         Raises:
             OptionError: the patch does not fit, or the pool is empty or smaller than the references of one mixture.
-            DataError: a reference has another shape.
         """
         o = self.options
         if not pool:
@@ -155,38 +169,32 @@ class MixupDefense(Defense):
             weights=mixup.draw_weights(rng, o.views, n, k, o.reference_weights == "equal"),
             corners=mixup.draw_corners(rng, positions, shape, size, o.views, k, o.reference_position == "aligned"),
         )
+        return MixupKey(draw, positions, size, shape, pool)
 
-        def load(index: int) -> Tensor:
-            image = as_tensor(pool[index].image)
-            if tuple(image.shape) != shape:
-                raise DataError("a reference has another shape than the target", got=tuple(image.shape), allowed=shape)
-            return image
-
-        return MixupKey(draw, positions, size, shape, _gather(draw, size, load), pool)
-
-    def encode(self, image: Tensor, key: Key) -> Encoded:
+    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         """Equation 2 (and 5 for several views)."""
         assert isinstance(key, MixupKey)
-        alpha = mixup.torch_alpha(key.draw).float()
-        return Encoded(mixup.mix(cut(image, key.positions, key.size), key.images, alpha), key.positions)
+        return Encoded(
+            mixup.mix(cut(image, key.positions, key.size), key.images(views), key.alpha(views)), key.positions
+        )
 
-    def respond(self, labels: Tensor, key: Key) -> Tensor:
+    def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
         """Equation 3: the mixed one-hot map."""
         assert isinstance(key, MixupKey)
-        alpha = mixup.torch_alpha(key.draw).float()
-        return mixup.mix(cut(labels, key.positions, key.size), key.labels(labels.shape[0]), alpha)
+        references = key.labels(views, labels.shape[0])
+        return mixup.mix(cut(labels, key.positions, key.size), references, key.alpha(views))
 
     def decode(self, returned: Tensor, key: Key) -> Tensor:
         """Equation 4 on every patch and view, the mean over views (equation 5), stitched."""
         assert isinstance(key, MixupKey)
-        alpha = mixup.torch_alpha(key.draw)
-        maps = mixup.unmix(returned, key.labels(returned.shape[2]), alpha).mean(dim=0)
+        views, _, classes = returned.shape[:3]
+        maps = mixup.unmix(returned, key.labels(views, classes), key.alpha(views)).mean(dim=0)
         return stitch(maps, key.positions, key.shape).float()
 
-    def bystanders(self, key: Key) -> Tensor:
+    def bystanders(self, key: Key, views: int) -> Tensor:
         """The reference patches, combined if there are several."""
         assert isinstance(key, MixupKey)
-        return key.images
+        return key.images(views)
 
     def weights(self, key: Key) -> NDArray[np.float64]:
         """α of every view and patch."""

@@ -23,11 +23,11 @@ class NoDefense(Defense):
         """There is no secret."""
         return Key()
 
-    def encode(self, image: Tensor, key: Key) -> Encoded:
+    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         """The image itself, as one view of one patch."""
         return Encoded(image.clone()[None, None], np.zeros((1, 3), dtype=np.int64))
 
-    def respond(self, labels: Tensor, key: Key) -> Tensor:
+    def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
         """The labels themselves [1, 1, C, X, Y, Z]."""
         return labels.clone()[None, None]
 

@@ -152,7 +152,14 @@ def _number(text: str) -> Any:
 def progress_bars(quiet: bool) -> Iterator[Progress]:
     """Progress on stderr, one bar per job; nothing when quiet or not a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     bars = Progress(
         TextColumn("{task.description}"),

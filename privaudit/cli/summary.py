@@ -49,7 +49,11 @@ def print_summary(record: Record, cards: Sequence[Path], quiet: bool, console: C
             table.add_row(*_row(finding), style=COLOURS[finding.verdict] if finding.verdict else None)
         console.print(table)
         for item in record.missing:
-            console.print(f"MISSING: {item.attack} {item.protocol}: {item.error}", style="bold red", markup=False, soft_wrap=True)
+            console.print(
+                f"MISSING: {item.attack} {item.protocol}: {item.error}", style="bold red", markup=False, soft_wrap=True
+            )
         for card in cards:
             console.print(f"card: {card}", markup=False, soft_wrap=True)
-    console.print(f"{title}: {record.verdict}: {record.reason}", style=COLOURS[record.verdict], markup=False, soft_wrap=True)
+    console.print(
+        f"{title}: {record.verdict}: {record.reason}", style=COLOURS[record.verdict], markup=False, soft_wrap=True
+    )

@@ -1,7 +1,6 @@
 """Every defense, built-in or third-party, is held to the same contract."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +28,17 @@ CASES = [(name, {}) for name in ("none", "pure-noise")] + [("mixup", case) for c
 
 
 @pytest.fixture(params=CASES, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CASES)])
-def scene(request: pytest.FixtureRequest, thirdparty: Path) -> Iterator[Scene]:
+def scene(request: pytest.FixtureRequest, thirdparty: Path) -> Scene:
     name, values = request.param
     cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 32, "side": 36}).open()
     defense = plugin.create("defenses", name, Defense, values)
-    yield Scene(cohort, split_subjects(cohort.subjects, 0), defense, seed=3)
+    return Scene(cohort, split_subjects(cohort.subjects, 0), defense, seed=3)
 
 
 def sent(scene: Scene, seed: int = 0) -> tuple[Key, torch.Tensor, np.ndarray[Any, np.dtype[np.int64]]]:
     key = scene.defense.draw_key(scene.cohort.shape, scene.pool, random.Random(seed))
-    encoded = scene.defense.encode(as_tensor(scene.truth(scene.requests[0]).image), key)
+    image = as_tensor(scene.truth(scene.requests[0]).image)
+    encoded = scene.defense.encode(image, key, scene.defense.views)
     return key, encoded.views, encoded.positions
 
 
@@ -57,10 +57,10 @@ def test_shapes_and_affines_are_kept(scene: Scene) -> None:
 
 
 def test_a_perfect_server_gives_the_labels_back(scene: Scene) -> None:
-    key, views, positions = sent(scene)
+    key, views, _ = sent(scene)
     labels = scene.truth(scene.requests[0]).labels
     maps = one_hot(labels, 4)
-    returned = scene.defense.respond(maps, key)
+    returned = scene.defense.respond(maps, key, scene.defense.views)
     assert returned.shape == (*views.shape[:2], 4, *views.shape[2:])
     decoded = scene.defense.decode(returned, key)
     assert decoded.shape == maps.shape
@@ -87,7 +87,9 @@ def test_equal_seeds_give_equal_transcripts(scene: Scene) -> None:
 
 def test_the_first_views_are_the_same_however_many_are_handed_over(scene: Scene) -> None:
     request = scene.requests[0]
-    assert torch.equal(scene.transcript(request).views[0], scene.transcript(request, views=scene.defense.views).views[0])
+    assert torch.equal(
+        scene.transcript(request).views[0], scene.transcript(request, views=scene.defense.views).views[0]
+    )
 
 
 def test_the_transcript_holds_no_key_and_no_header_text(scene: Scene) -> None:
@@ -121,7 +123,7 @@ def test_operating_system_keys_differ(scene: Scene) -> None:
     image = as_tensor(scene.truth(scene.requests[0]).image)
     source = random.SystemRandom()
     views = [
-        scene.defense.encode(image, scene.defense.draw_key(scene.cohort.shape, scene.pool, source)).views
+        scene.defense.encode(image, scene.defense.draw_key(scene.cohort.shape, scene.pool, source), 1).views
         for _ in range(2)
     ]
     assert not torch.equal(*views)
@@ -129,13 +131,15 @@ def test_operating_system_keys_differ(scene: Scene) -> None:
 
 def test_bystanders_and_weights_explain_the_encoding(scene: Scene) -> None:
     key, views, positions = sent(scene)
-    others, weights = scene.defense.bystanders(key), scene.defense.weights(key)
+    others, weights = scene.defense.bystanders(key, scene.defense.views), scene.defense.weights(key)
     if others is None or weights is None:
         pytest.skip("the scheme mixes nobody in")
     image = as_tensor(scene.truth(scene.requests[0]).image)
     alpha = torch.from_numpy(weights).float()[..., None, None, None]
     target = (views - (1 - alpha) * others) / alpha
-    assert torch.allclose(stitch(target[0], positions, scene.cohort.shape), image, atol=2e-7 / float(weights.min()) + 1e-6)
+    assert torch.allclose(
+        stitch(target[0], positions, scene.cohort.shape), image, atol=2e-7 / float(weights.min()) + 1e-6
+    )
 
 
 def test_mixup_refuses_an_empty_pool(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from privaudit_attacks.average import Prior, estimate_alpha, estimate_fresh_alpha, posterior_mean
 
 SIZE = (12, 12, 12)

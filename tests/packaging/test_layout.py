@@ -43,7 +43,17 @@ def test_nobody_imports_the_folders() -> None:
 
 
 def test_the_wheel_holds_all_four_packages_and_every_file_of_theirs(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+    ]
     subprocess.run([*command, str(ROOT)], check=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -71,7 +81,9 @@ def test_installed_entry_points_are_those_of_pyproject_and_load(kind: str) -> No
 def test_every_plugin_module_is_declared() -> None:
     for kind, package in (("attacks", "privaudit_attacks"), ("defenses", "privaudit_defenses")):
         modules = {f.stem for f in PACKAGES[package].glob("*.py")} - {"__init__"}
-        declared = {value.split(":")[0].split(".")[1] for value in PROJECT["entry-points"][f"privaudit.{kind}"].values()}
+        declared = {
+            value.split(":")[0].split(".")[1] for value in PROJECT["entry-points"][f"privaudit.{kind}"].values()
+        }
         assert modules == declared
 
 

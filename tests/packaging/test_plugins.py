@@ -24,7 +24,18 @@ def distribution(folder: Path, name: str, points: str, code: str = "") -> None:
 
 
 def test_all_four_kinds_come_from_one_third_party_package(cli: Cli, tmp_path: Path) -> None:
-    options = ["--dataset", "blobs", "--subjects", "24", "--defense", "pure-noise", "--attack", "smooth", "--width", "5"]
+    options = [
+        "--dataset",
+        "blobs",
+        "--subjects",
+        "24",
+        "--defense",
+        "pure-noise",
+        "--attack",
+        "smooth",
+        "--width",
+        "5",
+    ]
     out = cli("audit", *options, "--out", "run", "--scoring.resamples", "500")
     assert out.returncode == 0, out.stderr
     record = read(tmp_path / "run")
@@ -53,7 +64,9 @@ def test_a_broken_plugin_is_listed_and_stops_nobody(tmp_path: Path, monkeypatch:
 def test_two_distributions_with_one_name_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distribution(tmp_path, "copycat", "[privaudit.attacks]\nreid = copycat:Reid\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(PluginError, match=r"the attack 'reid' is claimed by two distributions: copycat 1\.0 .* and privaudit"):
+    with pytest.raises(
+        PluginError, match=r"the attack 'reid' is claimed by two distributions: copycat 1\.0 .* and privaudit"
+    ):
         plugin.load("attacks", "reid", Attack)
 
 

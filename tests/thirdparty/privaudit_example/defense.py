@@ -44,14 +44,14 @@ class PureNoiseDefense(Defense):
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         return PureNoiseKey(rng.getrandbits(62))
 
-    def encode(self, image: Tensor, key: Key) -> Encoded:
+    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         assert isinstance(key, PureNoiseKey)
         generator = torch.Generator().manual_seed(key.seed)
         noise = torch.rand((self.options.views, 1, *image.shape), generator=generator)
-        return Encoded(noise, np.zeros((1, 3), dtype=np.int64))
+        return Encoded(noise[:views], np.zeros((1, 3), dtype=np.int64))
 
-    def respond(self, labels: Tensor, key: Key) -> Tensor:
-        return labels.clone().expand(self.options.views, 1, *labels.shape)
+    def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
+        return labels.clone().expand(views, 1, *labels.shape)
 
     def decode(self, returned: Tensor, key: Key) -> Tensor:
         return returned[:, 0].mean(dim=0)

@@ -1,0 +1,101 @@
+"""The command line as a user meets it."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from privaudit.record import read
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+AUDIT = ["audit", "--dataset", "blobs", "--attack", "as-is", "--out", "run"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["audit", "--dataset", "blob"], "no dataset is called 'blob'; did you mean 'blobs'"),
+        (["attack", "ried"], "no attack is called 'ried'; did you mean 'reid'"),
+        (["audit", "--dataset", "blobs", "--subjetcs", "9"], "no such option: --subjetcs; did you mean 'subjects'"),
+        (["audit", "--dataset", "blobs", "--views", "3"], "write --mixup.views or --"),
+        (["audit", "--dataset", "blobs", "--subjects", "many"], "option 'subjects' is not usable"),
+        (["audit", "none.yaml"], "no audit specification there; got none.yaml"),
+        (["audit", "--dataset", "blobs", "--device", "tpu"], "no such device here"),
+        (["audit", "--dataset", "blobs", "--jobs", "0"], "--jobs must be at least 1"),
+        (["audit", "--dataset", "blobs", "--patch-size", "64"], "the patch does not fit the volume"),
+        (["audit", "--dataset", "blobs", "--sessions", "1"], "two or more sessions"),
+        (["audit", "--dataset", "bids"], "root"),
+        (["attack", "--width", "3", "smooth"], "the attack's name comes first"),
+        (["report", "nowhere"], "no record at"),
+        (["report"], "no finished run"),
+        (["defenses", "show", "mixpu"], "did you mean 'mixup'"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_exit_code_2(
+    cli: Cli, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    out = cli(*arguments)
+    assert out.returncode == 2, out.stdout + out.stderr
+    assert message in out.stderr
+    assert len(out.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_an_audit_prints_its_verdict_and_writes_its_cards(cli: Cli, tmp_path: Path) -> None:
+    out = cli(*AUDIT, "--subjects", "24")
+    assert out.returncode == 0, out.stderr
+    assert out.stderr == ""  # no progress bar where nobody watches
+    assert "mixup on blobs (made-up blobs): LEAK" in out.stdout
+    for name in ("record.json", "card.html", "card.md", "spec.yaml"):
+        assert (tmp_path / "run" / name).is_file()
+    again = cli(*AUDIT, "--subjects", "24", "--explain", "--quiet")
+    assert "as-is.default.audit: reused" in again.stdout
+    assert read(tmp_path / "run").dataset.subjects == 24
+
+
+def test_attack_is_an_audit_with_one_attack_whose_options_are_options(cli: Cli, tmp_path: Path) -> None:
+    options = ["--dataset", "blobs", "--defense", "none", "--width", "5", "--out", "run", "--subjects=12"]
+    out = cli("attack", "smooth", *options)
+    assert out.returncode == 0, out.stderr
+    assert {f.attack for f in read(tmp_path / "run").findings} == {"smooth", "as-is", "atlas", "random-subject"}
+
+
+def test_init_writes_a_specification_that_options_can_override(cli: Cli, tmp_path: Path) -> None:
+    assert cli("init").returncode == 0
+    assert "already there" in cli("init").stderr
+    spec = (tmp_path / "audit.yaml").read_text().replace("name: phantom", "name: blobs")
+    (tmp_path / "audit.yaml").write_text(spec)
+    options = ["--attack", "as-is", "--subjects", "12", "--mixup.views", "2", "--seed", "9", "--out", "run"]
+    out = cli("audit", "audit.yaml", *options)
+    assert out.returncode == 0, out.stderr
+    record = read(tmp_path / "run")
+    assert (record.seed, record.defense.params["views"], record.defense.params["patch_size"]) == (9, 2, 32)
+
+
+def test_show_lists_every_option_with_type_and_default(cli: Cli) -> None:
+    out = cli("defenses", "show", "mixup").stdout
+    assert "--patch-size  int | None  [default: 32]" in out
+    assert "--alpha" in out
+    shown = cli("attacks", "show", "average").stdout
+    assert "K=10 (decides): atlas, transcript, views" in shown
+
+
+def test_doctor_says_what_is_there(cli: Cli, tmp_path: Path) -> None:
+    out = cli("doctor")
+    assert out.returncode == 0, out.stdout
+    assert "devices: cpu" in out.stdout
+    assert cli("doctor", PRIVAUDIT_DATA=str(tmp_path / "none")).returncode == 1
+
+
+def test_the_schema_is_printed(cli: Cli) -> None:
+    assert '"$schema"' in cli("schema").stdout
+
+
+def test_report_writes_one_format_to_standard_output(cli: Cli, tmp_path: Path) -> None:
+    cli(*AUDIT, "--subjects", "12")
+    out = cli("report", "run", "--format", "plain", "--out", "-")
+    assert out.stdout.startswith("mixup: ")
+    assert "exactly one --format" in cli("report", "run", "--out", "x.html").stderr
+    assert cli("report", "run", "--format", "html", "--out", "x.html").returncode == 0
+    assert (tmp_path / "x.html").read_text().lower().startswith("<!doctype html>")
