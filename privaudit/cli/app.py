@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -51,6 +52,8 @@ def _root(
 
 def main() -> None:
     """Run the command line; an error the user can mend is one line on stderr and exit code 2."""
+    # Read when torch is first imported. Spinning threads make every other process on a shared machine slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except PrivauditError as error:

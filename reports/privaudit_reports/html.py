@@ -1,0 +1,68 @@
+"""The card: one HTML file that needs nothing else, on screen and on paper."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from privaudit.knowledge import RUNG_TEXT
+from privaudit.report import Report, ReportInput
+from privaudit_reports import card, plots
+
+
+class HtmlReport(Report):
+    """Verdict, worst case per knowledge rung, figures with intervals and baselines, plots, threat model, provenance."""
+
+    name = "html"
+    summary = "self-contained HTML card"
+    suffix = ".html"
+
+    def render(self, source: ReportInput) -> str:
+        """Return the page; text from the record is escaped."""
+        import jinja2
+
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("privaudit_reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+        )  # fmt: skip
+        return environment.get_template("card.html.j2").render(**_content(source))
+
+
+def _content(source: ReportInput) -> dict[str, Any]:
+    record = source.record
+    primary = record.primary()
+    identity = [f for f in primary if f.victim == "identity"]
+    images = [f for f in primary if f.victim != "identity"]
+    return {
+        "record": record,
+        "verdict_text": card.VERDICT_TEXT[record.verdict],
+        "verdict_class": record.verdict.name.lower().replace("_", "-"),
+        "cases": card.worst_cases(record),
+        "primary": [card.row(f) for f in primary],
+        "secondary": [card.row(f) for f in record.findings if f.role == "secondary"],
+        "baselines": [card.row(f) for f in record.findings if f.role == "baseline"],
+        "forests": [
+            svg for svg in (plots.forest(images, "reconstruction"), plots.forest(identity, "re-identification")) if svg
+        ],
+        "curves": [
+            (f"{card.attack_name(f)}, {f.victim}: {line.name}", plots.curve(line, f))
+            for f in primary
+            for line in f.curves
+        ],
+        "frontier": plots.frontier(record),
+        "utility": [
+            (u.method, u.structure, u.metric, card.interval(u.estimate, u.ci), str(u.n_subjects))
+            for u in record.utility
+        ],
+        "pictures": [(picture.caption, base64.b64encode(picture.png).decode("ascii")) for picture in source.pictures],
+        "rungs": [(str(rung), text) for rung, text in RUNG_TEXT.items()],
+        "used": {rung for finding in record.findings for rung in finding.knowledge},
+        "untested": card.untested(record),
+        "paper": card.paper_rows(record),
+        "options": card.flat(record.defense.params),
+        "dataset_options": card.flat(record.dataset.params),
+        "attack_options": {f.attack: card.flat(f.params) for f in record.findings if f.params},
+        "settings": card.flat(record.settings),
+        "provenance": card.flat(record.provenance),
+        "glossary": card.GLOSSARY,
+    }

@@ -1,0 +1,18 @@
+"""The record itself."""
+
+from __future__ import annotations
+
+from privaudit.record import dumps
+from privaudit.report import Report, ReportInput
+
+
+class JsonReport(Report):
+    """The record as JSON, for other programs."""
+
+    name = "json"
+    summary = "the record as JSON ('privaudit schema' prints its schema)"
+    suffix = ".json"
+
+    def render(self, source: ReportInput) -> str:
+        """Return the JSON text."""
+        return dumps(source.record)

@@ -1,0 +1,84 @@
+"""The card as Markdown, for pull requests and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from privaudit.report import Report, ReportInput
+from privaudit_reports import card
+
+COLUMNS = {
+    "attack": "Attack",
+    "victim": "Whose",
+    "metric": "Metric",
+    "estimate": "Estimate [interval]",
+    "baseline": "Best trivial",
+    "difference": "Difference",
+    "as_is": "Over as-is",
+    "control": "Control",
+    "people": "People / scans",
+    "verdict": "Verdict",
+}
+
+
+def escape(text: object) -> str:
+    """Keep text from being read as markup or as a table's edge."""
+    out = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    for mark in "\\`*_|[]":
+        out = out.replace(mark, "\\" + mark)
+    return out
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+class MarkdownReport(Report):
+    """The card's text and tables without plots."""
+
+    name = "markdown"
+    summary = "the card as Markdown, without plots"
+    suffix = ".md"
+
+    def render(self, source: ReportInput) -> str:
+        """Return the Markdown text."""
+        record = source.record
+        parts = [
+            f"# {record.verdict}: {escape(record.defense.name)} on {escape(record.dataset.name)}",
+            f"{card.VERDICT_TEXT[record.verdict]} ({escape(record.reason)})",
+        ]
+        if record.dataset.simulated:
+            parts.append(f"> **{escape(record.dataset.simulated)}**: these figures are about made-up variation.")
+        if record.missing:
+            lines = [f"- {escape(m.attack)}, {escape(m.protocol)}: {escape(m.error)}" for m in record.missing]
+            parts.append("**Not finished, and so not a pass:**\n\n" + "\n".join(lines))
+        roles = ", ".join(f"{count} {role}" for role, count in record.dataset.split.items())
+        options = ", ".join(f"{name}={value}" for name, value in card.flat(record.defense.params)) or "no options"
+        parts.append(
+            f"{record.dataset.subjects} people ({escape(roles)}), {record.dataset.scans} scans at"
+            f" {record.dataset.voxel_mm} mm; seed {record.seed}; {escape(record.defense.name)}: {escape(options)}"
+        )
+        cases = [
+            (c.knowledge, card.attack_name(c.finding), c.sentence, str(c.finding.verdict))
+            for c in card.worst_cases(record)
+        ]
+        header = ("The attacker holds", "Strongest attack", "What it achieves", "Verdict")
+        parts += ["## The worst that happens, by what the attacker holds", table(header, cases)]
+        rows = [[card.row(f)[column] for column in COLUMNS] for f in record.primary()]
+        parts += ["## Figures that decide", table(list(COLUMNS.values()), rows)]
+        if record.utility:
+            utility = [
+                (u.method, u.structure, u.metric, card.interval(u.estimate, u.ci), str(u.n_subjects))
+                for u in record.utility
+            ]
+            parts += ["## Utility", table(("Method", "Structure", "Metric", "Estimate", "People"), utility)]
+        parts += ["## Not tested here", "\n".join(f"- {escape(text)}" for text in card.untested(record))]
+        parts += ["## How it was made", f"`{str(record.provenance.get('command', '')).replace('`', '')}`"]
+        parts.append(
+            f"privaudit {record.provenance.get('version')}, commit {record.provenance.get('commit')}, data"
+            f" {record.dataset.fingerprint[:12]}; {escape(record.settings.get('ms_ssim', ''))}"
+        )
+        return "\n\n".join(parts) + "\n"

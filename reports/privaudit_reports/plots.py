@@ -1,0 +1,120 @@
+"""Plots as inline SVG: deterministic, no global state, no fonts but the reader's own."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from privaudit.record import Curve, Finding, Record, Verdict
+from privaudit_reports.card import attack_name, metric
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = {Verdict.LEAK: "#b3261e", Verdict.NO_LEAK_DETECTED: "#1b6e3c", Verdict.INCONCLUSIVE: "#8a5a00"}
+MARKERS = {"atlas": "s", "random-subject": "^", "as-is": "D", "chance": "x"}
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def _svg(figure: Figure, title: str) -> str:
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    style: dict[Any, Any] = {
+        "svg.hashsalt": "privaudit",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "font.family": "sans-serif",
+    }
+    with mpl.rc_context(style):
+        metadata = {"Date": None, "Creator": None, "Title": title}
+        figure.savefig(buffer, format="svg", metadata=metadata, transparent=True)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _clean(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def forest(findings: Sequence[Finding], title: str) -> str:
+    """Every deciding figure with its interval, beside every trivial attacker."""
+    shown = [f for f in findings if f.estimate is not None]
+    if not shown:
+        return ""
+    figure = _figure(7.6, 0.7 + 0.42 * len(shown))
+    axes = figure.add_subplot()
+    _clean(axes)
+    seen: set[str] = set()
+    for y, finding in enumerate(reversed(shown)):
+        colour = COLOURS.get(finding.verdict, "#444444") if finding.verdict else "#444444"
+        value = finding.estimate or 0.0
+        low, high = finding.ci or (value, value)
+        axes.plot([low, high], [y, y], color=colour, linewidth=2.4, solid_capstyle="butt")
+        axes.plot([value], [y], "o", color=colour, markersize=6)
+        for other in finding.comparisons:
+            if other.estimate is not None:
+                label = other.name if other.name not in seen else None
+                seen.add(other.name)
+                style: dict[str, Any] = {"marker": MARKERS.get(other.name, "v"), "color": "#777777", "markersize": 5}
+                axes.plot([other.estimate], [y], linestyle="none", label=label, **style)
+    labels = [f"{attack_name(f)} → {f.victim}" if f.victim != "identity" else attack_name(f) for f in reversed(shown)]
+    axes.set_yticks(range(len(shown)), labels)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]), right=max(1.0, axes.get_xlim()[1]))
+    axes.set_xlabel(metric(shown[0].metric))
+    if seen:
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _svg(figure, title)
+
+
+def curve(line: Curve, finding: Finding) -> str:
+    """One curve with its band, and chance or the baseline as a dashed line."""
+    figure = _figure(3.7, 2.5)
+    axes = figure.add_subplot()
+    _clean(axes)
+    colour = COLOURS[finding.verdict] if finding.verdict else "#444444"
+    if line.low is not None and line.high is not None:
+        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(line.x, line.y, "o-", color=colour, markersize=3.5, linewidth=1.6)
+    if line.chance is not None:
+        name = finding.baseline.name if finding.baseline else "chance"
+        axes.plot(line.x, line.chance, "--", color="#777777", linewidth=1.2, label=name)
+        axes.legend(frameon=False, fontsize=8)
+    if max(line.x) > 20 * max(min(line.x), 1):
+        axes.set_xscale("log")
+    axes.set_xlabel("views K" if line.name == "views" else line.x_label)
+    axes.set_ylabel(metric(line.y_label))
+    if line.name != "views":
+        axes.set_ylim(-0.03, 1.03)
+    return _svg(figure, f"{attack_name(finding)}: {line.name}")
+
+
+def frontier(record: Record) -> str:
+    """Utility against the strongest attack, a point per method; nothing without utility."""
+    leaks = [f for f in record.primary() if f.victim == "target" and f.estimate is not None]
+    points = [u for u in record.utility if u.structure == "mean" and u.estimate is not None]
+    if not leaks or not points:
+        return ""
+    worst = max(f.estimate for f in leaks if f.estimate is not None)
+    figure = _figure(4.2, 3.0)
+    axes = figure.add_subplot()
+    _clean(axes)
+    for point in points:
+        axes.plot([worst], [point.estimate or 0.0], "o")
+        axes.annotate(point.method, (worst, point.estimate or 0.0), fontsize=8)
+    axes.set_xlabel(f"strongest attack, {metric(leaks[0].metric)}")
+    axes.set_ylabel("mean Dice")
+    return _svg(figure, "privacy against utility")
