@@ -24,7 +24,9 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"patch_size": 16, "fresh_alpha": True, "reference_position": "random", "views": 2, "alpha": [0.2, 0.9]},
     ],
 }
-CASES = [(name, {}) for name in ("none", "pure-noise")] + [("mixup", case) for case in SETTINGS["mixup"]]
+CASES: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in ("none", "pure-noise")] + [
+    ("mixup", case) for case in SETTINGS["mixup"]
+]
 
 
 @pytest.fixture(params=CASES, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CASES)])

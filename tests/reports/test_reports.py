@@ -1,0 +1,126 @@
+"""Renderers: complete, escaped, self-contained, deterministic."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+
+from privaudit import plugin
+from privaudit.record import Record, Verdict, loads
+from privaudit.report import Picture, Report, ReportInput
+from tests.records import finding, full, record
+
+FORMATS = ["html", "json", "junit", "markdown", "sarif"]
+HOSTILE = "<script>alert('x')</script>|`*"
+
+
+def render(name: str, source: Record, **more: object) -> str:
+    report = plugin.create("reports", name, Report)
+    return report.render(ReportInput(source, **more))  # type: ignore[arg-type]
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is closed wrongly or not at all."""
+
+    VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("source", [full(), record(), record(finding())], ids=["full", "empty", "clean"])
+def test_every_record_renders_and_twice_alike(name: str, source: Record) -> None:
+    assert render(name, source) == render(name, source) != ""
+
+
+def test_html_is_balanced_and_loads_nothing() -> None:
+    page = render("html", full(), pictures=(Picture("a", "A picture.", b"\x89PNG"),))
+    parser = Balanced()
+    parser.feed(page)
+    assert parser.open == []
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in parser.links)
+    assert "<script" not in page
+    assert "@import" not in page
+    assert not re.search(r"url\((?!#)", page)
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_a_card_says_what_matters(name: str) -> None:
+    page = render(name, full()).replace("\\", "")
+    for text in ("LEAK", "virtual subjects", "0.930 [0.920, 0.940]", "atlas 0.740", "INCONCLUSIVE", "out of luck"):
+        assert text in page
+    for finding_ in full().primary():
+        assert finding_.attack in page
+    assert "by chance 10%" in page
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_hostile_text_is_escaped(name: str) -> None:
+    source = full()
+    hostile = source.model_copy(
+        update={
+            "defense": source.defense.model_copy(update={"name": HOSTILE, "params": {HOSTILE: HOSTILE}}),
+            "dataset": source.dataset.model_copy(update={"name": HOSTILE, "simulated": HOSTILE}),
+            "findings": [f.model_copy(update={"attack": HOSTILE, "reason": HOSTILE}) for f in source.findings],
+        }
+    )
+    assert "<script>" not in render(name, hostile)
+
+
+def test_pictures_appear_only_when_given() -> None:
+    assert "<img" not in render("html", full())
+    assert "<img" in render("html", full(), pictures=(Picture("a", "A picture.", b"x"),))
+
+
+def test_the_paper_stands_only_beside_its_own_schemes() -> None:
+    assert ".284 / .352" in render("html", full())
+    other = full().model_copy(update={"defense": full().defense.model_copy(update={"name": "mine"})})
+    assert ".284 / .352" not in render("html", other)
+
+
+def test_json_is_the_record() -> None:
+    assert loads(render("json", full()), "test") == full()
+
+
+def test_junit_counts_failures_and_errors() -> None:
+    suite = ET.fromstring(render("junit", full())).find("testsuite")
+    assert suite is not None
+    counts = (suite.get("tests"), suite.get("failures"), suite.get("errors"))
+    assert counts == ("4", "2", "2")
+    assert len(suite.findall("testcase/failure")) == 2
+    hostile = record(finding(reason="\x00\x08 <bad>", verdict=Verdict.LEAK))
+    assert ET.fromstring(render("junit", hostile)).find("testsuite/testcase/failure") is not None
+
+
+def test_an_empty_record_is_an_error_to_ci() -> None:
+    assert ET.fromstring(render("junit", record())).find("testsuite/testcase/error") is not None
+
+
+def test_sarif_has_what_code_scanning_needs() -> None:
+    log = json.loads(render("sarif", full()))
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert len(run["results"]) == 4
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]] == result["ruleId"]
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert result["message"]["text"]
+    assert json.loads(render("sarif", record(finding())))["runs"][0]["results"] == []
