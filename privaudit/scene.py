@@ -81,7 +81,7 @@ class Scene:
         self._scan_of = {f"r{number:04d}": scan for number, scan in enumerate(scans)}
         people = sorted(split.victims, key=lambda s: _digest(seed, "person", s))
         self._alias = {subject: f"P{number:03d}" for number, subject in enumerate(people, start=1)}
-        self._victims = LazyVolumes(cohort, scans, budget=256 << 20)
+        self._victims = LazyVolumes(cohort, scans)
         self._index = {request: number for number, request in enumerate(self._scan_of)}
         self._key: tuple[str, Key] | None = None
 
@@ -194,16 +194,12 @@ class Scene:
         """What a protocol declares, and nothing else."""
         gallery = []
         if Rung.GALLERY in protocol.knowledge:
-            scans = self.gallery_scans()
-            volumes = LazyVolumes(self.cohort, [scan for _, scan in scans], budget=1)
+            request_of = {scan: request for request, scan in self._scan_of.items()}
 
-            def reader(index: int) -> Tensor:
-                return as_tensor(volumes[index].image)
+            def entry(alias: str, scan: ScanId) -> GalleryEntry:
+                return GalleryEntry(alias, lambda: as_tensor(self.truth(request_of[scan]).image))
 
-            gallery = [
-                GalleryEntry(alias, lambda index=index: reader(index))  # type: ignore[misc]
-                for index, (alias, _) in enumerate(scans)
-            ]
+            gallery = [entry(alias, scan) for alias, scan in self.gallery_scans()]
         return Knowledge(
             protocol.knowledge,
             attack=attack.name,

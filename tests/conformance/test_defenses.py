@@ -15,17 +15,17 @@ from privaudit.errors import OptionError
 from privaudit.patches import as_tensor, one_hot, stitch
 from privaudit.scene import LazyVolumes, Scene
 
-SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "mixup": [
-        {},
-        {"patch_size": 16, "stride": 9, "views": 3, "references": 2, "reference_weights": "simplex"},
-        {"patch_size": None, "alpha": 0.3, "views": 2, "alpha_per": "volume"},
-        {"patch_size": 20, "alpha_per": "request", "reference_per": "volume", "views": 2},
-        {"patch_size": 16, "fresh_alpha": True, "reference_position": "random", "views": 2, "alpha": [0.2, 0.9]},
-    ],
-}
-CASES: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in ("none", "pure-noise")] + [
-    ("mixup", case) for case in SETTINGS["mixup"]
+MIXUP: list[dict[str, Any]] = [
+    {},
+    {"patch_size": 16, "stride": 9, "views": 3, "references": 2, "reference_weights": "simplex"},
+    {"patch_size": None, "alpha": 0.3, "views": 2, "alpha_per": "volume"},
+    {"patch_size": 20, "alpha_per": "request", "reference_per": "volume", "views": 2},
+    {"patch_size": 16, "fresh_alpha": True, "reference_position": "random", "views": 2, "alpha": [0.2, 0.9]},
+]
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("none", {}),
+    ("pure-noise", {}),
+    *(("mixup", case) for case in MIXUP),
 ]
 
 
