@@ -1,0 +1,114 @@
+"""``bids``: any BIDS or BIDS-derivatives folder with images and tissue label maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field as Option
+
+from privaudit.cohort import Cohort, Dataset, ScanId
+from privaudit.cohorts.bids_layout import Wanted, find_scans, split_name
+from privaudit.cohorts.file_cohort import (
+    BoxShape,
+    FileCohort,
+    FileOptions,
+    MaxCut,
+    ScanFiles,
+    find_root,
+    finish,
+    first_people,
+    nothing_found,
+)
+from privaudit.cohorts.labels import AS_IS, MAP_LABELS, LabelMap, read_dseg_tsv
+from privaudit.cohorts.store import cache_folder
+from privaudit.cohorts.volumes import Reading
+from privaudit.options import PluginOptions
+
+Entity = Annotated[str | None, Option(pattern="^[A-Za-z0-9]+$")]
+
+
+class BidsChoice(FileOptions):
+    """Which files of a BIDS folder to take, and what their labels mean."""
+
+    suffix: Annotated[str, Option(pattern="^[A-Za-z0-9]+$", description="suffix of the images")] = "T1w"
+    desc: Annotated[Entity, Option(description="take images with this desc- entity; 'none': without")] = None
+    run: Annotated[Entity, Option(description="take images of this run- entity; 'none': without")] = None
+    space: Annotated[Entity, Option(description="take images in this space- entity; 'none': without")] = None
+    dseg_desc: Annotated[Entity, Option(description="take label maps with this desc- entity")] = None
+    label_map: LabelMap = None
+    brain_only: Annotated[bool, Option(description="set the image to 0 where it has no label: a skull is cut")] = False
+
+
+class BidsOptions(BidsChoice):
+    """Options of ``bids``."""
+
+    voxel_mm: Annotated[float | None, Option(gt=0, le=10, description="resample to cubes of this side")] = None
+    shape: Annotated[
+        BoxShape | None, Option(description="crop or pad to this, around the brain, as '[96, 128, 112]'")
+    ] = None
+    max_cut: MaxCut = 0.005
+
+
+class BidsDataset(Dataset):
+    """A folder ``sub-*/[ses-*/]anat/`` with ``*_T1w.nii[.gz]`` and ``*_dseg.nii[.gz]``."""
+
+    name = "bids"
+    summary = "Your own BIDS or BIDS-derivatives folder with T1w images and dseg label maps."
+    Options: ClassVar[type[PluginOptions]] = BidsOptions
+    help_missing = (
+        "Arrange images as sub-*/[ses-*/]anat/*_T1w.nii.gz with label maps *_dseg.nii.gz beside them and pass the "
+        "folder as --root."
+    )
+
+    def open(self, *, cache: Path | None = None, jobs: int = 1, quiet: bool = True) -> Cohort:
+        """Find the scans; see :meth:`privaudit.cohort.Dataset.open`."""
+        options: BidsOptions = self.options
+        root = find_root(options.root, self.name, self.help_missing)
+        files = first_people(choose_files(root, options), options.subjects)
+        if not files:
+            raise nothing_found(root, self.name, looked_for(options), self.help_missing)
+        grid = Reading(voxel_mm=options.voxel_mm, shape=options.shape, max_cut=options.max_cut)
+        reading = {scan: how_to_read(root, found, options, grid) for scan, found in files.items()}
+        cohort = FileCohort(self.name, root, files, reading, cache_folder(cache), shareable=options.shareable)
+        return finish(cohort, options.rescans)
+
+
+def _entities(options: BidsChoice) -> dict[str, str]:
+    chosen = {"desc": options.desc, "run": options.run, "space": options.space}
+    return {key: value for key, value in chosen.items() if value is not None}
+
+
+def choose_files(root: Path, options: BidsChoice) -> dict[ScanId, ScanFiles]:
+    """Return the files that the options choose; empty if there are none."""
+    entities = {key: None if value == "none" else value for key, value in _entities(options).items()}
+    return find_scans(root, Wanted(options.suffix, entities, options.dseg_desc))
+
+
+def looked_for(options: BidsChoice) -> str:
+    """Say which files the options choose."""
+    which = "".join(f", {key}={value}" for key, value in _entities(options).items())
+    return f"sub-*/[ses-*/]anat/*_{options.suffix}.nii[.gz]{which}"
+
+
+def how_to_read(root: Path, files: ScanFiles, options: BidsChoice, grid: Reading) -> Reading:
+    """Complete ``grid`` by what the options, or the folder's label table, say about intensities and labels."""
+    table = None if options.label_map is not None else _label_table(root, files.labels)
+    label_map = options.label_map or (AS_IS if table is None else read_dseg_tsv(table))
+    return replace(
+        grid,
+        intensity=options.intensity,
+        label_map=label_map,
+        label_cure=MAP_LABELS if table is None else f"name it in {table} as a tissue, or {MAP_LABELS}",
+        ascending=table is None and options.label_map is None and options.suffix == "T1w",
+        brain_only=options.brain_only,
+    )
+
+
+def _label_table(root: Path, labels: Path) -> Path | None:
+    """Return the table that names the values of a label map: beside it, else in the dataset's root."""
+    own = labels.with_name(labels.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+    desc = split_name(labels)[0].get("desc")
+    places = [own, *([root / f"desc-{desc}_dseg.tsv"] if desc else []), root / "dseg.tsv"]
+    return next((path for path in places if path.is_file()), None)

@@ -1,0 +1,28 @@
+"""Run a list of calls in processes, with a progress bar where somebody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def run_jobs(
+    function: Callable[..., None], work: Sequence[tuple[Any, ...]], jobs: int, title: str, quiet: bool
+) -> None:
+    """Call ``function(*arguments)`` for each entry of ``work``, ``jobs`` at a time.
+
+    The bar goes to standard error, and only to a terminal.
+    """
+    if not work:
+        return
+    from joblib import Parallel, delayed
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    calls = Parallel(n_jobs=min(jobs, len(work)), return_as="generator_unordered")(
+        delayed(function)(*arguments) for arguments in work
+    )
+    watched = console.is_terminal and not quiet
+    for _ in track(calls, title, total=len(work), console=console, disable=not watched, transient=True):
+        pass
