@@ -15,7 +15,7 @@ from privaudit.identity_scores import QueryRanks
 from privaudit.record import Comparison, Control, Curve, Finding, Interval, finite
 from privaudit.scene import PLANTED_TEXT, Arm, seed_from
 from privaudit.spec import ScoringSpec
-from privaudit.stats import cluster_interval
+from privaudit.stats import Exact, cluster_interval
 from privaudit.store import Row
 from privaudit.verdicts import decide, leaks
 
@@ -46,7 +46,7 @@ class Scorecard:
     people: int
     """Victims, for the gallery-size curve."""
 
-    def interval(self, values: Floats, people: Sequence[str], proportion: bool, *key: str) -> Interval | None:
+    def interval(self, values: Floats, people: Sequence[str], exact: Exact, *key: str) -> Interval | None:
         """Clustered interval with its own random stream, so that no finding depends on another's presence."""
         return cluster_interval(
             values,
@@ -54,7 +54,7 @@ class Scorecard:
             np.random.default_rng(seed_from(self.seed, "bootstrap", *key)),
             confidence=self.scoring.confidence,
             resamples=self.scoring.resamples,
-            proportion=proportion,
+            exact=exact,
         )
 
 
@@ -125,7 +125,7 @@ def _image_finding(
         role="baseline" if is_baseline else "primary" if deciding else "secondary",
         higher_is_leakier=True,
         estimate=finite(float(values.mean())),
-        ci=card.interval(values, people, False, *key),
+        ci=card.interval(values, people, "never", *key),
         confidence=card.scoring.confidence,
         baseline=baseline,
         comparisons=comparisons,
@@ -158,7 +158,7 @@ def _compare(
         name=other.name,
         estimate=finite(float(against.mean())),
         difference=finite(float(difference.mean())),
-        ci=card.interval(difference, _people(rows), False, *key, "difference"),
+        ci=card.interval(difference, _people(rows), "never", *key, "difference"),
         reads_transcript=other.reads_transcript,
     )
 
@@ -251,7 +251,7 @@ def _above_chance(
     ranks: Sequence[QueryRanks], metric: str, chance: float, card: Scorecard, *key: str
 ) -> tuple[float, Interval | None, Comparison]:
     values, people = _metric_values(ranks, metric)
-    ci = card.interval(values, people, metric in identity_scores.PROPORTIONS, *key, metric)
+    ci = card.interval(values, people, identity_scores.EXACT[metric], *key, metric)
     estimate = float(values.mean())
     shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
     return (
@@ -316,7 +316,7 @@ def _identity_finding(
 def _gallery_curve(ranks: Sequence[QueryRanks], card: Scorecard, key: tuple[str, str]) -> Curve:
     sizes, table = identity_scores.gallery_curve(ranks, card.people)
     people = [rank.person for rank in ranks]
-    spans = [card.interval(table[:, i], people, True, *key, "gallery", str(g)) for i, g in enumerate(sizes)]
+    spans = [card.interval(table[:, i], people, "always", *key, "gallery", str(g)) for i, g in enumerate(sizes)]
     means = table.mean(axis=0).tolist()
     return Curve(
         name="gallery size",

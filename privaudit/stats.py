@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+Exact = Literal["never", "degenerate", "always"]
 
 
 def _by_subject(values: Floats, subjects: Sequence[str]) -> tuple[Floats, Floats]:
@@ -35,7 +37,7 @@ def cluster_interval(
     *,
     confidence: float = 0.95,
     resamples: int = 5000,
-    proportion: bool = False,
+    exact: Exact = "never",
 ) -> tuple[float, float] | None:
     """Bootstrap interval of the mean: whole subjects are drawn with replacement.
 
@@ -45,8 +47,9 @@ def cluster_interval(
         rng: source of the resamples.
         confidence: coverage asked for.
         resamples: number of bootstrap samples.
-        proportion: the values are shares of hits in [0, 1]. A bootstrap of all hits or all misses has no width, so the
-            interval is then joined with Clopper and Pearson's exact one on the number of subjects.
+        exact: whether to join it with Clopper and Pearson's interval on the number of subjects, for values in [0, 1].
+            A bootstrap of all hits or all misses has no width, which claims too much: 'always' for shares of hits,
+            'degenerate' (only where the subjects do not differ at all) for other scores of rankings.
 
     Returns:
         (low, high), or None with fewer than two subjects, where no interval exists.
@@ -59,9 +62,9 @@ def cluster_interval(
     means = (draws @ sums) / (draws @ counts)
     tail = expanded_tail(n, confidence)
     low, high = (float(q) for q in np.quantile(means, [tail, 1 - tail]))
-    if proportion:
-        exact = clopper_pearson(float(values.mean()), n, confidence)
-        low, high = min(low, exact[0]), max(high, exact[1])
+    if exact == "always" or (exact == "degenerate" and np.ptp(sums / counts) == 0):
+        beta = clopper_pearson(float(values.mean()), n, confidence)
+        low, high = min(low, beta[0]), max(high, beta[1])
     return low, high
 
 

@@ -150,10 +150,18 @@ def row(finding: Finding) -> dict[str, str]:
         "control": control_text(finding),
         "people": f"{finding.n_subjects} / {finding.n_scans}",
         "verdict": str(finding.verdict or ""),
-        "reason": finding.reason,
+        "reason": finding.reason + spread(finding),
         "knowledge": ", ".join(finding.knowledge),
         "seconds": f"{finding.seconds:.0f}",
     }
+
+
+def spread(finding: Finding) -> str:
+    """Spread over scans, as a tail of the reason; the worst scans matter more than the mean scan."""
+    sd, worst = finding.details.get("sd"), finding.details.get("worst_decile")
+    if sd is None or worst is None:
+        return ""
+    return f"; over scans: standard deviation {number(sd)}, leakiest tenth above {number(worst)}"
 
 
 def flat(params: Mapping[str, Any]) -> list[tuple[str, str]]:
