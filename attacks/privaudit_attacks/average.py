@@ -126,24 +126,27 @@ def log_likelihood(views: Tensor, prior: Prior, grid: Tensor) -> Tensor:
     return torch.stack(out)
 
 
-def estimate_alpha(views: Tensor, prior: Prior, candidates: int) -> Tensor:
+def estimate_alpha(views: Tensor, prior: Prior, candidates: int, pooled: bool = False) -> Tensor:
     """Maximum-likelihood weight of every patch [N], shared by the views, on a grid over (0, 1).
 
-    From one view, α and 1 − α are equally likely; the target is then taken to be the stronger part.
+    ``pooled`` estimates one for all patches, for schemes that draw one per volume. From one view, α and 1 − α are equally likely; the target is then taken to be the stronger part.
     """
     grid = (torch.arange(candidates) + 0.5) / candidates
     if len(views) == 1:
         grid = grid[grid >= 0.5]
-    return grid[log_likelihood(views, prior, grid).argmax(dim=0)]
+    likelihood = log_likelihood(views, prior, grid)
+    if pooled:
+        likelihood = likelihood.sum(dim=1, keepdim=True).expand_as(likelihood)
+    return grid[likelihood.argmax(dim=0)]
 
 
-def estimate_fresh_alpha(views: Tensor, prior: Prior, candidates: int, rounds: int = 5) -> Tensor:
+def estimate_fresh_alpha(views: Tensor, prior: Prior, candidates: int, pooled: bool = False, rounds: int = 5) -> Tensor:
     """Weights [K, N] where every view has its own: each in turn is fitted to what the other views say of the target.
 
     Leaving the view out matters: a strong view would otherwise confirm itself up to α = 1.
     """
     grid = (torch.arange(candidates) + 0.5) / candidates
-    alpha = estimate_alpha(views, prior, candidates).expand(views.shape[:2]).clone()
+    alpha = estimate_alpha(views, prior, candidates, pooled).expand(views.shape[:2]).clone()
     samples, thin = _thin(views, prior)
     for _ in range(rounds):
         for k, view in enumerate(samples):
@@ -154,7 +157,10 @@ def estimate_fresh_alpha(views: Tensor, prior: Prior, candidates: int, rounds: i
                 total = (1 - value) ** 2 * thin.reference_variance + value**2 * spread + 1e-6
                 gap = view - value * target - (1 - value) * thin.reference_mean
                 scores.append(-0.5 * (total.log() + gap**2 / total).sum(dim=-1))
-            alpha[k] = grid[torch.stack(scores).argmax(dim=0)]
+            likelihood = torch.stack(scores)
+            if pooled:
+                likelihood = likelihood.sum(dim=1, keepdim=True).expand_as(likelihood)
+            alpha[k] = grid[likelihood.argmax(dim=0)]
     return alpha
 
 
@@ -191,16 +197,18 @@ class AverageAttack(Attack):
         """Yield one picture per request."""
         atlas = knowledge.atlas
         aligned = task.scheme.get("reference_position", "aligned") == "aligned"
-        fresh = task.scheme.get("fresh_alpha", False) or task.scheme.get("alpha_per") == "request"
+        per = task.scheme.get("alpha_per", "patch")
+        fresh = per == "request" or (per == "patch" and bool(task.scheme.get("fresh_alpha", False)))
+        pooled = per != "patch"
         for transcript in transcripts:
             views = transcript.views
             prior = make_prior(atlas, transcript, aligned)
             if self.options.alpha == "known":
                 alpha = torch.from_numpy(knowledge.weights(transcript.request)).float()[: len(views)]
             elif fresh and len(views) > 1:
-                alpha = estimate_fresh_alpha(views, prior, self.options.grid)
+                alpha = estimate_fresh_alpha(views, prior, self.options.grid, pooled)
             else:
-                alpha = estimate_alpha(views, prior, self.options.grid).expand(views.shape[:2])
+                alpha = estimate_alpha(views, prior, self.options.grid, pooled).expand(views.shape[:2])
             target, spread = posterior_mean(views, alpha, prior)
             yield Reconstruction(
                 transcript.request,

@@ -24,7 +24,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class MixupOptions(PluginOptions):
-    """What the paper leaves open is an option here, and printed in every record."""
+    """What the paper leaves open is an option here, and printed in every record.
+
+    The defaults follow its re-identification experiment, where each image is mixed 'with a randomly chosen reference':
+    one reference per encoded view, one weight per target. Training draws both per patch.
+    """
 
     patch_size: Annotated[int, Field(ge=2)] | None = Field(
         default=32, description="side of the patches in voxels (the paper: 32 and 64); null mixes whole volumes"
@@ -36,7 +40,7 @@ class MixupOptions(PluginOptions):
         default=(0.0, 1.0), description="mixing weight of the target: a number, or [low, high] to draw uniformly"
     )
     alpha_per: mixup.AlphaPer = Field(
-        default="patch", description="one weight per patch, per request (encoded view) or per volume (all its views)"
+        default="volume", description="one weight per patch, per request (encoded view) or per volume (all its views)"
     )
     fresh_alpha: bool = Field(
         default=False, description="with alpha_per=patch: a new weight in every view (equation 5 shares one)"
@@ -49,7 +53,7 @@ class MixupOptions(PluginOptions):
         default="equal", description="shares of several references: equal, or drawn uniformly on the simplex"
     )
     reference_per: Literal["patch", "volume"] = Field(
-        default="patch", description="draw references anew for each patch, or once for all patches of a view"
+        default="volume", description="draw references anew for each patch, or once for all patches of a view"
     )
     reference_position: Literal["aligned", "random"] = Field(
         default="aligned", description="cut reference patches at the target's place, or anywhere"

@@ -22,6 +22,8 @@ defense:
   name: mixup              # or none, the upper anchor
   patch_size: 32           # voxels; null mixes whole volumes
   alpha: [0.0, 1.0]        # mixing weight: drawn uniformly, or one number
+  alpha_per: volume        # one weight per patch, request or volume
+  reference_per: volume    # one reference per view, or one per patch
   views: 10                # encoded views per target (test-time augmentation)
 
 attacks:

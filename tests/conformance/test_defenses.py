@@ -18,9 +18,16 @@ from privaudit.scene import LazyVolumes, Scene
 MIXUP: list[dict[str, Any]] = [
     {},
     {"patch_size": 16, "stride": 9, "views": 3, "references": 2, "reference_weights": "simplex"},
-    {"patch_size": None, "alpha": 0.3, "views": 2, "alpha_per": "volume"},
-    {"patch_size": 20, "alpha_per": "request", "reference_per": "volume", "views": 2},
-    {"patch_size": 16, "fresh_alpha": True, "reference_position": "random", "views": 2, "alpha": [0.2, 0.9]},
+    {"patch_size": None, "alpha": 0.3, "views": 2},
+    {"patch_size": 20, "alpha_per": "request", "reference_per": "patch", "views": 2},
+    {
+        "patch_size": 16,
+        "alpha_per": "patch",
+        "fresh_alpha": True,
+        "reference_position": "random",
+        "views": 2,
+        "alpha": [0.2, 0.9],
+    },
 ]
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("none", {}),

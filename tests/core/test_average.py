@@ -27,6 +27,13 @@ def test_a_shared_weight_is_found(true: float) -> None:
     assert estimate_alpha(views, prior, 50).tolist() == pytest.approx([true] * 3, abs=0.03)
 
 
+def test_one_weight_for_all_patches_is_pooled() -> None:
+    _, views, prior = scene(torch.full((2, 8), 0.37))
+    pooled = estimate_alpha(views, prior, 50, pooled=True)
+    assert len(set(pooled.tolist())) == 1
+    assert pooled[0].item() == pytest.approx(0.37, abs=0.02)
+
+
 def test_fresh_weights_are_found() -> None:
     alpha = torch.tensor([[0.3], [0.5], [0.7], [0.9], [0.4], [0.6]])
     _, views, prior = scene(alpha)
