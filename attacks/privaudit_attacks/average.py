@@ -129,7 +129,8 @@ def log_likelihood(views: Tensor, prior: Prior, grid: Tensor) -> Tensor:
 def estimate_alpha(views: Tensor, prior: Prior, candidates: int, pooled: bool = False) -> Tensor:
     """Maximum-likelihood weight of every patch [N], shared by the views, on a grid over (0, 1).
 
-    ``pooled`` estimates one for all patches, for schemes that draw one per volume. From one view, α and 1 − α are equally likely; the target is then taken to be the stronger part.
+    ``pooled`` estimates one for all patches, for schemes that draw one per volume. From one view, α and 1 − α are
+    equally likely; the target is then taken to be the stronger part.
     """
     grid = (torch.arange(candidates) + 0.5) / candidates
     if len(views) == 1:
