@@ -82,7 +82,7 @@ def forest(findings: Sequence[Finding], title: str) -> str:
 
 def curve(line: Curve, finding: Finding) -> str:
     """One curve with its band, and chance or the baseline as a dashed line."""
-    figure = _figure(3.7, 2.5)
+    figure = _figure(3.3, 2.3)
     axes = figure.add_subplot()
     _clean(axes)
     colour = COLOURS[finding.verdict] if finding.verdict else "#444444"
