@@ -6,8 +6,9 @@ import csv
 import datetime
 import io
 import os
+import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from privaudit import plugin
 from privaudit.attack import Attack, Protocol
 from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense
-from privaudit.errors import DataError, OptionError
+from privaudit.errors import DataError, OptionError, PluginError
 from privaudit.files import write_text
 from privaudit.findings import Scorecard, Scored, add_curves, identity_findings, image_findings
 from privaudit.image_scores import choose_scorer
@@ -117,7 +118,9 @@ def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol
     for attack in attacks:
         if attack.claim == "similarity":
             context.scene.require_sessions()
-        for protocol in attack.protocols(context.scene.defense.views):
+        protocols = attack.protocols(context.scene.defense.views)
+        _check_names(attack, protocols)
+        for protocol in protocols:
             arms: list[Arm] = ["audit"]
             if protocol.primary and attack.reads_transcript:
                 arms.append("planted")
@@ -125,6 +128,16 @@ def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol
                     arms.append("planted-reference")
             out.append((attack, protocol, arms))
     return out
+
+
+def _check_names(attack: Attack, protocols: Sequence[Protocol]) -> None:
+    """Protocols name files and findings: they must be different, and plain."""
+    names = [protocol.name for protocol in protocols]
+    bad = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 =_-]*", name)]
+    if bad or len(set(names)) != len(names) or not names:
+        raise PluginError(
+            f"attack '{attack.name}' has unusable protocol names", got=names, allowed="distinct letters, digits, = _ -"
+        )
 
 
 def _quiet_progress(name: str, total: int) -> Advance:

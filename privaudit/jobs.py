@@ -17,6 +17,7 @@ from privaudit.errors import ClaimError
 from privaudit.identity_scores import check_similarity, rank_queries
 from privaudit.image_scores import ImageScorer
 from privaudit.knowledge import Rung
+from privaudit.patches import as_tensor
 from privaudit.provenance import core_code, plugin_code
 from privaudit.scene import Arm, Scene, seed_from
 from privaudit.spec import AuditSpec
@@ -142,7 +143,7 @@ def _score_image(context: Context, claim: Reconstruction) -> Row:
     truth = scene.truth(claim.request)
     brain = truth.labels > 0
     row: Row = {"request": claim.request, "person": scene.person(claim.request)}
-    target = torch.from_numpy(np.ascontiguousarray(truth.image))
+    target = as_tensor(truth.image)
     row |= _rounded(context.scorer.score(claim.image, target, brain))
     other = scene.bystander(claim.request)
     if other is not None:

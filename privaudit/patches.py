@@ -71,8 +71,8 @@ def stitch(patches: Tensor, positions: NDArray[np.int64], shape: Shape) -> Tenso
 
 
 def as_tensor(array: NDArray[np.float32]) -> Tensor:
-    """Share a float32 array with torch."""
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    """Copy an array into a float32 tensor: whoever gets it may write on it, and the original stays as it was."""
+    return torch.from_numpy(np.array(array, dtype=np.float32))
 
 
 def one_hot(labels: NDArray[np.uint8], classes: int) -> Tensor:

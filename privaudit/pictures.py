@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from privaudit.attack import Task
 from privaudit.audit import Settings, all_attacks, open_context
 from privaudit.claims import Reconstruction
 from privaudit.jobs import Context
+from privaudit.patches import as_tensor
 from privaudit.report import Picture
 from privaudit.scene import seed_from
 from privaudit.spec import AuditSpec, read_spec
@@ -41,7 +40,7 @@ def encoding_picture(run: Path, cache: Path | None) -> Picture:
 
 def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Tensor]]:
     scene = context.scene
-    truth = torch.from_numpy(np.ascontiguousarray(scene.truth(request).image))
+    truth = as_tensor(scene.truth(request).image)
     brain = scene.truth(request).labels > 0
     cells = [("target", truth)]
     other = scene.bystander(request)

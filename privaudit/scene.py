@@ -53,6 +53,8 @@ class LazyVolumes(Sequence[Volume]):
         volume = self._kept.pop(index, None)
         if volume is None:
             volume = self._cohort.load(self.scans[index])
+            # Attacks get some of these: what they write on must never be the truth they are scored against.
+            volume.image.flags.writeable = volume.labels.flags.writeable = False
         self._kept[index] = volume
         while len(self._kept) > 1 and sum(v.image.nbytes + v.labels.nbytes for v in self._kept.values()) > self._budget:
             self._kept.popitem(last=False)
@@ -171,7 +173,7 @@ class Scene:
             others = self.defense.bystanders(key, views)
             assert others is not None
             encoded = plant(encoded, others)
-        return Transcript(request, encoded, sent.positions, self.cohort.shape, volume.affine, answer)
+        return Transcript(request, encoded, sent.positions.copy(), self.cohort.shape, volume.affine.copy(), answer)
 
     def transcripts(self, requests: Sequence[str], protocol: Protocol, arm: Arm, returned: bool) -> LazyTranscripts:
         """The transcripts of a protocol, made anew at each access.
@@ -191,7 +193,7 @@ class Scene:
         return sorted((self._alias[s], self.cohort.sessions_of(s)[0]) for s in self.split.victims)
 
     def knowledge(self, attack: Attack, protocol: Protocol) -> Knowledge:
-        """What a protocol declares, and nothing else."""
+        """What a protocol declares, and nothing else; copies, or read-only."""
         gallery = []
         if Rung.GALLERY in protocol.knowledge:
             request_of = {scan: request for request, scan in self._scan_of.items()}
@@ -203,7 +205,7 @@ class Scene:
         return Knowledge(
             protocol.knowledge,
             attack=attack.name,
-            atlas=lambda: self.atlas,
+            atlas=lambda: Atlas(self.atlas.mean.clone(), self.atlas.variance.clone()),
             population=self.population,
             pool=self.pool,
             gallery=gallery,

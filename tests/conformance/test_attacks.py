@@ -13,7 +13,7 @@ from privaudit.audit import Settings, run_audit
 from privaudit.claims import Reconstruction
 from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense
-from privaudit.errors import ClaimError, KnowledgeError
+from privaudit.errors import ClaimError, KnowledgeError, PluginError
 from privaudit.knowledge import Rung
 from privaudit.record import Verdict
 from privaudit.scene import Scene
@@ -109,3 +109,38 @@ def test_claims_that_cannot_be_scored_are_refused() -> None:
         Reconstruction("r0000", torch.zeros(2, 2, 2)).checked((3, 3, 3), "x")
     with pytest.raises(ClaimError, match="not finite"):
         Reconstruction("r0000", torch.full((3, 3, 3), torch.nan)).checked((3, 3, 3), "x")
+
+
+def test_writing_on_what_is_handed_over_changes_nothing_that_is_scored(thirdparty: Path) -> None:
+    cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 8, "side": 40}).open()
+    defense = plugin.create("defenses", "mixup", Defense, {})
+    scene = Scene(cohort, split_subjects(cohort.subjects, 0), defense, 0)
+    everything = Protocol("x", frozenset(Rung), views=2)
+    knowledge = scene.knowledge(plugin.create("attacks", "as-is", Attack), everything)
+    truth = scene.truth(scene.requests[0]).image.copy()
+    transcript = scene.transcript(scene.requests[0], views=2)
+    digest = transcript.digest()
+    transcript.views.zero_()
+    transcript.positions[:] = 0
+    knowledge.atlas.mean.zero_()
+    for entry in knowledge.gallery:
+        entry.load().zero_()
+    for volume in (knowledge.population[0], knowledge.pool[0]):
+        with pytest.raises(ValueError, match="read-only"):
+            volume.image[:] = 0
+    assert (scene.truth(scene.requests[0]).image == truth).all()
+    assert scene.transcript(scene.requests[0], views=2).digest() == digest
+    assert knowledge.atlas.mean.any()
+
+
+@pytest.mark.parametrize("names", [["../x"], ["a", "a"], [""], ["a/b"], []])
+def test_protocol_names_that_cannot_name_files_are_refused(
+    names: list[str], blobs: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from privaudit_attacks.as_is import AsIsAttack
+
+    protocols = tuple(Protocol(name, frozenset({Rung.TRANSCRIPT})) for name in names)
+    monkeypatch.setattr(AsIsAttack, "protocols", lambda *_: protocols)
+    with pytest.raises(PluginError, match="unusable protocol names"):
+        run_audit(parse_spec(blobs(attacks=["as-is"]), "test"), Settings(out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
