@@ -5,7 +5,8 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -66,12 +67,39 @@ def accepts_text_only(annotation: object) -> bool:
 
 
 def describe_options(model: type[PluginOptions]) -> list[tuple[str, str, str, str]]:
-    """Return (name, type, default, description) for every option, in the order declared."""
+    """Return (name, type, default, description) for every option, in the order declared, as a user would type them."""
+    hints = typing.get_type_hints(model, include_extras=False)
     rows = []
     for name, field in model.model_fields.items():
-        kind = typing.get_type_hints(model, include_extras=False).get(name, field.annotation)
-        text = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
-        text = text.replace("typing.", "").replace("pathlib.", "").replace("NoneType", "None")
-        default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
-        rows.append((name, text, default, field.description or ""))
+        default = "required" if field.is_required() else _typed(field.get_default(call_default_factory=True))
+        rows.append((name, describe_type(hints[name]), default, field.description or ""))
     return rows
+
+
+def describe_type(annotation: Any) -> str:
+    """A type in words.
+
+    >>> describe_type(int | None), describe_type(list[Literal["a", "b"]])
+    ('int or null', 'list of a|b')
+    """
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(describe_type(part) for part in inner)
+    if origin is Literal:
+        return "|".join(map(str, inner))
+    if origin is list:
+        return f"list of {describe_type(inner[0])}"
+    if origin is tuple:
+        return "[" + ", ".join(describe_type(part) for part in inner) + "]"
+    if origin is dict:
+        return "{" + ": ".join(describe_type(part) for part in inner) + "}"
+    if annotation is type(None):
+        return "null"
+    return {"str": "text", "Path": "path"}.get(getattr(annotation, "__name__", ""), getattr(annotation, "__name__", ""))
+
+
+def _typed(value: Any) -> str:
+    """A default as it would be typed: YAML on one line."""
+    plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+    text: str = yaml.safe_dump(plain, default_flow_style=True)
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -28,6 +28,7 @@ def report(
     from privaudit.record import read
 
     folder = latest_run(RUNS) if run is None else run
+    record = read(folder)
     formats = list(dict.fromkeys(format_ or ["html", "markdown", "json"]))
     if out is None and folder.is_dir():
         for path in write_cards(folder, formats, with_images, cache):
@@ -35,7 +36,6 @@ def report(
         return
     if out is None or len(formats) != 1:
         raise OptionError("a record file or --out needs exactly one --format and an --out", got=", ".join(formats))
-    record = read(folder)
     base = folder if folder.is_dir() else folder.parent
     text, _ = render(report_input(base, record, with_images, cache), formats[0])
     if str(out) == "-":

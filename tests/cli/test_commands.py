@@ -75,8 +75,9 @@ def test_init_writes_a_specification_that_options_can_override(cli: Cli, tmp_pat
 
 def test_show_lists_every_option_with_type_and_default(cli: Cli) -> None:
     out = cli("defenses", "show", "mixup").stdout
-    assert "--patch-size  int | None  [default: 32]" in out
-    assert "--alpha" in out
+    assert "--patch-size  int or null  [default: 32]" in out
+    assert "--alpha  float or [float, float]  [default: [0.0, 1.0]]" in out
+    assert "--alpha-per  patch|request|volume  [default: volume]" in out
     shown = cli("attacks", "show", "average").stdout
     assert "K=10 (decides): atlas, transcript, views" in shown
 

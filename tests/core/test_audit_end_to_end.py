@@ -80,11 +80,12 @@ def test_tables_name_nobody(mixup_run: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_record_with_more_jobs(
-    mixup_run: Path, blobs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thirdparty: Path
+    mixup_run: Path, blobs: Make, tmp_path: Path, cli: Cli
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(thirdparty))
-    again = audit(blobs(), tmp_path / "run", jobs=2)
-    assert again.stable() == read(mixup_run).stable()
+    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(blobs()))
+    out = cli("audit", "audit.yaml", "--out", "run", "--jobs", "2")
+    assert out.returncode == 0, out.stderr
+    assert read(tmp_path / "run").stable() == read(mixup_run).stable()
 
 
 def test_another_seed_gives_another_record(mixup_run: Path, blobs: Make, tmp_path: Path) -> None:

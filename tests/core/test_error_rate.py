@@ -25,7 +25,8 @@ def test_noise_does_not_read_as_a_leak(
     verdicts: list[Verdict | None] = []
     for seed in range(chunk, RUNS, CHUNKS):
         dataset = {"subjects": 32, "side": 28, "seed": seed}
-        spec = parse_spec(blobs("pure-noise", dataset=dataset, seed=seed), "test")
+        noise = {"name": "pure-noise", "views": 2}
+        spec = parse_spec(blobs(noise, dataset=dataset, seed=seed), "test")
         record = run_audit(spec, Settings(out=tmp_path / str(seed))).record
         assert not record.missing
         for finding in record.primary():
