@@ -78,9 +78,8 @@ class Attack(Plugin):
     trivial: ClassVar[bool] = False
     """True for an attacker that anybody could be; its figures stand beside every other's."""
     reads_transcript: ClassVar[bool] = True
-    """False for a trivial attacker that answers without looking: the leak threshold."""
-    reads_returned: ClassVar[bool] = False
-    """True to have the returned maps in the transcripts."""
+    """False for a trivial attacker that answers without looking: the leak threshold. Its protocols must not declare
+    the 'transcript' rung, and it is handed empty transcripts; every other attack must declare it."""
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
         """The ways to run it against a defense that sends ``views_sent`` views of each target."""

@@ -21,11 +21,12 @@ from privaudit import plugin
 from privaudit.attack import Attack, Protocol
 from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense
-from privaudit.errors import DataError, OptionError, PluginError
+from privaudit.errors import DataError, OptionError, PluginError, PrivauditError
 from privaudit.files import write_text
 from privaudit.findings import Scorecard, Scored, add_curves, identity_findings, image_findings
 from privaudit.image_scores import choose_scorer
 from privaudit.jobs import Advance, Context, Job, run_job
+from privaudit.knowledge import Rung
 from privaudit.provenance import core_code, machine, plugin_code
 from privaudit.record import DatasetInfo, DefenseInfo, Finding, Missing, Record, dumps, overall
 from privaudit.scene import Arm, Scene
@@ -116,11 +117,11 @@ def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol
     """Every attack's protocols with the arms they need: a control for each figure that decides a verdict."""
     out: list[tuple[Attack, Protocol, list[Arm]]] = []
     for attack in attacks:
-        if attack.claim == "similarity":
-            context.scene.require_sessions()
         protocols = attack.protocols(context.scene.defense.views)
-        _check_names(attack, protocols)
+        _check_protocols(attack, protocols)
         for protocol in protocols:
+            if attack.claim == "similarity" or Rung.GALLERY in protocol.knowledge:
+                context.scene.require_sessions()
             arms: list[Arm] = ["audit"]
             if protocol.primary and attack.reads_transcript:
                 arms.append("planted")
@@ -130,14 +131,23 @@ def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol
     return out
 
 
-def _check_names(attack: Attack, protocols: Sequence[Protocol]) -> None:
-    """Protocols name files and findings: they must be different, and plain."""
+def _check_protocols(attack: Attack, protocols: Sequence[Protocol]) -> None:
+    """Protocols name files and findings: they must be different, and plain. One decides, and none looks unsaid."""
     names = [protocol.name for protocol in protocols]
     bad = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 =_-]*", name)]
     if bad or len(set(names)) != len(names) or not names:
         raise PluginError(
             f"attack '{attack.name}' has unusable protocol names", got=names, allowed="distinct letters, digits, = _ -"
         )
+    if not attack.trivial and not any(protocol.primary for protocol in protocols):
+        raise PluginError(f"attack '{attack.name}' has no protocol that decides", todo="make one of them primary")
+    for protocol in protocols:
+        if (Rung.TRANSCRIPT in protocol.knowledge) != attack.reads_transcript:
+            raise PluginError(
+                f"attack '{attack.name}', protocol '{protocol.name}': reads_transcript is {attack.reads_transcript},"
+                f" but the knowledge is {sorted(protocol.knowledge)}",
+                todo="declare the rung 'transcript' if, and only if, it reads the transcript",
+            )
 
 
 def _quiet_progress(name: str, total: int) -> Advance:
@@ -154,8 +164,11 @@ def _execute(spec: AuditSpec, settings: Settings, job: Job, advance: Advance) ->
     except (DataError, OptionError):
         raise
     except Exception as error:
-        write_text(context.run / "jobs" / f"{job.name}.error.txt", traceback.format_exc())
-        return None, f"{type(error).__name__}: {error}"
+        where = f"jobs/{job.name}.error.txt"
+        write_text(context.run / where, traceback.format_exc())
+        # A plugin's message may hold file names, and those names of people.
+        shown = str(error) if context.scene.cohort.shareable or isinstance(error, PrivauditError) else f"see {where}"
+        return None, f"{type(error).__name__}: {shown}"
     return store, ""
 
 
@@ -187,12 +200,14 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     jobs = [Job(a.name, p.name, arm) for a, p, arms in steps for arm in arms]
     totals = {Job(a.name, p.name, arm): len(context.scene.probes(p)) for a, p, arms in steps for arm in arms}
     with lock(context.run):
+        _clear(context.run)
         write_text(context.run / "spec.yaml", dump_spec(spec))
         done: dict[Job, JobFile] = {}
         missing: list[Missing] = []
         for job, store, error in _execute_all(spec, settings, jobs, totals, progress):
             if store is None:
-                missing.append(Missing(attack=job.attack, protocol=job.protocol, error=error))
+                item = Missing(attack=job.attack, protocol=job.protocol, error=error)
+                missing += [item] if item not in missing else []
             else:
                 done[job] = store
         record = _record(context, dataset_params, steps, done, missing, settings, started)
@@ -200,6 +215,13 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
             _write_table(context, store)
         write_text(context.run / "record.json", dumps(record))
     return Result(context.run, record, {job.name: store.note for job, store in done.items()})
+
+
+def _clear(run: Path) -> None:
+    """Remove what an earlier audit concluded: until this one has, the folder must not hold a verdict."""
+    for pattern in ("record.json", "card.*", "tables/*.csv", "jobs/*.error.txt"):
+        for file in run.glob(pattern):
+            file.unlink()
 
 
 def _execute_all(
@@ -245,7 +267,12 @@ def _record(
         stores = {arm: done.get(Job(attack.name, protocol.name, arm)) for arm in arms}
         if stores["audit"] is None:
             continue
-        rows: dict[Arm, list[Row]] = {arm: store.rows for arm, store in stores.items() if store is not None}
+        # Sorted, so that the order in which a kill and its repair left them does not show in the last digit.
+        rows: dict[Arm, list[Row]] = {
+            arm: sorted(store.rows, key=lambda row: str(row["request"]))
+            for arm, store in stores.items()
+            if store is not None
+        }
         scored.append(Scored(attack, protocol, rows, sum(s.seconds for s in stores.values() if s is not None)))
     card = Scorecard(spec.scoring, spec.seed, len(scene.split.victims))
     trivial = [s for s in scored if s.attack.trivial]
@@ -269,7 +296,7 @@ def _record(
             simulated=cohort.simulated,
             shareable=cohort.shareable,
             split=scene.split.counts(),
-            params=dataset_params,
+            params={k: v if k != "root" or v is None else Path(v).name for k, v in dataset_params.items()},
         ),
         defense=DefenseInfo(name=scene.defense.name, params=scene.defense.params),
         seed=spec.seed,

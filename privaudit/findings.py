@@ -15,7 +15,7 @@ from privaudit.identity_scores import QueryRanks
 from privaudit.record import Comparison, Control, Curve, Finding, Interval, finite
 from privaudit.scene import PLANTED_TEXT, Arm, seed_from
 from privaudit.spec import ScoringSpec
-from privaudit.stats import Exact, cluster_interval
+from privaudit.stats import cluster_interval
 from privaudit.store import Row
 from privaudit.verdicts import decide, leaks
 
@@ -46,7 +46,7 @@ class Scorecard:
     people: int
     """Victims, for the gallery-size curve."""
 
-    def interval(self, values: Floats, people: Sequence[str], exact: Exact, *key: str) -> Interval | None:
+    def interval(self, values: Floats, people: Sequence[str], exact: bool, *key: str) -> Interval | None:
         """Clustered interval with its own random stream, so that no finding depends on another's presence."""
         return cluster_interval(
             values,
@@ -101,7 +101,9 @@ def _image_finding(
         if other.attack.name != attack.name
     ]
     blind = [c for c in comparisons if not c.reads_transcript]
-    baseline = max(blind, key=lambda c: c.estimate or 0.0, default=None)
+    # Without both attackers who do not look, the threshold would be too low, and a leak might be none.
+    complete = {c.name for c in blind} >= {"atlas", "random-subject"} - {attack.name}
+    baseline = max(blind, key=lambda c: c.estimate or 0.0, default=None) if complete else None
     is_baseline = attack.trivial and not attack.reads_transcript
     deciding = metric == image_scores.PRIMARY_METRIC and protocol.primary and not is_baseline
     margin = card.scoring.margin_image
@@ -112,10 +114,12 @@ def _image_finding(
         arm: Arm = "planted" if victim == "target" else "planted-reference"
         control = _image_control(scored, trivial, card, column, arm, margin)
         n = len(set(people))
+        exposed = _exposed(rows, trivial, column, baseline, margin)
         verdict, reason = decide(
             baseline.difference if baseline else None,
             baseline.ci if baseline else None,
             margin, control, n, card.scoring.min_subjects, baseline.name if baseline else "no baseline",
+            exposed, must_fit=not attack.trivial,
         )  # fmt: skip
     return Finding(
         attack=attack.name,
@@ -125,7 +129,7 @@ def _image_finding(
         role="baseline" if is_baseline else "primary" if deciding else "secondary",
         higher_is_leakier=True,
         estimate=finite(float(values.mean())),
-        ci=card.interval(values, people, "never", *key),
+        ci=card.interval(values, people, False, *key),
         confidence=card.scoring.confidence,
         baseline=baseline,
         comparisons=comparisons,
@@ -158,9 +162,20 @@ def _compare(
         name=other.name,
         estimate=finite(float(against.mean())),
         difference=finite(float(difference.mean())),
-        ci=card.interval(difference, _people(rows), "never", *key, "difference"),
+        ci=card.interval(difference, _people(rows), False, *key, "difference"),
         reads_transcript=other.reads_transcript,
     )
+
+
+def _exposed(
+    rows: Sequence[Row], trivial: Sequence[Scored], column: str, baseline: Comparison | None, margin: float
+) -> int:
+    """People with a scan that beats the baseline's score of the same scan by more than the margin."""
+    if baseline is None:
+        return 0
+    source = next(t for t in trivial if t.attack.name == baseline.name)
+    theirs = {row["request"]: float(row[column]) for row in source.rows["audit"]}
+    return len({row["person"] for row in rows if float(row[column]) - theirs[row["request"]] > margin})
 
 
 def _image_control(
@@ -251,7 +266,7 @@ def _above_chance(
     ranks: Sequence[QueryRanks], metric: str, chance: float, card: Scorecard, *key: str
 ) -> tuple[float, Interval | None, Comparison]:
     values, people = _metric_values(ranks, metric)
-    ci = card.interval(values, people, identity_scores.EXACT[metric], *key, metric)
+    ci = card.interval(values, people, True, *key, metric)
     estimate = float(values.mean())
     shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
     return (
@@ -316,7 +331,7 @@ def _identity_finding(
 def _gallery_curve(ranks: Sequence[QueryRanks], card: Scorecard, key: tuple[str, str]) -> Curve:
     sizes, table = identity_scores.gallery_curve(ranks, card.people)
     people = [rank.person for rank in ranks]
-    spans = [card.interval(table[:, i], people, "always", *key, "gallery", str(g)) for i, g in enumerate(sizes)]
+    spans = [card.interval(table[:, i], people, True, *key, "gallery", str(g)) for i, g in enumerate(sizes)]
     means = table.mean(axis=0).tolist()
     return Curve(
         name="gallery size",

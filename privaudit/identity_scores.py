@@ -11,18 +11,10 @@ from numpy.typing import NDArray
 
 from privaudit.errors import ClaimError
 from privaudit.msssim.ranking import SimilarityLike, threshold_at_fpr
-from privaudit.stats import Exact, chance_average_precision, chance_rank
+from privaudit.stats import chance_average_precision, chance_rank
 
 METRICS = ("map", "rank1", "rank5", "map5", "f1", "tpr_at_fpr01")
 PRIMARY_METRIC = "map"
-EXACT: dict[str, Exact] = {
-    "map": "degenerate",
-    "rank1": "always",
-    "rank5": "always",
-    "map5": "degenerate",
-    "f1": "degenerate",
-    "tpr_at_fpr01": "always",
-}
 FALSE_POSITIVE_RATE = 0.01
 
 

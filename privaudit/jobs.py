@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,8 +18,9 @@ from privaudit.errors import ClaimError
 from privaudit.identity_scores import check_similarity, rank_queries
 from privaudit.image_scores import ImageScorer
 from privaudit.knowledge import Rung
+from privaudit.msssim import DenseSimilarity, MsssimSimilarity
 from privaudit.patches import as_tensor
-from privaudit.provenance import core_code, plugin_code
+from privaudit.provenance import core_code, plugin_code, versions
 from privaudit.scene import Arm, Scene, seed_from
 from privaudit.spec import AuditSpec
 from privaudit.store import JobFile, Row
@@ -66,7 +68,9 @@ def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> d
         "defense": {"name": scene.defense.name, **scene.defense.params},
         "data": scene.cohort.fingerprint,
         "grid": [*scene.cohort.shape, scene.cohort.voxel_mm],
-        "split": asdict(scene.split),
+        # A hash: the split lists people by their raw names.
+        "split": hashlib.sha256(repr(scene.split).encode()).hexdigest()[:12],
+        "libraries": versions(("torch", "numpy", "scipy")),
         "seed": context.spec.seed,
         "scorer": context.scorer.describe(),
         "msssim": scoring.msssim,
@@ -105,11 +109,13 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
         advance=advance,
         scheme={"name": context.scene.defense.name, **context.scene.defense.params},
     )
+    dtype = torch.get_default_dtype()
     try:
         execute = _reconstruct if attack.claim == "reconstruction" else _identify
         execute(context, attack, protocol, job.arm, task, store, lambda: time.perf_counter() - started)
         store.finish(time.perf_counter() - started)
     finally:
+        torch.set_default_dtype(dtype)  # a plugin may have changed it, and the next job must not notice
         store.close()
     if not any(workdir.iterdir()):
         workdir.rmdir()
@@ -126,7 +132,7 @@ def _reconstruct(
     finished = {row["request"] for row in store.rows}
     task.advance(len(finished))
     pending = [request for request in scene.probes(protocol) if request not in finished]
-    transcripts = scene.transcripts(pending, protocol, arm, attack.reads_returned)
+    transcripts = scene.transcripts(pending, protocol, arm)
     waiting = set(pending)
     for claim in attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task):
         if not isinstance(claim, Reconstruction) or claim.request not in waiting:
@@ -165,11 +171,14 @@ def _identify(
     store.rows.clear()  # ranks exist all together or not at all
     requests = scene.probes(protocol)
     encoded = Rung.GALLERY not in protocol.knowledge
-    transcripts = scene.transcripts(requests, protocol, arm, attack.reads_returned)
+    transcripts = scene.transcripts(requests, protocol, arm)
     claims = list(attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task))
     if len(claims) != 1 or not isinstance(claims[0], Similarity):
         raise ClaimError(f"attack '{attack.name}' must claim one similarity", got=f"{len(claims)} claims")
     scores = claims[0].scores
+    if not isinstance(scores, DenseSimilarity | MsssimSimilarity):
+        # The scorer asks for a person's own entries first: a value that depends on what is asked together would tell.
+        raise ClaimError(f"attack '{attack.name}' must claim a DenseSimilarity", got=type(scores).__name__)
     people = [scene.person(request) for request in requests]
     owners = people if encoded else [alias for alias, _ in scene.gallery_scans()]
     check_similarity(scores, len(people), len(owners), encoded, attack.name)

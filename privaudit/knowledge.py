@@ -18,7 +18,7 @@ class Rung(StrEnum):
     """One thing an adversary may hold."""
 
     TRANSCRIPT = "transcript"
-    """Encoded patches and their positions, of every request."""
+    """Encoded patches, their positions, and the image's grid (shape and affine), of every request."""
     ATLAS = "atlas"
     """Voxel-wise mean and variance of a population's brains."""
     POPULATION = "population"
@@ -31,16 +31,19 @@ class Rung(StrEnum):
     """Raw scans of named people, from earlier sessions."""
     VIEWS = "views"
     """Which requests are views of one target."""
+    RETURNED = "returned"
+    """The maps that a perfect server sends back."""
 
 
 RUNG_TEXT = {
-    Rung.TRANSCRIPT: "encoded patches and their positions",
+    Rung.TRANSCRIPT: "encoded patches, their positions, and the grid (shape and affine)",
     Rung.ATLAS: "the mean and variance of a population's brains",
     Rung.POPULATION: "raw labelled scans of other people",
     Rung.POOL: "the scans that serve as mixing references",
     Rung.WEIGHTS: "the mixing weight of every patch",
     Rung.GALLERY: "raw scans of named people, from earlier sessions",
     Rung.VIEWS: "which requests are views of one target",
+    Rung.RETURNED: "the maps that a perfect server sends back",
 }
 
 

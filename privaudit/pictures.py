@@ -50,7 +50,7 @@ def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Ten
         if attack.claim != "reconstruction":
             continue
         protocol = next(p for p in attack.protocols(scene.defense.views) if p.primary)
-        transcripts = scene.transcripts([request], protocol, "audit", attack.reads_returned)
+        transcripts = scene.transcripts([request], protocol, "audit")
         seed = seed_from(spec.seed, attack.name, protocol.name)
         scheme = {"name": scene.defense.name, **scene.defense.params}
         task = Task(seed, context.device, spec.scoring.msssim, context.run, lambda _: None, scheme)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from privaudit.errors import RecordError
 
@@ -27,8 +27,14 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Number = Annotated[float | None, Field(description="null where the figure does not exist or is not finite")]
-Interval = tuple[float, float]
+def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError("the interval's ends are in the wrong order")
+    return interval
+
+
+Number = Annotated[FiniteFloat | None, Field(description="null where the figure does not exist or is not finite")]
+Interval = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered)]
 
 
 class Comparison(_Model):
@@ -161,6 +167,15 @@ class Record(_Model):
     settings: dict[str, Any] = Field(description="scoring settings: MS-SSIM profile, margins, resamples, split shares")
     provenance: dict[str, Any]
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Record:
+        keys = [finding.key for finding in self.findings]
+        if len(set(keys)) != len(keys):
+            raise ValueError("a finding is listed twice")
+        if self.verdict is not overall(self.findings, self.missing)[0]:
+            raise ValueError("the verdict is not the one that its findings give")
+        return self
+
     def primary(self) -> list[Finding]:
         """The findings that decide the verdict."""
         return [finding for finding in self.findings if finding.role == "primary"]
@@ -182,12 +197,25 @@ def overall(findings: list[Finding], missing: list[Missing]) -> tuple[Verdict, s
     primary = [finding for finding in findings if finding.role == "primary"]
     leaks = [finding for finding in primary if finding.verdict is Verdict.LEAK]
     open_ = [finding for finding in primary if finding.verdict is not Verdict.NO_LEAK_DETECTED]
+    # A supporting protocol (fewer views, say) has no control, so it cannot decide; but neither may its leak be passed.
+    deciding = {finding.metric for finding in primary}
+    hints = [
+        finding
+        for finding in findings
+        if finding.role == "secondary"
+        and finding.metric in deciding
+        and finding.baseline is not None
+        and finding.baseline.ci is not None
+        and finding.baseline.ci[0] > finding.margin
+    ]
     if leaks:
         return Verdict.LEAK, f"{len(leaks)} of {len(primary)} primary findings leak"
     if missing:
         return Verdict.INCONCLUSIVE, f"{len(missing)} attack(s) asked for did not finish"
     if not primary:
         return Verdict.INCONCLUSIVE, "no attack with a verdict was run"
+    if hints:
+        return Verdict.INCONCLUSIVE, f"{hints[0].key} supports a leak that no deciding figure shows"
     if open_:
         return Verdict.INCONCLUSIVE, f"{len(open_)} of {len(primary)} primary findings are inconclusive"
     return (

@@ -175,8 +175,8 @@ class Scene:
             encoded = plant(encoded, others)
         return Transcript(request, encoded, sent.positions.copy(), self.cohort.shape, volume.affine.copy(), answer)
 
-    def transcripts(self, requests: Sequence[str], protocol: Protocol, arm: Arm, returned: bool) -> LazyTranscripts:
-        """The transcripts of a protocol, made anew at each access.
+    def transcripts(self, requests: Sequence[str], protocol: Protocol, arm: Arm) -> LazyTranscripts:
+        """The transcripts of a protocol, made anew at each access; empty ones without the 'transcript' rung.
 
         Raises:
             KnowledgeError: several views are asked for without the rung that links them.
@@ -186,6 +186,10 @@ class Scene:
                 f"protocol '{protocol.name}' takes {protocol.views} views without knowing which belong together",
                 todo=f"declare the rung '{Rung.VIEWS}'",
             )
+        if Rung.TRANSCRIPT not in protocol.knowledge:
+            nothing, nowhere = torch.empty((0, 0, 1, 1, 1)), np.empty((0, 3), dtype=np.int64)
+            return LazyTranscripts(requests, lambda r: Transcript(r, nothing, nowhere, self.cohort.shape, np.eye(4)))
+        returned = Rung.RETURNED in protocol.knowledge
         return LazyTranscripts(requests, lambda r: self.transcript(r, views=protocol.views, arm=arm, returned=returned))
 
     def gallery_scans(self) -> list[tuple[str, ScanId]]:
@@ -216,7 +220,7 @@ class Scene:
         weights = self.defense.weights(self._key_of(request))
         if weights is None:
             raise KnowledgeError(f"defense '{self.defense.name}' has no mixing weights to know")
-        return weights
+        return weights.copy()
 
     def require_sessions(self) -> None:
         """Refuse re-identification on a cohort where nobody has two sessions.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
-Exact = Literal["never", "degenerate", "always"]
 
 
 def _by_subject(values: Floats, subjects: Sequence[str]) -> tuple[Floats, Floats]:
@@ -37,7 +35,7 @@ def cluster_interval(
     *,
     confidence: float = 0.95,
     resamples: int = 5000,
-    exact: Exact = "never",
+    exact: bool = False,
 ) -> tuple[float, float] | None:
     """Bootstrap interval of the mean: whole subjects are drawn with replacement.
 
@@ -47,9 +45,9 @@ def cluster_interval(
         rng: source of the resamples.
         confidence: coverage asked for.
         resamples: number of bootstrap samples.
-        exact: whether to join it with Clopper and Pearson's interval on the number of subjects, for values in [0, 1].
-            A bootstrap of all hits or all misses has no width, which claims too much: 'always' for shares of hits,
-            'degenerate' (only where the subjects do not differ at all) for other scores of rankings.
+        exact: join it with Clopper and Pearson's interval on the number of subjects, for values in [0, 1].
+            A bootstrap of all hits or all misses has no width, and one of few skewed values too little; of values in
+            [0, 1] with one mean, hits and misses spread most, so their exact interval is cautious for all.
 
     Returns:
         (low, high), or None with fewer than two subjects, where no interval exists.
@@ -62,7 +60,7 @@ def cluster_interval(
     means = (draws @ sums) / (draws @ counts)
     tail = expanded_tail(n, confidence)
     low, high = (float(q) for q in np.quantile(means, [tail, 1 - tail]))
-    if exact == "always" or (exact == "degenerate" and np.ptp(sums / counts) == 0):
+    if exact:
         beta = clopper_pearson(float(values.mean()), n, confidence)
         low, high = min(low, beta[0]), max(high, beta[1])
     return low, high

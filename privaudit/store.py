@@ -59,7 +59,7 @@ class JobFile:
             if "row" in line:
                 job.rows.append(line["row"])
             job.seconds = max(job.seconds, float(line.get("seconds", 0.0)))
-            job.done = job.done or "done" in line
+            job.done = job.done or line.get("done") == len(job.rows)
         if job.done:
             job.note = "reused"
         else:
@@ -86,7 +86,7 @@ class JobFile:
 
     def finish(self, seconds: float) -> None:
         """Mark the job complete."""
-        self._write({"done": True, "seconds": seconds})
+        self._write({"done": len(self.rows), "seconds": seconds})
         self.done, self.seconds = True, seconds
         self.close()
 

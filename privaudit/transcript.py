@@ -21,11 +21,11 @@ class Transcript:
     Attributes:
         request: an opaque name; it tells nothing about the person.
         views: float32 [V, N, *patch], the encoded patches of V views of one target (test-time augmentation sends
-            several; an attack that has not declared the 'views' rung gets one).
+            several; without the 'views' rung there is one, without the 'transcript' rung none).
         positions: int64 [N, 3], each patch's corner in the volume.
         shape: the volume, in voxels.
         affine: float64 [4, 4], voxel to world in millimetres.
-        returned: float32 [V, N, C, *patch], the maps a perfect server sends back; None unless the attack reads them.
+        returned: float32 [V, N, C, *patch], the maps a perfect server sends back; None without the 'returned' rung.
     """
 
     request: str

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 
 from privaudit.record import Control, Interval, Verdict
+from privaudit.stats import clopper_pearson
+
+EXPOSED_SHARE = 0.05
+"""A leak of some is a leak: the share of people whose exposure beyond the margin is more than chance."""
 
 
 def leaks(difference: float | None, ci: Interval | None, margin: float) -> bool:
@@ -20,6 +24,8 @@ def decide(
     n_subjects: int,
     min_subjects: int,
     baseline: str,
+    exposed: int = 0,
+    must_fit: bool = False,
 ) -> tuple[Verdict, str]:
     """Decide one primary finding.
 
@@ -34,6 +40,8 @@ def decide(
         n_subjects: people behind the figure.
         min_subjects: fewer decide nothing.
         baseline: what the attack is compared with, for the sentence.
+        exposed: people with a scan that beats the baseline by more than the margin, whatever the mean says.
+        must_fit: whether an attack that does worse than not looking is taken as one that does not fit the scheme.
 
     Returns:
         The verdict and its reason in one sentence.
@@ -45,6 +53,18 @@ def decide(
         return Verdict.INCONCLUSIVE, f"{n_subjects} subjects are too few to decide (at least {min_subjects})"
     if leaks(difference, ci, margin):
         return Verdict.LEAK, f"beats {baseline} by {difference:+.3f} {span}, clear of the margin {margin:g}"
+    if clopper_pearson(exposed / n_subjects, n_subjects)[0] > EXPOSED_SHARE:
+        return Verdict.LEAK, f"{exposed} of {n_subjects} people are exposed beyond the margin, though not on average"
+    if exposed:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"{exposed} of {n_subjects} people are exposed beyond the margin, though the mean is not",
+        )
+    if must_fit and ci[1] < -margin:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"does worse than {baseline}, who does not look ({difference:+.3f} {span}): it does not fit this scheme",
+        )
     if control is None or not control.passed:
         return Verdict.INCONCLUSIVE, "the attack missed the planted leak, so its silence says nothing"
     if ci[1] > margin:

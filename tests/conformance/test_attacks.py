@@ -1,6 +1,7 @@
 """Every attack finds a planted leak, finds nothing in noise, and gets only the knowledge it declares."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from privaudit import plugin
 from privaudit.attack import Attack, Protocol, Task
 from privaudit.audit import Settings, run_audit
-from privaudit.claims import Reconstruction
+from privaudit.claims import Reconstruction, Similarity
 from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense
 from privaudit.errors import ClaimError, KnowledgeError, PluginError
@@ -57,14 +58,15 @@ def test_undeclared_knowledge_is_refused(name: str, scene: Scene) -> None:
 def test_only_declared_views_are_handed_over(name: str, scene: Scene) -> None:
     for protocol in plugin.create("attacks", name, Attack).protocols(10):
         assert protocol.views == 1 or Rung.VIEWS in protocol.knowledge
-        transcripts = scene.transcripts(scene.requests[:1], protocol, "audit", returned=False)
-        assert len(transcripts[0].views) == protocol.views
+        transcripts = scene.transcripts(scene.requests[:1], protocol, "audit")
+        looks = Rung.TRANSCRIPT in protocol.knowledge
+        assert len(transcripts[0].views) == (protocol.views if looks else 0)
         assert transcripts[0].returned is None
 
 
 def test_several_views_without_their_rung_are_refused(scene: Scene) -> None:
     with pytest.raises(KnowledgeError, match="without knowing which belong together"):
-        scene.transcripts(scene.requests, Protocol("x", frozenset({Rung.TRANSCRIPT}), views=2), "audit", False)
+        scene.transcripts(scene.requests, Protocol("x", frozenset({Rung.TRANSCRIPT}), views=2), "audit")
 
 
 @pytest.mark.parametrize("name", [a for a in ATTACKS if a not in ("atlas", "random-subject")])
@@ -98,7 +100,7 @@ def test_claims_do_not_depend_on_the_order_of_requests(scene: Scene, tmp_path: P
         task = Task(1, torch.device("cpu"), "fast", tmp_path, lambda _: None, scene.defense.params)
         images = []
         for requests in (scene.requests[:3], scene.requests[:3][::-1]):
-            transcripts = scene.transcripts(requests, protocol, "audit", returned=False)
+            transcripts = scene.transcripts(requests, protocol, "audit")
             claims = attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task)
             images.append({c.request: c.image for c in claims if isinstance(c, Reconstruction)})
         assert all(torch.equal(images[0][r], images[1][r]) for r in images[0])
@@ -120,6 +122,7 @@ def test_writing_on_what_is_handed_over_changes_nothing_that_is_scored(thirdpart
     truth = scene.truth(scene.requests[0]).image.copy()
     transcript = scene.transcript(scene.requests[0], views=2)
     digest = transcript.digest()
+    knowledge.weights(scene.requests[0])[:] = 1
     transcript.views.zero_()
     transcript.positions[:] = 0
     knowledge.atlas.mean.zero_()
@@ -144,3 +147,65 @@ def test_protocol_names_that_cannot_name_files_are_refused(
     with pytest.raises(PluginError, match="unusable protocol names"):
         run_audit(parse_spec(blobs(attacks=["as-is"]), "test"), Settings(out=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_an_attacker_who_is_said_not_to_look_cannot(thirdparty: Path, scene: Scene) -> None:
+    blind = Protocol("x", frozenset({Rung.ATLAS}))
+    transcript = scene.transcripts(scene.requests, blind, "audit")[0]
+    assert transcript.views.numel() == 0
+    assert (transcript.affine == scene.truth(scene.requests[0]).affine).all()  # blobs: the identity, as for everybody
+
+
+@pytest.mark.parametrize(("name", "knowledge"), [("atlas", {Rung.TRANSCRIPT}), ("as-is", {Rung.ATLAS})])
+def test_looking_and_saying_so_must_agree(
+    name: str, knowledge: set[Rung], blobs: Callable[..., dict[str, Any]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    cls = plugin.load("attacks", name, Attack)
+    monkeypatch.setattr(cls, "protocols", lambda *_: (Protocol("x", frozenset(knowledge)),))
+    with pytest.raises(PluginError, match="reads_transcript is"):
+        run_audit(parse_spec(blobs(attacks=["as-is"]), "test"), Settings(out=tmp_path / "run"))
+
+
+def test_an_attack_in_which_nothing_decides_is_refused(
+    blobs: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls = plugin.load("attacks", "smooth", Attack)
+    protocol = Protocol("x", frozenset({Rung.TRANSCRIPT}), primary=False)
+    monkeypatch.setattr(cls, "protocols", lambda *_: (protocol,))
+    with pytest.raises(PluginError, match="has no protocol that decides"):
+        run_audit(parse_spec(blobs(attacks=["smooth"]), "test"), Settings(out=tmp_path / "run"))
+
+
+def test_a_similarity_that_could_tell_what_is_asked_is_refused(
+    blobs: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from privaudit_attacks.reid import ReidAttack
+
+    class Odd:
+        symmetric, n_queries, n_gallery = True, 24, 24
+
+    monkeypatch.setattr(ReidAttack, "run", lambda *_: iter([Similarity(Odd())]))  # type: ignore[arg-type]
+    record = run_audit(parse_spec(blobs("pure-noise", ["reid"]), "test"), Settings(out=tmp_path / "run")).record
+    assert all("must claim a DenseSimilarity" in item.error for item in record.missing)
+    assert record.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_leak_of_some_people_is_a_leak(
+    blobs: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four scans in ten are sent raw, the others as noise: on average that is worse than the atlas."""
+    cls = plugin.load("defenses", "pure-noise", Defense)
+    encode = cls.encode
+
+    def some(self: Any, image: torch.Tensor, key: Any, views: int) -> Any:
+        sent = encode(self, image, key, views)
+        return replace(sent, views=image.expand_as(sent.views).clone()) if key.seed % 10 < 4 else sent
+
+    monkeypatch.setattr(cls, "encode", some)
+    record = run_audit(parse_spec(blobs("pure-noise", ["average"]), "test"), Settings(out=tmp_path / "run")).record
+    first = next(f for f in record.primary() if f.attack == "as-is")
+    assert first.baseline is not None
+    assert (first.baseline.difference or 0) < 0
+    assert first.verdict is Verdict.LEAK, first.reason
+    assert record.verdict is Verdict.LEAK

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -155,6 +156,35 @@ def test_a_failing_attack_is_missing_and_never_a_pass(
     record = audit(blobs("pure-noise", ["average"], dataset={"subjects": 12}), tmp_path / "other")
     assert record.missing
     assert record.verdict is not Verdict.NO_LEAK_DETECTED
+
+
+def test_an_interrupted_audit_leaves_no_earlier_verdict(
+    blobs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from privaudit_attacks.as_is import AsIsAttack
+
+    audit(blobs("pure-noise", ["as-is"]), tmp_path / "run")
+
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AsIsAttack, "run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        audit(blobs("none", ["as-is"]), tmp_path / "run")
+    assert not (tmp_path / "run" / "record.json").exists()
+
+
+def test_a_job_file_that_lost_rows_is_computed_again(blobs: Make, tmp_path: Path) -> None:
+    first = audit(blobs(attacks=["as-is"]), tmp_path / "run")
+    job = tmp_path / "run" / "jobs" / "as-is.default.audit.jsonl"
+    lines = job.read_text().splitlines(keepends=True)
+    job.write_text("".join([lines[0], *lines[4:]]))
+    assert audit(blobs(attacks=["as-is"]), tmp_path / "run").stable() == first.stable()
+
+
+def test_no_file_of_a_run_names_anybody(mixup_run: Path) -> None:
+    text = "".join(file.read_text() for file in mixup_run.rglob("*") if file.is_file() and file.suffix != ".png")
+    assert not re.search(r"\bb0\d\d\b", text)
 
 
 def test_re_identification_needs_two_sessions(blobs: Make, tmp_path: Path) -> None:

@@ -39,6 +39,17 @@ def test_straddling_decides_nothing() -> None:
     assert verdict(0.02, (-0.01, 0.05)) is Verdict.INCONCLUSIVE
 
 
+def test_some_exposed_people_are_not_passed() -> None:
+    def exposed(k: int) -> Verdict:
+        return decide(-0.3, (-0.4, -0.2), 0.02, FOUND, 24, 10, "atlas", exposed=k)[0]
+
+    assert [exposed(k) for k in (0, 1, 10)] == [Verdict.NO_LEAK_DETECTED, Verdict.INCONCLUSIVE, Verdict.LEAK]
+
+
+def test_an_attack_that_does_worse_than_not_looking_says_nothing() -> None:
+    assert decide(-0.3, (-0.4, -0.2), 0.02, FOUND, 24, 10, "atlas", must_fit=True)[0] is Verdict.INCONCLUSIVE
+
+
 def test_too_few_subjects_decide_nothing() -> None:
     assert verdict(0.5, (0.4, 0.6), n=9) is Verdict.INCONCLUSIVE
 

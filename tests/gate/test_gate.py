@@ -157,9 +157,28 @@ def test_records_of_another_schema_or_with_nan_are_refused(tmp_path: Path) -> No
     file.write_text(json.dumps({**data, "extra": 1}))
     with pytest.raises(RecordError, match="not a valid record"):
         read(file)
-    data["findings"][0]["estimate"] = math.nan
-    file.write_text(json.dumps(data))
-    assert code(read(file)) == 3
+    for field, value in (("estimate", math.nan), ("ci", [math.nan, 1.0]), ("ci", [1.0, 0.0])):
+        changed = {**data["findings"][0], field: value}
+        file.write_text(json.dumps({**data, "findings": [changed]}))
+        with pytest.raises(RecordError, match="not a valid record"):
+            read(file)
+
+
+def test_records_edited_by_hand_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    data = record(finding(verdict=LEAK)).model_dump(mode="json")
+    file.write_text(json.dumps({**data, "verdict": "NO LEAK DETECTED"}))
+    with pytest.raises(RecordError, match="verdict is not the one that its findings give"):
+        read(file)
+    file.write_text(json.dumps({**data, "findings": data["findings"] * 2}))
+    with pytest.raises(RecordError, match="listed twice"):
+        read(file)
+
+
+def test_a_supporting_leak_is_not_passed() -> None:
+    hint = finding(protocol="K=5", estimate=0.9, role="secondary", verdict=None)
+    assert record(finding()).verdict is Verdict.NO_LEAK_DETECTED
+    assert record(finding(), hint).verdict is OPEN
 
 
 def test_a_record_on_its_own_has_an_exit_code() -> None:
