@@ -33,7 +33,7 @@ lint: $(VENV)/.dev
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 \
-	    --cov --cov-report=term:skip-covered --cov-fail-under=80 $(PYTEST_ARGS)
+	    --cov --cov-report=term:skip-covered --cov-fail-under=85 $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
