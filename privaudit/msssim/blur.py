@@ -8,59 +8,23 @@ the product runs near the peak of the machine, and a tile stays in its cache thr
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from privaudit.msssim.lanes import lanes_allowed
-
 Shape = tuple[int, int, int]
 
-BLOCK: Final = (16, 64, 40)
+BLOCK: Final = (24, 96, 40)
 """The most outputs of one tile along X and Y, and of one product along Z; the fastest of those tried."""
-
-CALL_VOXELS: Final = 2**18
-"""Inputs of the images that are smoothed in one call, unless the tile of a single image has more."""
-
-SHARED_VOXELS: Final = 2**17
-"""Outputs from which on the work is shared out over threads."""
 
 
 class Tile(NamedTuple):
-    """A block of outputs of a range of images; ``number`` says which of the tiles along X and Y it is."""
+    """One block of outputs and the block of inputs that it needs, as indices into ``[N, X, Y, Z]``."""
 
-    number: int
-    images: slice
-    x: slice
-    y: slice
-    z: slice
-
-    @property
-    def voxels(self) -> int:
-        """Outputs of one image."""
-        return math.prod(side.stop - side.start for side in (self.x, self.y, self.z))
-
-    def inner(self, volumes: Tensor) -> Tensor:
-        """Return the tile of smoothed ``[N, X', Y', Z']``, all N of them."""
-        return volumes[:, self.x, self.y, self.z]
-
-    def outer(self, volumes: Tensor, window: int) -> Tensor:
-        """Return what the tile needs of ``[N, X, Y, Z]``, all N of them."""
-        x, y, z = (slice(side.start, side.stop + window - 1) for side in (self.x, self.y, self.z))
-        return volumes[:, x, y, z]
-
-
-class Lane(NamedTuple):
-    """The flat buffers that one thread at a time may use."""
-
-    even: Tensor
-    odd: Tensor
-    slots: list[Tensor]
-
-    def scratch(self, like: Tensor) -> Tensor:
-        """Return a buffer of the shape of one tile's result, good until the lane's next use."""
-        return _view(self.even, *like.shape)
+    inner: tuple[slice, slice, slice]
+    outer: tuple[slice, slice, slice]
 
 
 def gaussian_taps(window: int, sigma: float) -> Tensor:
@@ -70,135 +34,98 @@ def gaussian_taps(window: int, sigma: float) -> Tensor:
     return taps / taps.sum()
 
 
+def tile_sides(shape: Shape, window: int) -> Shape:
+    """Return the outputs per tile along each axis: at most ``BLOCK``, and as even as can be."""
+    x, y, z = (math.ceil(n / math.ceil(n / most)) for n, most in zip(valid_shape(shape, window), BLOCK, strict=True))
+    return x, y, z
+
+
 def valid_shape(shape: Shape, window: int) -> Shape:
     """Return the shape that a valid convolution leaves of ``shape``."""
     return shape[0] - window + 1, shape[1] - window + 1, shape[2] - window + 1
 
 
-class Layout(NamedTuple):
-    """How a batch is cut into tiles; the same whatever the number of threads.
-
-    Attributes:
-        shape: of an image, in voxels.
-        outputs: of an image, smoothed.
-        sides: the most outputs per tile along X and Y and per product along Z: at most ``BLOCK``, as even as can be.
-        images: the most images of which a tile is smoothed at once.
-        lanes: the threads over which to share out the tiles, as far as torch allows them now; 1 for a small batch.
-    """
-
-    shape: Shape
-    outputs: Shape
-    sides: Shape
-    images: int
-    lanes: int
-
-    @classmethod
-    def of(cls, shape: Shape, window: int, batch: int) -> Layout:
-        """Lay out ``batch`` images."""
-        outputs = valid_shape(shape, window)
-        x, y, z = (math.ceil(n / math.ceil(n / most)) for n, most in zip(outputs, BLOCK, strict=True))
-        images = max(1, min(batch, CALL_VOXELS // ((x + window - 1) * (y + window - 1) * shape[2])))
-        tiles = math.ceil(batch / images) * math.ceil(outputs[0] / x) * math.ceil(outputs[1] / y)
-        lanes = min(lanes_allowed(), tiles) if batch * math.prod(outputs) >= SHARED_VOXELS else 1
-        return cls(shape, outputs, (x, y, z), images, lanes)
-
-    @property
-    def columns(self) -> int:
-        """Tiles that cover one image."""
-        return math.prod(math.ceil(n / side) for n, side in zip(self.outputs[:2], self.sides[:2], strict=True))
-
-    @property
-    def passing(self) -> int:
-        """Elements that one lane needs for what passes between the axes."""
-        reach = self.shape[0] - self.outputs[0]
-        return self.images * (self.sides[0] + reach) * (self.sides[1] + reach) * self.shape[2]
-
-    @property
-    def result(self) -> int:
-        """Elements that one lane needs for one result."""
-        return self.images * self.sides[0] * self.sides[1] * self.outputs[2]
-
-    def tiles(self, batch: int) -> list[Tile]:
-        """Return the tiles that cover ``batch`` images once, each as long as the outputs are along Z."""
-        (x, y, z), (side_x, side_y, _) = self.outputs, self.sides
-        blocks = [
-            (slice(start_x, min(start_x + side_x, x)), slice(start_y, min(start_y + side_y, y)), slice(0, z))
-            for start_x in range(0, x, side_x)
-            for start_y in range(0, y, side_y)
-        ]
-        return [
-            Tile(number, slice(start, min(start + self.images, batch)), *block)
-            for start in range(0, batch, self.images)
-            for number, block in enumerate(blocks)
-        ]
-
-
 def buffer_elements(shape: Shape, window: int, batch: int, slots: int) -> int:
-    """Return how many elements a ``Blur`` of these arguments holds in its buffers, on a CPU."""
-    layout = Layout.of(shape, window, batch)
-    return layout.lanes * (2 * layout.passing + slots * layout.result)
+    """Return how many elements a ``Blur`` of these arguments holds in its buffers."""
+    x, y, _ = tile_sides(shape, window)
+    return batch * (2 * (x + window - 1) * (y + window - 1) * shape[2] + slots * x * y * (shape[2] - window + 1))
 
 
 class Blur:
-    """Smooths images of one shape; holds the matrices, and buffers for each of its lanes.
+    """Smooths images of one shape; holds the matrices and the buffers, so it serves one thread at a time.
 
     Args:
         shape: the images' sides in voxels, each at least ``window``.
         window: taps per axis, odd.
         sigma: of the Gaussian, in voxels.
-        batch: for how many images the buffers are laid out.
-        slots: how many results are kept apart, in each lane.
+        batch: the most images smoothed in one call.
+        slots: how many results are kept apart.
         like: gives dtype and device.
     """
 
     def __init__(self, shape: Shape, window: int, sigma: float, batch: int, slots: int, like: Tensor) -> None:
-        self.window = window
-        self.layout = Layout.of(shape, window, batch)
+        self.shape, self.window, self.batch = shape, window, batch
+        self.out_shape = valid_shape(shape, window)
+        self._sides = tile_sides(shape, window)
         taps = gaussian_taps(window, sigma).to(like)
-        self._bands = [_band(side, taps) for side in self.layout.sides]
+        self._bands = [_band(side, taps) for side in self._sides]
         self._last = self._bands[2].T.contiguous()
-        self.lanes = [
-            Lane(
-                like.new_empty(self.layout.passing),
-                like.new_empty(self.layout.passing),
-                [like.new_empty(self.layout.result) for _ in range(slots)],
-            )
-            for _ in range(self.layout.lanes if like.device.type == "cpu" else 1)
-        ]
+        x, y, _ = self._sides
+        rows = batch * (x + window - 1) * (y + window - 1)
+        self._even, self._odd = (like.new_empty(rows * shape[2]) for _ in range(2))
+        self._slots = [like.new_empty(batch * x * y * self.out_shape[2]) for _ in range(slots)]
+
+    @property
+    def outputs(self) -> int:
+        """Voxels of one smoothed image."""
+        return math.prod(self.out_shape)
 
     @property
     def nbytes(self) -> int:
         """Bytes held in buffers."""
-        return sum(buffer.nbytes for lane in self.lanes for buffer in (lane.even, lane.odd, *lane.slots))
+        return sum(buffer.nbytes for buffer in (self._even, self._odd, *self._slots))
 
-    def __call__(self, lane: Lane, tile: Tile, image: Tensor, other: Tensor | None = None, *, slot: int = 0) -> Tensor:
+    def tiles(self) -> Iterator[Tile]:
+        """Yield the tiles that cover the output once."""
+        reach, every = self.window - 1, slice(None)
+        for x in range(0, self.out_shape[0], self._sides[0]):
+            end_x = min(x + self._sides[0], self.out_shape[0])
+            for y in range(0, self.out_shape[1], self._sides[1]):
+                end_y = min(y + self._sides[1], self.out_shape[1])
+                inner = (every, slice(x, end_x), slice(y, end_y))
+                yield Tile(inner, (every, slice(x, end_x + reach), slice(y, end_y + reach)))
+
+    def __call__(self, tile: Tile, image: Tensor, other: Tensor | None = None, *, slot: int = 0) -> Tensor:
         """Smooth one tile of ``image``, or of ``image * other``, both ``[N or 1, X, Y, Z]``.
 
         Returns:
-            ``[N, x, y, z]``, in a buffer that the next call with the same ``lane`` and ``slot`` overwrites.
+            ``[N, x, y, Z - window + 1]``, in a buffer that the next call with the same ``slot`` overwrites.
         """
-        first = tile.outer(image, self.window)
-        second = None if other is None else tile.outer(other, self.window)
+        first = image[tile.outer]
+        second = None if other is None else other[tile.outer]
         n = max(len(first), 1 if second is None else len(second))
         _, in_x, in_y, in_z = first.shape
-        x, y, z = (side - self.window + 1 for side in (in_x, in_y, in_z))
-        source = _view(lane.even, n, in_x, in_y, in_z)
+        x, y, z = in_x - self.window + 1, in_y - self.window + 1, self.out_shape[2]
+        source = _view(self._even, n, in_x, in_y, in_z)
         if second is None:
             source.copy_(first)
         else:
             torch.mul(first, second, out=source)
 
-        along_x = _view(lane.odd, n, x, in_y * in_z)
+        along_x = _view(self._odd, n, x, in_y * in_z)
         _multiply(self._bands[0][:x, :in_x], source.view(n, in_x, in_y * in_z), along_x)
-        along_y = _view(lane.even, n * x, y, in_z)
+        along_y = _view(self._even, n * x, y, in_z)
         _multiply(self._bands[1][:y, :in_y], along_x.view(n * x, in_y, in_z), along_y)
-        result, rows = _view(lane.slots[slot], n * x * y, z), along_y.view(n * x * y, in_z)
-        step = math.ceil(z / math.ceil(z / self.layout.sides[2]))
-        for start in range(0, z, step):
-            side = min(step, z - start)
+        result, rows = _view(self._slots[slot], n * x * y, z), along_y.view(n * x * y, in_z)
+        for start in range(0, z, self._sides[2]):
+            side = min(self._sides[2], z - start)
             reach = side + self.window - 1
             torch.mm(rows[:, start : start + reach], self._last[:reach, :side], out=result[:, start : start + side])
         return result.view(n, x, y, z)
+
+    def scratch(self, like: Tensor) -> Tensor:
+        """Return a buffer of the shape of one tile's result, good until the next call."""
+        return _view(self._even, *like.shape)
 
 
 def _band(side: int, taps: Tensor) -> Tensor:

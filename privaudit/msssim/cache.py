@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from privaudit.errors import DataError, OptionError
-from privaudit.msssim.blur import Blur, Layout, Shape, buffer_elements
+from privaudit.msssim.blur import Blur, Shape, buffer_elements, valid_shape
 from privaudit.msssim.level import Moments, halve, write_moments
 from privaudit.msssim.profile import Profile
 
@@ -134,14 +134,10 @@ class PyramidCache:
         self._levels = []
         held = capacities(n, shape, profile, memory_bytes)
         for level_shape, capacity in zip(profile.level_shapes(shape), held, strict=True):
+            small = valid_shape(level_shape, profile.window)
+            room = Moments(*(torch.empty(capacity, *sides) for sides in (level_shape, small, small)))
             width = tile_width(level_shape)
-            like = torch.empty(0)
-            blur = Blur(level_shape, profile.window, profile.sigma, batch=width, slots=SLOTS, like=like)
-            image, mean, spread = (
-                torch.empty(capacity, *sides) for sides in (level_shape, *[blur.layout.outputs] * 2)
-            )
-            extent = torch.empty(capacity, blur.layout.columns, 2, dtype=torch.int32)
-            room = Moments(image, mean, spread, extent)
+            blur = Blur(level_shape, profile.window, profile.sigma, batch=width, slots=SLOTS, like=room.image)
             self._levels.append(_Level(room, blur, capacity))
 
     @property
@@ -198,9 +194,8 @@ class PyramidCache:
 
 
 def _entry_bytes(level_shape: Shape, window: int) -> int:
-    """Bytes of one volume's float32 moments and int32 extent at a level."""
-    layout = Layout.of(level_shape, window, tile_width(level_shape))
-    return 4 * (math.prod(level_shape) + 2 * math.prod(layout.outputs) + 2 * layout.columns)
+    """Bytes of one volume's float32 moments at a level."""
+    return 4 * (math.prod(level_shape) + 2 * math.prod(valid_shape(level_shape, window)))
 
 
 def _buffer_bytes(shape: Sequence[int], profile: Profile) -> int:

@@ -11,7 +11,6 @@ from torch import Tensor
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.msssim.blur import Blur
 from privaudit.msssim.level import compare_images, halve
-from privaudit.msssim.lanes import lanes_allowed, share_out
 from privaudit.msssim.profile import Profile
 
 CHUNK_VOXELS: Final = 2**20
@@ -27,7 +26,7 @@ class _LastBlurs(threading.local):
 
     def blurs(self, profile: Profile, batch: int, like: Tensor) -> list[Blur]:
         """Return one blur per level, for ``batch`` images such as those of ``like`` ``[B, X, Y, Z]``."""
-        key = profile, batch, like.shape[1:], like.dtype, like.device, lanes_allowed()
+        key = profile, batch, like.shape[1:], like.dtype, like.device
         if key != self._key:
             shapes = profile.level_shapes(like.shape[1:])
             self._blurs = [Blur(shape, profile.window, profile.sigma, batch, slots=5, like=like) for shape in shapes]
@@ -65,7 +64,7 @@ def ms_ssim(x: Tensor, y: Tensor, profile: Profile) -> Tensor:
         part = value[start : start + chunk]
         for level, (blur, weight) in enumerate(zip(blurs, profile.weights, strict=True)):
             if level:
-                pair = tuple(share_out(lambda image, _: halve(image), pair, lanes=min(2, lanes_allowed())))
+                pair = halve(pair[0]), halve(pair[1])
             part *= compare_images(blur, *pair, profile, last=level == profile.levels - 1) ** weight
     return value.to(x.dtype)
 
