@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from privaudit.errors import DataError, OptionError
-from privaudit.msssim.blur import Blur, Shape, buffer_elements, valid_shape
+from privaudit.msssim.kernels import Shape, ring_elements, valid_shape
 from privaudit.msssim.level import Moments, halve, write_moments
 from privaudit.msssim.profile import Profile
 
@@ -25,8 +25,6 @@ DEFAULT_MEMORY: Final = 2 * 2**30
 
 TILE_VOXELS: Final = 2**18
 MAX_TILE: Final = 64
-SLOTS: Final = 2
-"""Results that a retrieval's blur keeps apart."""
 
 
 def tile_width(shape: Shape) -> int:
@@ -71,7 +69,8 @@ def memory_plan(n: int, shape: Shape, profile: Profile, memory_bytes: int = DEFA
         memory_bytes: the budget.
 
     Returns:
-        ``level 0`` (finest) and on, the cached moments; ``buffers``, of the blurs; ``bounds``, the matrix of bounds
+        ``level 0`` (finest) and on, the cached moments; ``buffers``, of
+        the threads; ``bounds``, the matrix of bounds
         (for n x n pairs); ``loading``, one volume while its pyramid is built; ``total``, their sum. Python and torch
         themselves, and what the source keeps, come on top.
 
@@ -91,7 +90,6 @@ class _Level:
     """The room of one level: ``Moments`` of ``capacity`` volumes, and which volume lies in which slot."""
 
     room: Moments
-    blur: Blur
     capacity: int
     slots: OrderedDict[int, int] = field(default_factory=OrderedDict)
 
@@ -134,20 +132,12 @@ class PyramidCache:
         self._levels = []
         held = capacities(n, shape, profile, memory_bytes)
         for level_shape, capacity in zip(profile.level_shapes(shape), held, strict=True):
-            small = valid_shape(level_shape, profile.window)
-            room = Moments(*(torch.empty(capacity, *sides) for sides in (level_shape, small, small)))
-            width = tile_width(level_shape)
-            blur = Blur(level_shape, profile.window, profile.sigma, batch=width, slots=SLOTS, like=room.image)
-            self._levels.append(_Level(room, blur, capacity))
+            self._levels.append(_Level(Moments.empty(capacity, level_shape, profile.window), capacity))
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors held (the system gives room to a part only once it is first written)."""
-        return sum(level.blur.nbytes + sum(part.nbytes for part in level.room) for level in self._levels)
-
-    def blur(self, level: int) -> Blur:
-        """The blur of a level, for as many images as its ``tile_width``."""
-        return self._levels[level].blur
+        return sum(part.nbytes for level in self._levels for part in level.room)
 
     def one(self, level: int, index: int) -> Moments:
         """Return the moments of one volume, N = 1; good until two other volumes of the level have been asked for."""
@@ -178,7 +168,7 @@ class PyramidCache:
                 image = halve(image)
             everyone = level.capacity == self._n
             if number == wanted or (everyone and index not in level.slots):
-                write_moments(level.blur, image, self._profile, into=level.claim(index, everyone))
+                write_moments(image, self._profile, into=level.claim(index, everyone))
 
     def _checked(self, index: int) -> Tensor:
         """Return volume ``index`` as ``[1, X, Y, Z]`` float32, or raise ``DataError``."""
@@ -198,9 +188,8 @@ def _entry_bytes(level_shape: Shape, window: int) -> int:
     return 4 * (math.prod(level_shape) + 2 * math.prod(valid_shape(level_shape, window)))
 
 
-def _buffer_bytes(shape: Sequence[int], profile: Profile) -> int:
-    shapes = profile.level_shapes(shape)
-    return sum(4 * buffer_elements(level, profile.window, tile_width(level), SLOTS) for level in shapes)
+def _buffer_bytes(shape: Shape, profile: Profile) -> int:
+    return 4 * torch.get_num_threads() * ring_elements(shape, profile.window)
 
 
 def _loading_bytes(shape: Sequence[int]) -> int:

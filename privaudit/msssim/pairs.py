@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Final
-
 import torch
 from torch import Tensor
 
 from privaudit.errors import OptionError, PrivauditError
-from privaudit.msssim.blur import Blur
-from privaudit.msssim.level import compare_images, halve
+from privaudit.msssim.level import Moments, compare_moments, halve, write_moments
 from privaudit.msssim.profile import Profile
-
-CHUNK_VOXELS: Final = 2**20
-"""Voxels of each side that are compared at a time: 32 patches of 32 voxels cubed, or one volume."""
-
-
-class _LastBlurs(threading.local):
-    """Each thread's blurs of its last call, as fresh buffers cost more than they hold."""
-
-    def __init__(self) -> None:
-        self._key: object = None
-        self._blurs: list[Blur] = []
-
-    def blurs(self, profile: Profile, batch: int, like: Tensor) -> list[Blur]:
-        """Return one blur per level, for ``batch`` images such as those of ``like`` ``[B, X, Y, Z]``."""
-        key = profile, batch, like.shape[1:], like.dtype, like.device
-        if key != self._key:
-            shapes = profile.level_shapes(like.shape[1:])
-            self._blurs = [Blur(shape, profile.window, profile.sigma, batch, slots=5, like=like) for shape in shapes]
-            self._key = key
-        return self._blurs
-
-
-_LAST = _LastBlurs()
 
 
 @torch.no_grad()
@@ -45,7 +18,8 @@ def ms_ssim(x: Tensor, y: Tensor, profile: Profile) -> Tensor:
     values are those of pytorch-msssim to 1e-5, but a term that round-off lifts above 1 counts as 1.
 
     Args:
-        x: ``[B, X, Y, Z]`` or ``[B, 1, X, Y, Z]``, float32 or float64, intensities in [0, profile.data_range].
+        x: ``[B, X, Y, Z]`` or ``[B, 1, X, Y, Z]``, float32 or float64, intensities in [0, profile.data_range]; copied
+            to the CPU if it lies elsewhere.
         y: the same shape, dtype and device.
         profile: scales, window and constants.
 
@@ -56,17 +30,18 @@ def ms_ssim(x: Tensor, y: Tensor, profile: Profile) -> Tensor:
         OptionError: the tensors disagree, are of another kind, or are too small for the profile.
     """
     x, y = _as_batch(x, y, profile)
-    chunk = max(1, min(len(x), CHUNK_VOXELS // x[:1].numel())) if len(x) else 1
-    blurs = _LAST.blurs(profile, chunk, x)
-    value = x.new_ones(len(x), dtype=torch.float64)
-    for start in range(0, len(x), chunk):
-        pair = x[start : start + chunk], y[start : start + chunk]
-        part = value[start : start + chunk]
-        for level, (blur, weight) in enumerate(zip(blurs, profile.weights, strict=True)):
-            if level:
-                pair = halve(pair[0]), halve(pair[1])
-            part *= compare_images(blur, *pair, profile, last=level == profile.levels - 1) ** weight
-    return value.to(x.dtype)
+    value = x.new_ones(len(x), dtype=torch.float64, device="cpu")
+    images = [x.cpu().contiguous(), y.cpu().contiguous()]
+    for level, (shape, weight) in enumerate(zip(profile.level_shapes(x.shape[1:]), profile.weights, strict=True)):
+        if level:
+            images = [halve(image) for image in images]
+        of_x, of_y = (Moments.empty(1, shape, profile.window, x.dtype) for _ in images)
+        for number in range(len(x)):
+            for image, moments in zip(images, (of_x, of_y), strict=True):
+                write_moments(image[number : number + 1], profile, into=moments)
+            term = compare_moments(of_x, of_y, profile, last=level == profile.levels - 1)
+            value[number] *= term.item() ** weight
+    return value.to(x)
 
 
 @torch.no_grad()

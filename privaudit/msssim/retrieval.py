@@ -156,7 +156,7 @@ class MsssimSimilarity:
         many = self.cache.many(level, range(self._first + start, self._first + stop))
         one = self.cache.one(level, i)
         last = level == self.profile.levels - 1
-        terms = compare_moments(self.cache.blur(level), one, many, self.profile, last=last).numpy()
+        terms = compare_moments(one, many, self.profile, last=last).numpy()
         kept = slice(max(start, i + 1) if self.symmetric else start, stop)
         self._value[i, kept] *= terms[kept.start - start :] ** self.profile.weights[level]
         self._depth[i, kept] += 1

@@ -132,7 +132,7 @@ def test_memory_is_what_was_planned() -> None:
         dense(sim)
         assert plan["total"] <= budget
         assert plan["total"] == sum(size for name, size in plan.items() if name != "total")
-        assert sim.nbytes == plan["total"] - plan["loading"]
+        assert sim.nbytes == plan["total"] - plan["loading"] - plan["buffers"]
 
 
 def test_memory_of_a_large_cohort_stays_within_the_budget() -> None:
