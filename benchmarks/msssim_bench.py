@@ -12,8 +12,9 @@ Expected before measuring, on two cores of an AMD EPYC (Zen 3), of kernels compi
 - Retrieval over 200 scans of 72x96x80: 3 to 5 s, most of it the moments of every scan. The reference, at 40 to 100 ms
   per pair (window 5, the widest it accepts here), would take 800 to 2000 s: at least 200x.
 
-Measured: 5 ms (28x; 31x and 14x in other runs) and 5 ms (50x); 19 ms (76x); four to seven times; 6.7 s (294x). Window 5
-straddles 30x on this machine: the two sides' images alone do not fit its cache, and the moments come from memory.
+Measured: 6 ms (23x; 14 to 31x in other runs) and 7 ms (47x); 19 ms (86x); four to six times; 6.9 s (294x). Window 5
+straddles 30x on this machine: the moments of two images do not fit its cache beside the reference's buffers, and come
+from memory.
 
 The reference's time for the retrieval is extrapolated from a sample of its pairs, times the number of unordered pairs:
 it is not run in full. A plain loop over ordered pairs would take twice that.

@@ -155,7 +155,8 @@ class PyramidCache:
             copies = [Moments(*(part.clone() for part in self.one(level, index))) for index in indices]
             return Moments(*(torch.cat(parts) for parts in zip(*copies, strict=True)))
         for index in indices:
-            self.one(level, index)
+            if here.capacity < self._n or index not in here.slots:
+                self.one(level, index)
         slot = here.slots[indices.start]
         return here.view(slot, slot + len(indices))
 
