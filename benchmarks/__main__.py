@@ -1,19 +1,24 @@
-"""``make bench``: speed and memory, as ratios in one run."""
+"""``make bench``: speed and memory of everything that claims any, as ratios in one run."""
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import msssim_bench
+from benchmarks import msssim_bench, segmentation_bench
 
 
 def main() -> None:
-    """Run every benchmark on the embedded cohort and print its rows."""
+    """Run every benchmark, or those named, and print its rows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory, as ratios in one run.")
+    parser.add_argument("part", nargs="*", choices=["msssim", "segmentation", []], help="only these")
     parser.add_argument("--quick", action="store_true", help="fewer scans and repeats")
-    quick: bool = parser.parse_args().quick
-    volumes, people = msssim_bench.phantom_scans(12 if quick else 100)
-    msssim_bench.print_rows(msssim_bench.run(quick, volumes, people))
+    arguments = parser.parse_args()
+    quick: bool = arguments.quick
+    if not arguments.part or "msssim" in arguments.part:
+        volumes, people = msssim_bench.phantom_scans(12 if quick else 100)
+        msssim_bench.print_rows(msssim_bench.run(quick, volumes, people))
+    if not arguments.part or "segmentation" in arguments.part:
+        segmentation_bench.print_rows(segmentation_bench.run(quick))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from privaudit import plugin
 from privaudit.attack import Attack, Protocol
 from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense
+from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PluginError, PrivauditError
 from privaudit.files import write_text
 from privaudit.findings import Scorecard, Scored, add_curves, identity_findings, image_findings
@@ -32,6 +33,7 @@ from privaudit.record import DatasetInfo, DefenseInfo, Finding, Missing, Record,
 from privaudit.scene import Arm, Scene
 from privaudit.spec import AuditSpec, PluginSpec, dump_spec
 from privaudit.store import JobFile, Row, lock
+from privaudit.utility import Networks, choose_networks, probes, run_utility, utility_findings
 
 RUNS = Path("privaudit-runs")
 
@@ -58,21 +60,6 @@ class Result:
 
 Progress = Callable[[str, int], Advance]
 """Called as ``progress(job name, number of requests)``; returns the callback that advances that job's bar."""
-
-
-def choose_device(name: str) -> torch.device:
-    """Turn 'auto', 'cpu', 'cuda' or 'mps' into a device that is there.
-
-    Raises:
-        OptionError: it is not.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(d for d in ("cuda", "mps", "cpu") if there[d]))
-    if not there.get(name, False):
-        here = ", ".join(["auto", *(d for d, is_there in there.items() if is_there)])
-        raise OptionError("no such device here", got=name, allowed=here)
-    return torch.device(name)
 
 
 def run_folder(spec: AuditSpec, out: Path | None) -> Path:
@@ -197,6 +184,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     attacks = all_attacks(spec)
     context, dataset_params = open_context(spec, settings)
     steps = plan(context, attacks)
+    networks, note = choose_networks(spec.utility, context.scene)
     jobs = [Job(a.name, p.name, arm) for a, p, arms in steps for arm in arms]
     totals = {Job(a.name, p.name, arm): len(context.scene.probes(p)) for a, p, arms in steps for arm in arms}
     with lock(context.run):
@@ -210,11 +198,36 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
                 missing += [item] if item not in missing else []
             else:
                 done[job] = store
+        utility = _utility(context, networks, missing, progress)
         record = _record(context, dataset_params, steps, done, missing, settings, started)
+        record = record.model_copy(
+            update={
+                "utility": utility_findings(utility.rows, context) if utility is not None else [],
+                "utility_note": note,
+                "provenance": {**record.provenance, "weights": [] if networks is None else networks.used},
+            }
+        )
         for store in done.values():
             _write_table(context, store)
         write_text(context.run / "record.json", dumps(record))
-    return Result(context.run, record, {job.name: store.note for job, store in done.items()})
+    notes = {job.name: store.note for job, store in done.items()}
+    return Result(context.run, record, notes | ({} if utility is None else {"utility": utility.note}))
+
+
+def _utility(context: Context, networks: Networks | None, missing: list[Missing], progress: Progress) -> JobFile | None:
+    """Measure utility; a failure is kept as missing, so that it passes for nothing."""
+    if networks is None:
+        return None
+    advance = progress("utility", len(probes(context.spec.utility, context.scene)))
+    try:
+        return run_utility(context, networks, advance)
+    except (DataError, OptionError):
+        raise
+    except Exception as error:
+        where = "jobs/utility.error.txt"
+        write_text(context.run / where, traceback.format_exc())
+        missing.append(Missing(attack="utility", protocol="segmentation", error=f"{type(error).__name__}: see {where}"))
+        return None
 
 
 def _clear(run: Path) -> None:
@@ -317,7 +330,6 @@ def _record(
                 "defense": plugin_code(type(scene.defense)),
                 **{attack.name: plugin_code(type(attack)) for attack, _, _ in steps},
             },
-            "weights": [],
             "started": started,
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "jobs": settings.jobs,

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from privaudit.cohort import Volume
+from privaudit.errors import PluginError
 from privaudit.patches import Shape
 from privaudit.plugin import Plugin
+from privaudit.segmentation.sampling import Recipe
 
 
 class Key:
@@ -72,6 +74,29 @@ class Defense(Plugin):
         V is however many of the first views were sent.
         """
         raise NotImplementedError
+
+    def training_recipe(self, size: int) -> Recipe:
+        """How training examples of patches of this side are made; by default they are raw patches.
+
+        Raises:
+            PluginError: the defense mixes others in, and does not say how.
+        """
+        if self.needs_pool:
+            raise PluginError(f"defense '{self.name}' does not say how to train for it", todo="write training_recipe")
+        return Recipe(size, alpha=None)
+
+    def side_information(self, key: Key, views: int, classes: int) -> tuple[Tensor, Tensor] | None:
+        """What a learned decoder is given beside the returned maps; None where there is nothing to unmix.
+
+        Returns:
+            One-hot (or weighted) labels of what was mixed in, float32 [views, N, C, *patch], and the target's mixing
+            weights, float64 [views, N].
+        """
+        return None
+
+    def assemble(self, maps: Tensor, key: Key) -> Tensor:
+        """Put decoded maps [N, C, *patch] together to [C, X, Y, Z]; by default there is one, of the whole volume."""
+        return maps[0]
 
     def bystanders(self, key: Key, views: int) -> Tensor | None:
         """What others' images were mixed in, float32 [views, N, *patch]; None where the scheme mixes nobody in."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from privaudit.attack import Task
@@ -15,6 +16,7 @@ from privaudit.patches import as_tensor
 from privaudit.report import Picture
 from privaudit.scene import seed_from
 from privaudit.spec import AuditSpec, read_spec
+from privaudit.utility import choose_networks, label_maps, probes
 
 ROWS = 3
 
@@ -35,6 +37,39 @@ def encoding_picture(run: Path, cache: Path | None) -> Picture:
         "Mid-axial slices: the target, the reference it was mixed with, what the server sees (first view), and what"
         " each attack makes of it, with MS-SSIM to the target. The first three requests; none was chosen.",
         _draw(rows),
+    )
+
+
+def segmentation_picture(run: Path, cache: Path | None) -> Picture | None:
+    """One mid-axial slice as in the paper's Fig. 2: image, what the server sees, true labels, and every method's.
+
+    None where no trained weights fit.
+
+    Raises:
+        PrivauditError: the data is not there any more.
+    """
+    context, _ = open_context(read_spec(run / "spec.yaml"), Settings(out=run, cache=cache))
+    scene, spec = context.scene, context.spec.utility
+    networks, _ = choose_networks(spec, scene)
+    if networks is None:
+        return None
+    request = probes(spec, scene)[0]
+    truth = scene.truth(request)
+    top = max(scene.cohort.label_names)
+    seen = scene.transcript(request, arm="audit").stitched()
+    cells = [("target", as_tensor(truth.image)), ("what the server sees", seen)]
+    cells.append(("true labels", torch.from_numpy(truth.labels / top)))
+    wanted = (1, scene.defense.views)
+    for name, guess in label_maps(context, networks, request):
+        method, _, count = name.partition(" @ ")
+        if count and int(count) in wanted:
+            title = method if int(count) == 1 else f"{method} + TTA"
+            cells.append((title, torch.from_numpy(guess / top)))
+    return Picture(
+        "segmentation",
+        "One mid-axial slice of the first request: image, what the server sees, true labels, and the labels that each"
+        " method gives (grey levels stand for the structures).",
+        _draw([cells]),
     )
 
 

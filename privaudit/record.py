@@ -120,6 +120,7 @@ class Utility(_Model):
     ci: Interval | None
     n_subjects: int
     params: dict[str, Any] = Field(default_factory=dict)
+    curves: list[Curve] = Field(default_factory=list)
 
 
 class DatasetInfo(_Model):
@@ -162,6 +163,7 @@ class Record(_Model):
     findings: list[Finding]
     missing: list[Missing] = Field(default_factory=list)
     utility: list[Utility] = Field(default_factory=list)
+    utility_note: str = Field(default="", description="why utility was not measured; empty if it was")
     verdict: Verdict
     reason: str
     settings: dict[str, Any] = Field(description="scoring settings: MS-SSIM profile, margins, resamples, split shares")

@@ -121,6 +121,11 @@ class Scene:
             return None
         return stitch(patches[0], self._encode(request, key, 1).positions, self.cohort.shape)
 
+    def client_side(self, request: str, views: int) -> tuple[Volume, Key, Encoded]:
+        """What the client holds of one request: its scan, its key and what it sends."""
+        key = self._key_of(request)
+        return self.truth(request), key, self._encode(request, key, views)
+
     @cached_property
     def has_bystanders(self) -> bool:
         """Whether the defense mixes in other people."""

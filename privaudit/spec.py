@@ -54,6 +54,20 @@ class ScoringSpec(_Section):
     min_subjects: Annotated[int, Field(ge=2)] = Field(default=10, description="fewer people decide nothing")
 
 
+class UtilitySpec(_Section):
+    """How the other half of the card is measured."""
+
+    weights: str = Field(
+        default="auto",
+        description="trained weights: a folder, or shipped ones by name; 'auto': shipped ones that fit; 'none': do not",
+    )
+    plain_weights: str = Field(default="auto", description="the same, trained without encoding, for comparison")
+    scans: Literal["first", "all"] = Field(default="first", description="each person's first session, or every one")
+    people: Annotated[int, Field(ge=2)] | None = Field(
+        default=12, description="so many of the victims are segmented, null for all: it is the slow part on a CPU"
+    )
+
+
 class AuditSpec(_Section):
     """One audit."""
 
@@ -63,6 +77,7 @@ class AuditSpec(_Section):
     seed: int = 0
     split: SplitSpec = SplitSpec()
     scoring: ScoringSpec = ScoringSpec()
+    utility: UtilitySpec = UtilitySpec()
 
     @model_validator(mode="after")
     def _distinct(self) -> AuditSpec:
@@ -100,7 +115,7 @@ def parse_spec(data: Any, source: str) -> AuditSpec:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "specification"
         if first["type"] == "extra_forbidden":
-            sections: dict[str, type[BaseModel]] = {"split": SplitSpec, "scoring": ScoringSpec}
+            sections: dict[str, type[BaseModel]] = {"split": SplitSpec, "scoring": ScoringSpec, "utility": UtilitySpec}
             section = sections.get(str(first["loc"][0]), AuditSpec)
             raise OptionError(
                 f"{source} has an unknown key '{where}'", todo=nearest(str(first["loc"][-1]), section.model_fields)

@@ -19,6 +19,7 @@ from privaudit.defense import Defense, Encoded, Key
 from privaudit.errors import DataError, OptionError
 from privaudit.options import PluginOptions
 from privaudit.patches import Shape, as_tensor, cut, grid_positions, one_hot, stitch
+from privaudit.segmentation.sampling import Recipe
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -190,9 +191,25 @@ class MixupDefense(Defense):
 
     def decode(self, returned: Tensor, key: Key) -> Tensor:
         """Equation 4 on every patch and view, the mean over views (equation 5), stitched."""
-        assert isinstance(key, MixupKey)
         views, _, classes = returned.shape[:3]
-        maps = mixup.unmix(returned, key.labels(views, classes), key.alpha(views)).mean(dim=0)
+        references, alpha = self.side_information(key, views, classes)
+        return self.assemble(mixup.unmix(returned, references, alpha).mean(dim=0), key)
+
+    def training_recipe(self, size: int) -> Recipe:
+        """Weights and references as in use, but drawn anew for each patch, as the paper trains."""
+        o = self.options
+        low, high = o.alpha if isinstance(o.alpha, tuple) else (o.alpha, o.alpha)
+        equal, aligned = o.reference_weights == "equal", o.reference_position == "aligned"
+        return Recipe(size, (low, high), o.references, equal, aligned)
+
+    def side_information(self, key: Key, views: int, classes: int) -> tuple[Tensor, Tensor]:
+        """The references' labels, combined if there are several, and α."""
+        assert isinstance(key, MixupKey)
+        return key.labels(views, classes), key.alpha(views)
+
+    def assemble(self, maps: Tensor, key: Key) -> Tensor:
+        """Stitch patches; where they overlap, their mean."""
+        assert isinstance(key, MixupKey)
         return stitch(maps, key.positions, key.shape).float()
 
     def bystanders(self, key: Key, views: int) -> Tensor:

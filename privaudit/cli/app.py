@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
 from privaudit import __version__
-from privaudit.cli import audit, plugins, results, setup
+from privaudit.cli import audit, plugins, results, setup, sweep, train
 from privaudit.errors import PrivauditError
 
 app = typer.Typer(
@@ -24,6 +23,9 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app.command("audit", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.audit)
 app.command("attack", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.attack)
+app.command("train", context_settings=PASS_THROUGH, epilog=train.EPILOG)(train.train)
+app.command("segment", context_settings=PASS_THROUGH)(train.segment)
+app.command("sweep", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(sweep.sweep)
 app.command("report")(results.report)
 app.command("check")(results.check)
 app.command("baseline")(results.baseline)
@@ -52,8 +54,6 @@ def _root(
 
 def main() -> None:
     """Run the command line; an error the user can mend is one line on stderr and exit code 2."""
-    # Read when torch is first imported. Spinning threads make every other process on a shared machine slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except PrivauditError as error:

@@ -62,7 +62,7 @@ def audit(
     if spec is not None and spec.startswith("--"):  # click takes the first unknown option for the argument
         extra, spec = [spec, *extra], None
     path = None if spec is None else Path(spec)
-    built = _build(extra, path, dataset, defense, attack, seed, msssim)
+    built = build_spec(extra, path, dataset, defense, attack, seed, msssim)
     _run(built, out, cache, device, jobs, quiet, explain, with_images)
 
 
@@ -84,14 +84,14 @@ def attack(
     """Run one attack (with its trivial baselines and controls) against a defense."""
     if name.startswith("--"):
         raise OptionError("the attack's name comes first", got=name, todo="write: privaudit attack NAME --option value")
-    built = _build(context.args, None, dataset, defense, [name], seed, msssim)
+    built = build_spec(context.args, None, dataset, defense, [name], seed, msssim)
     _run(built, out, cache, device, jobs, quiet, explain, with_images)
 
 
 OWN = ("dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "quiet", "explain")
 
 
-def _build(
+def build_spec(
     extra: list[str],
     path: Path | None,
     dataset: str | None,
@@ -107,7 +107,7 @@ def _build(
     from privaudit.cohort import Dataset
     from privaudit.defense import Defense
     from privaudit.options import parse_options
-    from privaudit.spec import AuditSpec, ScoringSpec, SplitSpec, parse_spec, read_spec
+    from privaudit.spec import AuditSpec, ScoringSpec, SplitSpec, UtilitySpec, parse_spec, read_spec
 
     base = AuditSpec() if path is None else read_spec(path)
     data: dict[str, Any] = base.model_dump()
@@ -126,8 +126,9 @@ def _build(
         sections[item["name"]] = (item, plugin.load("attacks", item["name"], Attack).Options)
     owners = {name: list(options.model_fields) for name, (_, options) in sections.items()}
     owners |= {"split": list(SplitSpec.model_fields), "scoring": list(ScoringSpec.model_fields)}
+    owners["utility"] = list(UtilitySpec.model_fields)
     routed = route(read_pairs(extra), owners, OWN)
-    for section, model in (("split", SplitSpec), ("scoring", ScoringSpec)):
+    for section, model in (("split", SplitSpec), ("scoring", ScoringSpec), ("utility", UtilitySpec)):
         numbers = {key: _number(value) for key, value in routed.pop(section).items()}
         data[section] = {**data[section], **{k: v for k, v in numbers.items() if k in model.model_fields}}
     for name, (item, options) in sections.items():
@@ -149,22 +150,32 @@ def _number(text: str) -> Any:
 
 
 @contextmanager
-def progress_bars(quiet: bool) -> Iterator[Progress]:
-    """Progress on stderr, one bar per job; nothing when quiet or not a terminal."""
+def progress_bars(quiet: bool, speed: bool = False) -> Iterator[Progress]:
+    """Progress on stderr, one bar per job, with steps per second if asked; nothing when quiet or not a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        Task,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class _Speed(TextColumn):
+        def __init__(self) -> None:
+            super().__init__("{task.speed} it/s")
+
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.2f} it/s")
 
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        *([_Speed()] if speed else []),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),

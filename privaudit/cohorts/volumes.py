@@ -59,8 +59,7 @@ def read_pair(image_path: Path, label_path: Path, reading: Reading) -> Volume:
     Raises:
         DataError: a file is missing, damaged, or holds what cannot be used as it is.
     """
-    image, affine = read_array(image_path)
-    _check_image(image, image_path)
+    image, affine = read_image(image_path)
     values, label_affine = read_array(label_path)
     _check_same_grid(image.shape, affine, image_path, values.shape, label_affine, label_path)
     labels = map_labels(values, reading.label_map, reading.label_cure, label_path)
@@ -78,6 +77,17 @@ def read_pair(image_path: Path, label_path: Path, reading: Reading) -> Volume:
     if not image.any():
         raise DataError(f"{image_path} has no positive intensity", todo="check the file, or the option brain_only")
     return Volume(np.ascontiguousarray(image), np.ascontiguousarray(scan.labels), _plain(scan.affine))
+
+
+def read_image(path: Path) -> tuple[NDArray[Any], Affine]:
+    """Read one image without a label map: voxels [X, Y, Z] and affine.
+
+    Raises:
+        DataError: the file is missing, damaged, not 3-D, constant, or holds NaN.
+    """
+    image, affine = read_array(path)
+    _check_image(image, path)
+    return image, affine
 
 
 def read_grid(path: Path, reading: Reading) -> tuple[Shape, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from privaudit.knowledge import RUNG_TEXT
 from privaudit.report import Report, ReportInput
-from privaudit_reports import card, plots
+from privaudit_reports import card, plots, utility
 
 
 class HtmlReport(Report):
@@ -50,10 +50,8 @@ def _content(source: ReportInput) -> dict[str, Any]:
             for line in f.curves
         ],
         "frontier": plots.frontier(record),
-        "utility": [
-            (u.method, u.structure, u.metric, card.interval(u.estimate, u.ci), str(u.n_subjects))
-            for u in record.utility
-        ],
+        "utility_curve": plots.utility_curve(record),
+        "utility": utility.tables(record),
         "pictures": [(picture.caption, base64.b64encode(picture.png).decode("ascii")) for picture in source.pictures],
         "rungs": [(str(rung), text) for rung, text in RUNG_TEXT.items()],
         "used": {rung for finding in record.findings for rung in finding.knowledge},

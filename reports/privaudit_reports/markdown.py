@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privaudit.report import Report, ReportInput
-from privaudit_reports import card
+from privaudit_reports import card, utility
 
 COLUMNS = {
     "attack": "Attack",
@@ -69,12 +69,12 @@ class MarkdownReport(Report):
         parts += ["## The worst that happens, by what the attacker holds", table(header, cases)]
         rows = [[card.row(f)[column] for column in COLUMNS] for f in record.primary()]
         parts += ["## Figures that decide", table(list(COLUMNS.values()), rows)]
-        if record.utility:
-            utility = [
-                (u.method, u.structure, u.metric, card.interval(u.estimate, u.ci), str(u.n_subjects))
-                for u in record.utility
-            ]
-            parts += ["## Utility", table(("Method", "Structure", "Metric", "Estimate", "People"), utility)]
+        if record.utility or record.utility_note:
+            parts.append("## Utility")
+        if record.utility_note:
+            parts.append(f"Not measured: {escape(record.utility_note)}.")
+        for found in utility.tables(record):
+            parts += [escape(found.caption), table(tuple(found.header), found.rows)]
         parts += ["## Not tested here", "\n".join(f"- {escape(text)}" for text in card.untested(record))]
         parts += ["## How it was made", f"`{str(record.provenance.get('command', '')).replace('`', '')}`"]
         parts.append(

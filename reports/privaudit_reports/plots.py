@@ -103,18 +103,50 @@ def curve(line: Curve, finding: Finding) -> str:
 
 
 def frontier(record: Record) -> str:
-    """Utility against the strongest attack, a point per method; nothing without utility."""
-    leaks = [f for f in record.primary() if f.victim == "target" and f.estimate is not None]
-    points = [u for u in record.utility if u.structure == "mean" and u.estimate is not None]
+    """Utility against the strongest reconstruction of the target, a point per method; nothing without utility.
+
+    Without encoding the server sees the image itself: MS-SSIM 1.
+    """
+    leaks = [f for f in record.primary() if f.victim == "target" and f.metric == "ms_ssim" and f.estimate is not None]
+    points = [u for u in record.utility if u.structure == "mean" and u.metric == "dice" and u.estimate is not None]
     if not leaks or not points:
         return ""
-    worst = max(f.estimate for f in leaks if f.estimate is not None)
-    figure = _figure(4.2, 3.0)
+    worst = max(leaks, key=lambda f: f.estimate or 0.0)
+    figure = _figure(4.6, 3.2)
     axes = figure.add_subplot()
     _clean(axes)
-    for point in points:
-        axes.plot([worst], [point.estimate or 0.0], "o")
-        axes.annotate(point.method, (worst, point.estimate or 0.0), fontsize=8)
-    axes.set_xlabel(f"strongest attack, {metric(leaks[0].metric)}")
+    x_low, x_high = worst.ci or (worst.estimate, worst.estimate)
+    for number, point in enumerate(points):
+        raw = point.method == "no encoding"
+        x, y = 1.0 if raw else worst.estimate or 0.0, point.estimate or 0.0
+        low, high = point.ci or (y, y)
+        style: dict[str, Any] = {"color": "#444444" if raw else f"C{number}"}
+        axes.plot([x, x], [low, high], linewidth=1.4, **style)
+        if not raw:
+            axes.plot([x_low or x, x_high or x], [y, y], linewidth=1.0, **style)
+        axes.plot([x], [y], "D" if raw else "o", label=point.method, **style)
+    axes.set_xlabel(f"strongest attack on the target, {metric(worst.metric)} ({attack_name(worst)})")
     axes.set_ylabel("mean Dice")
-    return _svg(figure, "privacy against utility")
+    axes.legend(frameon=False, fontsize=7.5)
+    return _svg(figure, "privacy against utility: better is up and to the left")
+
+
+def utility_curve(record: Record) -> str:
+    """Mean Dice against the number of views K, every method with test-time augmentation; nothing without it."""
+    lines = [(u.method, line) for u in record.utility for line in u.curves if len(line.x) > 1]
+    if not lines:
+        return ""
+    figure = _figure(4.2, 3.2)
+    axes = figure.add_subplot()
+    _clean(axes)
+    for number, (method, line) in enumerate(lines):
+        axes.plot(line.x, line.y, "o-", color=f"C{number}", markersize=3.5, linewidth=1.6, label=method)
+        if line.low is not None and line.high is not None:
+            axes.fill_between(line.x, line.low, line.high, color=f"C{number}", alpha=0.15, linewidth=0)
+    for plain in record.utility:
+        if plain.method == "no encoding" and plain.structure == "mean" and plain.estimate is not None:
+            axes.axhline(plain.estimate, color="#444444", linestyle="--", linewidth=1.2, label="no encoding")
+    axes.set_xlabel("views K")
+    axes.set_ylabel("mean Dice")
+    axes.legend(frameon=False, fontsize=7.5)
+    return _svg(figure, "Dice against the number of views")

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from privaudit.cohort import TUMOUR_LABELS, Cohort, ScanId
 from privaudit.cohorts.brats2021 import Brats2021Dataset
 from privaudit.errors import DataError
+from privaudit.segmentation.options import parse_train_spec
+from privaudit.segmentation.training import open_training
+from privaudit.segmentation.weights import load_weights
 
 Writer = Callable[..., Path]
 Brain = Callable[..., tuple[NDArray[Any], NDArray[Any]]]
@@ -87,3 +90,29 @@ def test_missing_data_says_how_to_obtain_it(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PRIVAUDIT_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"holds no scans .*synapse\.org.*--dataset phantom"):
         Brats2021Dataset().open(cache=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_segmentation_pipeline_takes_tumours(
+    tmp_path: Path, case: Callable[..., Path], write: Writer, brain: Brain
+) -> None:
+    # Patches of 64 voxels, as the paper cuts them, want volumes of at least that side.
+    for number in range(6):
+        folder = case(tmp_path / "data", number)
+        image, _ = brain((70, 72, 68), seed=number)
+        tumour = np.zeros(image.shape, np.uint8)
+        tumour[25:45, 30:48, 24:42], tumour[30:40, 33:43, 28:38], tumour[32:38, 35:41, 30:36] = 2, 4, 1
+        write(folder / f"{folder.name}_t1ce.nii.gz", image.astype(np.int16), NATIVE)
+        write(folder / f"{folder.name}_seg.nii.gz", tumour, NATIVE)
+    data = {
+        "dataset": {"name": "brats2021", "root": str(tmp_path / "data"), "shape": [64, 64, 64]},
+        "defense": {"name": "mixup", "patch_size": 64},
+        "split": {"victims": 0.2, "pool": 0.4, "population": 0.4},
+        "train": {"steps": 1, "batch": 1, "validate_every": 1, "validation_batches": 1},
+    }
+    (training,) = open_training(parse_train_spec(data, "test"), tmp_path / "weights", device="cpu")
+    scores = training.run().scores
+    assert scores["dice learned"] is not None
+    weights = load_weights(tmp_path / "weights")
+    assert weights.config.labels == TUMOUR_LABELS
+    assert weights.config.patch_size == 64

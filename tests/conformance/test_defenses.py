@@ -12,6 +12,7 @@ from privaudit import plugin
 from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense, Key
 from privaudit.errors import OptionError
+from privaudit.mixup import unmix
 from privaudit.patches import as_tensor, one_hot, stitch
 from privaudit.scene import LazyVolumes, Scene
 
@@ -155,3 +156,23 @@ def test_mixup_refuses_an_empty_pool(scene: Scene) -> None:
     if scene.defense.needs_pool:
         with pytest.raises(OptionError, match="pool"):
             scene.defense.draw_key(scene.cohort.shape, LazyVolumes(scene.cohort, []), random.Random(0))
+
+
+def test_what_a_learned_decoder_is_given_explains_the_returned_maps(scene: Scene) -> None:
+    views, classes = scene.defense.views, max(scene.cohort.label_names) + 1
+    key, _, _ = sent(scene)
+    labels = one_hot(scene.truth(scene.requests[0]).labels, classes)
+    returned = scene.defense.respond(labels, key, views)
+    side = scene.defense.side_information(key, views, classes)
+    if side is None:
+        assert scene.defense.training_recipe(32).alpha is None
+        return
+    reference, alpha = side
+    assert reference.shape == returned.shape
+    assert alpha.shape == returned.shape[:2]
+    target = unmix(returned, reference, alpha).mean(dim=0)
+    torch.testing.assert_close(scene.defense.assemble(target, key), scene.defense.decode(returned, key))
+    recipe = scene.defense.training_recipe(32)
+    assert recipe.alpha is not None
+    assert recipe.alpha[0] <= float(alpha.min())
+    assert float(alpha.max()) <= recipe.alpha[1]

@@ -18,8 +18,9 @@ import pytest
 import yaml
 
 from privaudit import plugin
-from privaudit.audit import Settings, choose_device, run_audit
+from privaudit.audit import Settings, run_audit
 from privaudit.cohort import Dataset
+from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PrivauditError
 from privaudit.record import Record, Verdict, json_schema, read
 from privaudit.spec import parse_spec

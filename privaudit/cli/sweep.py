@@ -1,0 +1,119 @@
+"""``privaudit sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from privaudit.cli.audit import (
+    AttackOption,
+    Cache,
+    DatasetOption,
+    DefenseOption,
+    Device,
+    Quiet,
+    Seed,
+    Spec,
+    build_spec,
+    progress_bars,
+)
+from privaudit.errors import OptionError
+
+Grid = Annotated[
+    list[str] | None,
+    typer.Option("--grid", help="Option of the defense and its values, NAME='[…]'; may be repeated. YAML."),
+]
+BackendOption = Annotated[
+    Literal["sequential", "loky", "dask"], typer.Option("--backend", help="Where the audits run (joblib's backends).")
+]
+DEFAULT_GRID: dict[str, list[Any]] = {"alpha": [[0.0, 0.5], [0.0, 1.0], [0.5, 1.0]], "views": [1, 5, 10]}
+
+
+def sweep(
+    context: typer.Context,
+    spec: Spec = None,
+    grid: Grid = None,
+    dataset: DatasetOption = None,
+    defense: DefenseOption = None,
+    attack: AttackOption = None,
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder. [default: privaudit-sweeps/<name>]")] = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    backend: BackendOption = "sequential",
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes, or workers of a local Dask cluster.")] = 1,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a running Dask scheduler.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Audit a defense over a grid of its options: the frontier between utility and the strongest attack.
+
+    By default: three ranges of α by three numbers of views of mixup. The same command after a kill continues.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from privaudit.audit import Settings
+    from privaudit.cli.summary import span
+    from privaudit.sweep import SWEEPS, best_dice, grid_points, run_sweep, summarise, write_sweep
+
+    extra = list(context.args)
+    if spec is not None and spec.startswith("--"):  # click takes the first unknown option for the argument
+        extra, spec = [spec, *extra], None
+    base = build_spec(extra, None if spec is None else Path(spec), dataset, defense, attack, seed, None)
+    wanted = read_grid(grid) if grid else DEFAULT_GRID
+    folder = out or SWEEPS / f"{base.dataset.name}-{base.defense.name}-{base.digest}"
+    points = grid_points(base, wanted, folder)
+    check(points)
+    settings = Settings(cache=cache, device=device, quiet=True)
+    with progress_bars(quiet) as progress:
+        records = run_sweep(points, settings, backend, jobs, scheduler, progress("sweep", len(points)))
+    rows = [summarise(point, record) for point, record in zip(points, records, strict=True)]
+    first = records[0].dataset
+    title = f"{base.defense.name} on {first.name}" + (f" ({first.simulated})" if first.simulated else "")
+    files = write_sweep(folder, rows, [point.run.name for point in points], title)
+    if not quiet:
+        table = Table(*wanted, "strongest reconstruction, MS-SSIM", "re-identification, mAP", "mean Dice", "verdict")
+        for point, row in zip(points, rows, strict=True):
+            table.add_row(
+                *(str(row[name]) for name in point.options),
+                *(
+                    span(row.get(k), None if row.get(f"{k}_low") is None else (row[f"{k}_low"], row[f"{k}_high"]))
+                    for k in ("reconstruction", "identity", best_dice(row) or "")
+                ),
+                row["verdict"],
+            )
+        Console(highlight=False, width=None if Console().is_terminal else 160).print(table)
+    for file in files:
+        typer.echo(f"{title}: {file}")
+
+
+def read_grid(items: list[str]) -> dict[str, list[Any]]:
+    """Read ``views='[1, 5]'`` items.
+
+    Raises:
+        OptionError: an item is not of that form.
+    """
+    import yaml
+
+    grid: dict[str, list[Any]] = {}
+    for item in items:
+        name, equals, text = item.partition("=")
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError:
+            values = None
+        if not equals or not isinstance(values, list) or not values:
+            raise OptionError("--grid cannot be read", got=repr(item), todo="write --grid views='[1, 5, 10]'")
+        grid[name.replace("-", "_")] = values
+    return grid
+
+
+def check(points: Any) -> None:
+    """Build every point's defense, so that a bad option shows before the first audit runs."""
+    from privaudit import plugin
+    from privaudit.defense import Defense
+
+    for point in points:
+        plugin.create("defenses", point.spec.defense.name, Defense, point.spec.defense.values)

@@ -1,0 +1,148 @@
+"""The two networks of Mixup-Privacy: the server segments mixtures, the client unmixes the returned maps.
+
+Maps are [B, C, X, Y, Z] with C classes, background first.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import torch
+from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+Size = Literal["tiny", "small", "paper"]
+FEATURES: Final[dict[Size, tuple[int, ...]]] = {
+    "tiny": (8, 8, 16, 32, 64, 8),
+    "small": (16, 16, 32, 64, 128, 16),
+    "paper": (32, 32, 64, 128, 256, 32),
+}
+"""Channels per resolution of the U-Net++, finest first, and of its last decoder. 'paper' has MONAI's, as the paper
+gives none."""
+UNMIXING_WIDTH: Final[dict[Size, int]] = {"tiny": 12, "small": 16, "paper": 32}
+STEP: Final = 16
+"""The U-Net++ halves four times: patches have sides that are multiples of this, and at least twice it."""
+
+
+class NetworkConfig(BaseModel):
+    """What it takes to build the networks again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    size: Size
+    classes: int
+    unmixing: bool
+
+
+class SegmentationNet(nn.Module):
+    """Server: MONAI's 3-D U-Net++ (Zhou et al., 2018) with group norm, from one channel to logits."""
+
+    def __init__(self, size: Size, classes: int) -> None:
+        super().__init__()
+        # Instance norm would erase a patch's mean intensity, and fails on the single voxel at the bottom of 16 cubed.
+        norm = ("group", {"num_groups": 4})
+        self.net = BasicUNetPlusPlus(3, 1, classes, features=FEATURES[size], norm=norm)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B, C, X, Y, Z] of patches [B, 1, X, Y, Z] in [0, 1]."""
+        logits: Tensor = self.net(image)[0]
+        return logits
+
+
+class AdaptiveNorm(nn.Module):
+    """Instance normalisation whose scale and shift are functions of α (AdaIN; Huang & Belongie, ICCV 2017)."""
+
+    def __init__(self, channels: int, hidden: int = 16) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm3d(channels)
+        self.style = nn.Sequential(nn.Linear(1, hidden), nn.SiLU(), nn.Linear(hidden, 2 * channels))
+
+    def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
+        """Normalise x [B, F, X, Y, Z] under α [B]."""
+        scale, shift = self.style(alpha[:, None])[..., None, None, None].chunk(2, dim=1)
+        out: Tensor = self.norm(x) * (1 + scale) + shift
+        return out
+
+
+class ConvBlock(nn.Module):
+    """Convolution, adaptive normalisation, activation."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1)
+        self.norm = AdaptiveNorm(outputs)
+
+    def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
+        """Features of x under α."""
+        return nn.functional.leaky_relu(self.norm(self.conv(x), alpha), 0.1)
+
+
+class UnmixingNet(nn.Module):
+    """Client: D(ŷ_mix, y_ref, α) of the paper, a U-Net of four convolutional blocks.
+
+    It corrects the naive estimate: ŷ_mix − (1 − α)·y_ref is α times equation 4 and has the same largest class, without
+    the division that explodes at small α. It is fed in, and joined to the logits by a learned gain.
+    """
+
+    def __init__(self, size: Size, classes: int) -> None:
+        super().__init__()
+        width = UNMIXING_WIDTH[size]
+        self.first = ConvBlock(3 * classes, width)
+        self.down = ConvBlock(width, 2 * width, stride=2)
+        self.middle = ConvBlock(2 * width, 2 * width)
+        self.up = nn.ConvTranspose3d(2 * width, width, 2, stride=2)
+        self.last = ConvBlock(2 * width, width)
+        self.head = nn.Conv3d(width, classes, 1)
+        self.gain = nn.Sequential(nn.Linear(1, 16), nn.SiLU(), nn.Linear(16, 1), nn.Softplus())
+
+    def forward(self, mixed: Tensor, reference: Tensor, alpha: Tensor) -> Tensor:
+        """Logits of the target's map.
+
+        Args:
+            mixed: the returned map as probabilities [B, C, X, Y, Z].
+            reference: labels of the reference, one-hot, or the weighted mean of k of them, same shape.
+            alpha: the target's mixing weight [B] in (0, 1].
+
+        Returns:
+            [B, C, X, Y, Z].
+        """
+        spread = alpha[:, None, None, None, None]
+        naive = mixed - (1 - spread) * reference
+        fine = self.first(torch.cat([mixed, reference, naive], dim=1), alpha)
+        coarse = self.middle(self.down(fine, alpha), alpha)
+        joined = self.last(torch.cat([fine, self.up(coarse)], dim=1), alpha)
+        gain = self.gain(alpha[:, None])[..., None, None, None]
+        logits: Tensor = self.head(joined) + 4 * gain * naive
+        return logits
+
+
+class ProtectedSegmentation(nn.Module):
+    """Both networks as trained, end to end; the unmixing one is absent where nothing is mixed."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.segmentation = SegmentationNet(config.size, config.classes)
+        self.unmixing = UnmixingNet(config.size, config.classes) if config.unmixing else None
+
+    def forward(self, image: Tensor, reference: Tensor | None, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Logits of the (mixed) image's map, and of the target's."""
+        logits = self.segmentation(image)
+        if self.unmixing is None or reference is None or alpha is None:
+            return logits, None
+        return logits, self.unmixing(logits.softmax(dim=1), reference, alpha)
+
+
+def parameters(module: nn.Module) -> int:
+    """How many numbers a network has learned."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def build(config: NetworkConfig, seed: int) -> ProtectedSegmentation:
+    """Build the networks with initial weights from ``seed``, leaving torch's global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ProtectedSegmentation(config)
+
+
+__all__: list[Any] = ["NetworkConfig", "ProtectedSegmentation", "SegmentationNet", "UnmixingNet", "build", "parameters"]

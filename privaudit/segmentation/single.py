@@ -1,0 +1,145 @@
+"""Segmenting one image file through a defense, the way a client would."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from privaudit import plugin
+from privaudit.cohort import Cohort, Dataset, Volume
+from privaudit.cohorts.grids import Scan, fit, resample, to_ras
+from privaudit.cohorts.intensity import normalise
+from privaudit.cohorts.volumes import read_image
+from privaudit.defense import Defense
+from privaudit.devices import choose_device
+from privaudit.errors import DataError, OptionError
+from privaudit.files import atomic_path
+from privaudit.patches import as_tensor
+from privaudit.segmentation.system import Average, Unmixing, make_system, views_of
+from privaudit.segmentation.weights import Weights, misfit
+from privaudit.transcript import Transcript
+
+Grid = tuple[tuple[int, ...], NDArray[np.float64]]
+
+
+def segment_file(
+    image: Path, output: Path, weights: Weights, dataset: Dataset, *, views: int | None = None,
+    unmixing: Unmixing = "learned", variance: Path | None = None, seed: int | None = None, cache: Path | None = None,
+    device: str = "auto", progress: Callable[[str, int], Callable[[float], None]] = lambda name, total: lambda n: None,
+) -> None:  # fmt: skip
+    """Write the label map of an image, on the image's own grid.
+
+    Args:
+        image: skull-stripped image; it is turned to RAS, resampled to the weights' voxel size and put around its brain.
+        output: NIfTI file for the label map, uint8.
+        weights: trained networks.
+        dataset: whose labelled scans are mixed in, one of each person; a scan equal to the image is left out.
+        views: encoded views K, None for the defense's number.
+        unmixing: by equation 4 or by the network.
+        variance: NIfTI file for the variance of the winning class over the views, float32, or None.
+        seed: of the keys; None draws them from the operating system.
+        cache: folder of generated data.
+        device: where the networks run.
+        progress: makes a progress bar.
+
+    Raises:
+        PrivauditError: the image cannot be used, or the weights do not fit; nothing is written then.
+    """
+    config = weights.config
+    _check_names(output, variance)
+    if variance is not None and (views or 2) < 2:
+        raise OptionError("a variance needs several views", got=views, allowed="--views 2 or more")
+    values = {key: value for key, value in config.defense.items() if key != "name"}
+    if views is not None and "views" in values:
+        values["views"] = views
+    elif views is not None and views != 1:
+        raise OptionError(f"the defense '{config.defense['name']}' sends one view", got=views)
+    defense = plugin.create("defenses", config.defense["name"], Defense, values)
+    if unmixing == "learned" and defense.needs_pool and weights.networks.unmixing is None:
+        raise OptionError(f"the weights '{weights.name}' hold no unmixing network", todo="use --unmixing naive")
+    cohort = dataset.open(cache=cache)
+    if reason := misfit(weights, cohort, None):
+        raise OptionError(f"the weights '{weights.name}' do not fit the references: {reason}")
+    voxels, affine = read_image(image)
+    volume, grid = conform(voxels, affine, cohort, image)
+    pool = _pool(cohort, volume) if defense.needs_pool else []
+    rng = random.SystemRandom() if seed is None else random.Random(seed)
+    key = defense.draw_key(cohort.shape, pool, rng)
+    encoded = defense.encode(as_tensor(volume.image), key, defense.views)
+    sent = Transcript("segment", encoded.views, encoded.positions, cohort.shape, volume.affine)
+    server, client = make_system(defense, weights.networks, config.patch_size, choose_device(device))
+    average = Average(variance=variance is not None)
+    advance = progress("segment", len(sent.views))
+    method: Unmixing = unmixing if weights.networks.unmixing is not None else "naive"
+    for view in views_of(server, client, defense, sent.views, key, config.network.classes):
+        average.add(view.maps[method])
+        advance(1)
+    whole = not defense.needs_pool
+    maps = average.mean()[0] if whole else defense.assemble(average.mean(), key)
+    labels = _to_grid(maps.numpy(), volume.affine, grid)
+    guess = labels.argmax(axis=0).astype(np.uint8)
+    guess[labels.sum(axis=0) < 0.5] = 0  # outside the box that was segmented
+    _write(output, guess, grid)
+    if variance is not None:
+        spread = average.variance()
+        spread = spread[0] if whole else defense.assemble(spread, key)
+        on_grid = _to_grid(spread.numpy(), volume.affine, grid)
+        _write(variance, np.take_along_axis(on_grid, guess[None].astype(np.int64), axis=0)[0].astype(np.float32), grid)
+
+
+def conform(voxels: NDArray[Any], affine: NDArray[np.float64], cohort: Cohort, path: Path) -> tuple[Volume, Grid]:
+    """Bring an image onto a cohort's grid; also return the grid it came from.
+
+    Raises:
+        DataError: the cohort's box cuts off more than a twentieth of the brain.
+    """
+    empty = np.zeros(voxels.shape, np.uint8)
+    scan = resample(to_ras(Scan(voxels.astype(np.float32), empty, affine)), cohort.voxel_mm)
+    brain = scan.image > 0.02 * np.percentile(scan.image[scan.image > 0], 99)
+    scan, lost = fit(scan, cohort.shape, brain)
+    if lost > 0.05:
+        raise DataError(
+            f"{path} does not fit the box of the references", got=f"{lost:.0%} of it would be cut off",
+            todo="skull-strip it: everything outside the brain must be 0",
+        )  # fmt: skip
+    image = normalise(scan.image, "p99.9")
+    return Volume(np.ascontiguousarray(image), scan.labels, scan.affine), (voxels.shape, affine)
+
+
+def _pool(cohort: Cohort, volume: Volume) -> list[Volume]:
+    """One scan of each person, without the image itself (another copy of it may be among them)."""
+    scans = [cohort.load(cohort.sessions_of(person)[0]) for person in cohort.subjects]
+    inside = volume.image > 0
+    return [s for s in scans if float(np.corrcoef(s.image[inside], volume.image[inside])[0, 1]) < 0.99]
+
+
+def _to_grid(maps: NDArray[np.float32], affine: NDArray[np.float64], grid: Grid) -> NDArray[np.float32]:
+    """Resample maps [C, X, Y, Z] linearly onto another grid."""
+    shape, target = grid
+    pull = np.linalg.inv(affine) @ target
+    return np.stack(
+        [
+            ndimage.affine_transform(m, pull[:3, :3], pull[:3, 3], shape, np.float32, order=1, prefilter=False)
+            for m in maps
+        ]
+    )
+
+
+def _check_names(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.name.endswith((".nii", ".nii.gz")):
+            raise OptionError("outputs are NIfTI files", got=path.name, allowed="names ending in .nii or .nii.gz")
+
+
+def _write(path: Path, array: NDArray[Any], grid: Grid) -> None:
+    import nibabel as nib
+
+    image = nib.Nifti1Image(array, grid[1])  # type: ignore[no-untyped-call]
+    with atomic_path(path) as temporary:
+        nib.save(image, temporary)

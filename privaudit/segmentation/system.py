@@ -1,0 +1,178 @@
+"""The system in use: the server segments what it is sent, the client unmixes what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from monai.inferers.utils import sliding_window_inference
+from torch import Tensor, nn
+
+from privaudit.defense import Defense, Key
+from privaudit.errors import OptionError
+from privaudit.mixup import unmix
+from privaudit.segmentation.networks import ProtectedSegmentation
+
+Unmixing = Literal["naive", "learned"]
+CPU_BATCH, GPU_BATCH = 8, 64
+"""Patches per forward pass: few on a CPU, where large tensors cost page faults."""
+OVERLAP = 0.25
+"""Of the windows that slide over what is larger than a patch; blended with Gaussian weights (MONAI)."""
+
+
+def batch_size(device: torch.device) -> int:
+    """Patches per forward pass on a device."""
+    return CPU_BATCH if device.type == "cpu" else GPU_BATCH
+
+
+class Server:
+    """What the server does: it sees encoded patches, and returns maps of probabilities.
+
+    Args:
+        network: the segmentation network.
+        patch_size: side of the patches that it was trained on.
+        device: where it runs.
+    """
+
+    def __init__(self, network: nn.Module, patch_size: int, device: torch.device) -> None:
+        # Convolutions are faster in this layout; the client's network is not, for its normalisation.
+        self._network = network.to(device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+        self._size, self._device, self._batch = patch_size, device, batch_size(device)
+
+    @torch.inference_mode()
+    def respond(self, patches: Tensor) -> Tensor:
+        """Segment patches [N, *patch] or whole volumes [N, X, Y, Z]: float32 [N, C, *patch], summing to 1 over C.
+
+        Raises:
+            OptionError: a side is shorter than the network's patches.
+        """
+        sides = tuple(patches.shape[1:])
+        if min(sides) < self._size:
+            raise OptionError(
+                "the image is smaller than the patches that the network was trained on",
+                got="x".join(map(str, sides)),
+                allowed=f"at least {self._size} voxels on each side",
+                todo="pad it, or train with a smaller patch_size",
+            )
+        if max(sides) == self._size:
+            return torch.cat([self._forward(part[:, None]).cpu() for part in torch.split(patches, self._batch)])
+        window = (self._size,) * 3
+        maps = [
+            sliding_window_inference(
+                volume[None, None], window, self._batch, self._forward, OVERLAP, "gaussian",
+                sw_device=self._device, device=torch.device("cpu"),
+            )
+            for volume in patches
+        ]  # fmt: skip
+        return torch.cat(maps)  # type: ignore[arg-type]
+
+    def _forward(self, patches: Tensor) -> Tensor:
+        maps: Tensor = self._network(patches.to(self._device)).softmax(dim=1)
+        return maps
+
+
+@dataclass(frozen=True)
+class ViewMaps:
+    """What the client makes of one returned view: maps of the target [N, C, *patch], by way of unmixing."""
+
+    maps: dict[Unmixing, Tensor]
+
+
+class Client:
+    """What the client does: it holds the key.
+
+    Args:
+        defense: the scheme.
+        unmixing: the learned unmixing network, or None.
+        device: where it runs.
+    """
+
+    def __init__(self, defense: Defense, unmixing: nn.Module | None, device: torch.device) -> None:
+        self._defense, self._device, self._batch = defense, device, batch_size(device)
+        self._unmixing = unmixing.to(device).eval() if unmixing is not None else None
+
+    @torch.inference_mode()
+    def unmix(self, returned: Tensor, reference: Tensor, alpha: Tensor) -> ViewMaps:
+        """Unmix one view, naively (equation 4) and by the network where there is one.
+
+        Args:
+            returned: [N, C, *patch].
+            reference: labels of what was mixed in [N, C, *patch].
+            alpha: [N].
+        """
+        naive = unmix(returned[None], reference[None], alpha[None])[0].float()
+        maps: dict[Unmixing, Tensor] = {"naive": naive}
+        if self._unmixing is not None:
+            parts = []
+            for start in range(0, len(returned), self._batch):
+                batch = slice(start, start + self._batch)
+                inputs = (t[batch].to(self._device, torch.float32) for t in (returned, reference, alpha))
+                parts.append(self._unmixing(*inputs).softmax(dim=1).cpu())
+            maps["learned"] = torch.cat(parts)
+        return ViewMaps(maps)
+
+
+def views_of(
+    server: Server, client: Client, defense: Defense, encoded: Tensor, key: Key, classes: int
+) -> Iterator[ViewMaps]:
+    """Send view after view and unmix what returns; one view is in memory at a time.
+
+    Args:
+        server: the server.
+        client: the client.
+        defense: the scheme.
+        encoded: what is sent, [V, N, *patch].
+        key: the client's secret.
+        classes: number of labels.
+    """
+    side = defense.side_information(key, len(encoded), classes)
+    for number, patches in enumerate(encoded):
+        returned = server.respond(patches)
+        if side is None:
+            yield ViewMaps({"naive": defense.decode(returned[None], key)[None]})
+        else:
+            yield client.unmix(returned, side[0][number], side[1][number])
+
+
+class Average:
+    """Mean over views (equation 5) of maps, and, if asked for, the variance of each class over them."""
+
+    def __init__(self, variance: bool = False) -> None:
+        self.count, self._variance = 0, variance
+        self._sum: Tensor | None = None
+        self._squares: Tensor | None = None
+
+    def add(self, maps: Tensor) -> None:
+        """Take one more view's maps."""
+        self.count += 1
+        self._sum = maps.clone() if self._sum is None else self._sum.add_(maps)
+        if self._variance:
+            self._squares = maps.square() if self._squares is None else self._squares.add_(maps.square())
+
+    def mean(self) -> Tensor:
+        """Mean of the maps taken so far."""
+        assert self._sum is not None
+        return self._sum / self.count
+
+    def variance(self) -> Tensor:
+        """Population variance of the maps taken so far."""
+        assert self._squares is not None
+        return (self._squares / self.count - self.mean().square()).clamp_(min=0)
+
+
+def make_system(
+    defense: Defense, networks: ProtectedSegmentation, patch_size: int, device: torch.device
+) -> tuple[Server, Client]:
+    """Both roles with their trained networks."""
+    return Server(networks.segmentation, patch_size, device), Client(defense, networks.unmixing, device)
+
+
+def steps_up_to(views: int, wanted: Sequence[int] = (1, 2, 3, 5, 7, 10, 15, 20, 30)) -> list[int]:
+    """The numbers of views to score, ending with all.
+
+    >>> steps_up_to(10)
+    [1, 2, 3, 5, 7, 10]
+    """
+    return sorted({k for k in wanted if k < views} | {views})

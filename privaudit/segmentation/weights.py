@@ -1,0 +1,201 @@
+"""Trained weights: a folder with safetensors, a config and a model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from privaudit.cohort import Cohort, ScanId, Volume
+from privaudit.errors import OptionError, PrivauditError
+from privaudit.files import atomic_path, write_text
+from privaudit.segmentation.networks import NetworkConfig, ProtectedSegmentation, build, parameters
+
+CONFIG, SEGMENTATION, UNMIXING, CARD = "config.json", "segmentation.safetensors", "unmixing.safetensors", "README.md"
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+class WeightsConfig(BaseModel):
+    """What the weights are for, and what made them.
+
+    Attributes:
+        network: how to build the networks.
+        labels: the classes, by label value, background included.
+        voxel_mm: voxel size they were trained at.
+        patch_size: side of the training patches.
+        defense: name and options they were trained for.
+        dataset: name, options, fingerprint and number of people they were trained on.
+        people: hashes of the training people's first scans, so that nobody is tested who was trained on.
+        training: options, steps done, seconds, device, version.
+        scores: Dice on held-out people's patches, by method and structure.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    network: NetworkConfig
+    labels: dict[int, str]
+    voxel_mm: float
+    patch_size: int
+    defense: dict[str, Any]
+    dataset: dict[str, Any]
+    people: list[str]
+    training: dict[str, Any]
+    scores: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Networks in evaluation mode, their config, and the hash of what was read (12 hex digits)."""
+
+    name: str
+    config: WeightsConfig
+    networks: ProtectedSegmentation
+    digest: str
+
+
+def person_hash(volume: Volume) -> str:
+    """Sixteen hex digits that recognise a scan by its voxels, and tell nothing else about it."""
+    return hashlib.sha256(np.ascontiguousarray(volume.image).tobytes()).hexdigest()[:16]
+
+
+def first_scan_hashes(cohort: Cohort, people: list[str]) -> list[str]:
+    """``person_hash`` of everyone's first scan, sorted."""
+    return sorted(person_hash(cohort.load(cohort.sessions_of(person)[0])) for person in people)
+
+
+def save_weights(folder: Path, config: WeightsConfig, networks: ProtectedSegmentation) -> None:
+    """Write the folder; each file atomically, the config last."""
+    parts: dict[str, dict[str, Tensor]] = {SEGMENTATION: _tensors(networks.segmentation.state_dict())}
+    if networks.unmixing is not None:
+        parts[UNMIXING] = _tensors(networks.unmixing.state_dict())
+    for name, tensors in parts.items():
+        with atomic_path(folder / name) as temporary:
+            save_file(tensors, temporary)
+    write_text(folder / CARD, model_card(folder.name, config, networks))
+    write_text(folder / CONFIG, json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+
+
+def load_weights(folder: Path) -> Weights:
+    """Read a folder that ``privaudit train`` wrote, or shipped weights by name.
+
+    Raises:
+        OptionError: nothing is there, or it is no weights folder.
+    """
+    if not folder.exists() and (SHIPPED / folder.name / CONFIG).is_file() and len(folder.parts) == 1:
+        folder = SHIPPED / folder.name
+    file = folder / CONFIG
+    if not file.is_file():
+        names = ", ".join(path.name for path in shipped()) or "none"
+        raise OptionError(
+            "no trained weights there", got=folder, allowed=f"a folder with {CONFIG}, or shipped weights: {names}",
+            todo="train some with 'privaudit train'",
+        )  # fmt: skip
+    try:
+        config = WeightsConfig.model_validate_json(file.read_text(encoding="utf-8"))
+        networks = build(config.network, seed=0)
+        hasher = hashlib.sha256()
+        for name, module in ((SEGMENTATION, networks.segmentation), (UNMIXING, networks.unmixing)):
+            if module is not None:
+                module.load_state_dict(load_file(folder / name))
+                hasher.update((folder / name).read_bytes())
+    except (ValidationError, SafetensorError, OSError, RuntimeError, json.JSONDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise PrivauditError(
+            f"the weights in {folder} cannot be read: {reason}", todo="train or copy them again"
+        ) from None
+    return Weights(folder.name, config, networks.eval(), hasher.hexdigest()[:12])
+
+
+def shipped() -> list[Path]:
+    """Folders of the weights that come with the package, by name."""
+    return sorted(path.parent for path in SHIPPED.glob(f"*/{CONFIG}"))
+
+
+def find_shipped(defense: str, cohort: Cohort, patch_size: int | None) -> Weights | None:
+    """The shipped weights for this defense that fit the cohort and come from the same kind of people, or None."""
+    for folder in shipped():
+        weights = load_weights(folder)
+        right = weights.config.defense["name"] == defense and weights.config.dataset["kind"] == kind_of(cohort)
+        if right and misfit(weights, cohort, patch_size) is None:
+            return weights
+    return None
+
+
+def misfit(weights: Weights, cohort: Cohort, patch_size: int | None) -> str | None:
+    """Why the weights cannot be used on a cohort and patches of this size, in words; None if they can."""
+    config = weights.config
+    if config.labels != dict(cohort.label_names):
+        return f"trained for the labels {list(config.labels.values())}, not {list(cohort.label_names.values())}"
+    if abs(config.voxel_mm - cohort.voxel_mm) > 0.05:
+        return f"trained at {config.voxel_mm:g} mm, not {cohort.voxel_mm:g} mm"
+    if patch_size is not None and patch_size != config.patch_size:
+        return f"trained on patches of {config.patch_size}, not {patch_size}"
+    return None
+
+
+def kind_of(cohort: Cohort) -> str:
+    """'virtual' or 'real' people."""
+    return "virtual" if cohort.simulated is not None and "virtual" in cohort.simulated else "real"
+
+
+def require_fit(weights: Weights, cohort: Cohort, defense: str, patch_size: int | None, victims: list[ScanId]) -> None:
+    """Refuse weights that cannot be used here, or that have seen the people under test.
+
+    Raises:
+        OptionError: they are for another task, or for another defense, or a victim was trained on.
+    """
+    reason = misfit(weights, cohort, patch_size)
+    if reason is None and weights.config.defense["name"] not in (defense, "none"):
+        reason = f"trained for the defense '{weights.config.defense['name']}', not '{defense}'"
+    if reason is not None:
+        raise OptionError(
+            f"the weights '{weights.name}' do not fit: {reason}", todo="train some with 'privaudit train'"
+        )
+    seen = set(weights.config.people)
+    known = sum(person_hash(cohort.load(scan)) in seen for scan in victims)
+    if known:
+        raise OptionError(
+            f"the weights '{weights.name}' were trained on {known} of the {len(victims)} people under test",
+            todo="use the split and seed of the training, or train on other people",
+        )
+
+
+def model_card(name: str, config: WeightsConfig, networks: ProtectedSegmentation) -> str:
+    """The model card, as Markdown."""
+    training, data, batch = config.training, config.dataset, config.training["options"]["batch"]
+    sizes = f"{parameters(networks.segmentation):,} numbers"
+    if networks.unmixing is not None:
+        sizes += f", unmixing network {parameters(networks.unmixing):,}"
+    simulated = f", {data['simulated']}" if data["simulated"] else ""
+    scores = "\n".join(f"| {name} | {'–' if v is None else f'{v:.3f}'} |" for name, v in config.scores.items())
+    return f"""# {name}
+
+Segmentation networks for the defense `{config.defense["name"]}`, trained by privaudit {training["version"]}.
+
+- **What**: 3-D U-Net++, size `{config.network.size}`, {sizes};
+  patches of {config.patch_size}³ voxels of {config.voxel_mm:g} mm; classes {", ".join(config.labels.values())}.
+- **Trained on**: `{data["name"]}` ({data["kind"]} people{simulated}), {data["people"]} people, {data["scans"]} scans,
+  data fingerprint `{data["fingerprint"][:12]}`.
+- **How**: {training["steps"]:,} steps of {batch} patches in {training["seconds"] / 60:.0f} minutes on
+  {training["device"]} ({training["threads"]} threads).
+- **Command**: `{training["command"]}`
+
+Dice on patches of {data["validation_people"]} held-out people, at the end of the training:
+
+| | Dice |
+|---|---|
+{scores}
+
+Labels of real cohorts may be pseudo-labels; the weights are then as good as those. Not for clinical use.
+"""

@@ -1,0 +1,94 @@
+"""``privaudit train`` and ``privaudit segment`` as a user types them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+TRAIN = ("train", "--dataset", "phantom", "--voxel-mm", "4", "--subjects", "8", "--steps", "2", "--batch", "1",
+         "--validation-batches", "1", "--quiet", "--device", "cpu")  # fmt: skip
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    """An image on a grid of its own: 3 mm, axes flipped, not starting at the origin."""
+    rng = np.random.default_rng(0)
+    grid = np.indices((50, 60, 50)) - np.array([25, 30, 25])[:, None, None, None]
+    inside = (grid**2 / np.array([20, 25, 20])[:, None, None, None] ** 2).sum(0) < 1
+    image = ((0.5 + 0.1 * rng.standard_normal(inside.shape)) * inside * 800).clip(0)
+    affine = np.diag([-3.0, -3.0, 3.0, 1.0])
+    affine[:3, 3] = (70, 90, -75)
+    path = tmp_path / "scan.nii.gz"
+    nib.save(nib.Nifti1Image(image.astype(np.int16), affine), path)  # type: ignore[no-untyped-call]
+    return path
+
+
+def load(path: Path) -> Any:
+    return nib.load(path)
+
+
+@pytest.mark.slow
+def test_train_then_segment_on_the_images_own_grid(cli: Cli, tmp_path: Path, scan: Path) -> None:
+    trained = cli(*TRAIN, "--defense", "mixup", "--out", "w")
+    assert trained.returncode == 0, trained.stderr
+    assert "patches of held-out people" in trained.stdout
+    assert (tmp_path / "w" / "README.md").is_file()
+    done = cli(
+        "segment", scan, "-o", "labels.nii.gz", "--weights", "w", "--views", "3", "--variance", "var.nii.gz",
+        "--subjects", "4", "--seed", "1", "--quiet", "--device", "cpu",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    source, labels, variance = map(load, (scan, tmp_path / "labels.nii.gz", tmp_path / "var.nii.gz"))
+    assert labels.shape == source.shape
+    np.testing.assert_allclose(labels.affine, source.affine)
+    found = np.asarray(labels.dataobj)
+    assert found.dtype == np.uint8
+    assert set(np.unique(found)) <= {0, 1, 2, 3}
+    spread = np.asarray(variance.dataobj)
+    assert spread.shape == source.shape
+    assert float(spread.max()) > 0
+    assert float(spread.max()) <= 0.25
+
+    again = cli(
+        "segment", scan, "-o", "again.nii.gz", "--weights", "w", "--views", "3", "--subjects", "4", "--seed", "1",
+        "--quiet", "--device", "cpu",
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    np.testing.assert_array_equal(np.asarray(load(tmp_path / "again.nii.gz").dataobj), found)
+
+
+def test_bad_input_is_one_clear_line(cli: Cli, tmp_path: Path, scan: Path) -> None:
+    cases = [
+        (("train", "--stepps", "3"), "did you mean 'steps'"),
+        (("train", "--defense", "none", "--patch-size", "40"), "multiple of 16"),
+        (("train", "--patch-size", "40"), "sides are multiples of 16"),
+        (("train", "--dataset", "phantom", "--voxel-mm", "4", "--subjects", "3"), "too few people"),
+        (("train", "--config", "none.yaml"), "no training specification"),
+        (("segment", scan, "-o", "x.nii.gz", "--weights", "nowhere"), "no trained weights there"),
+        (("audit", "--utility.weights", "nowhere", "--voxel-mm", "4"), "no trained weights there"),
+    ]
+    for arguments, message in cases:
+        result = cli(*arguments)
+        assert result.returncode == 2, (arguments, result.stdout, result.stderr)
+        assert message in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+        assert not list(tmp_path.glob("x.nii*"))
+
+
+@pytest.mark.slow
+def test_folds_are_summed_up(cli: Cli, tmp_path: Path) -> None:
+    result = cli(*TRAIN, "--defense", "none", "--folds", "2", "--steps", "1", "--out", "cv")
+    assert result.returncode == 2, "an option given twice is an error"
+    arguments = [a for a in TRAIN if a not in ("--steps", "2")]
+    result = cli(*arguments, "--steps", "1", "--defense", "none", "--folds", "2", "--out", "cv")
+    assert result.returncode == 0, result.stderr
+    assert '"mean"' in result.stdout
+    assert (tmp_path / "cv" / "folds.json").is_file()
+    assert (tmp_path / "cv" / "fold-1" / "config.json").is_file()
