@@ -68,7 +68,7 @@ def segment_file(
         raise OptionError(f"the weights '{weights.name}' do not fit the references: {reason}")
     voxels, affine = read_image(image)
     volume, grid = conform(voxels, affine, cohort, image)
-    pool = _pool(cohort, volume) if defense.needs_pool else []
+    pool = _pool(cohort, volume, defense.views) if defense.needs_pool else []
     rng = random.SystemRandom() if seed is None else random.Random(seed)
     key = defense.draw_key(cohort.shape, pool, rng)
     encoded = defense.encode(as_tensor(volume.image), key, defense.views)
@@ -112,11 +112,24 @@ def conform(voxels: NDArray[Any], affine: NDArray[np.float64], cohort: Cohort, p
     return Volume(np.ascontiguousarray(image), scan.labels, scan.affine), (voxels.shape, affine)
 
 
-def _pool(cohort: Cohort, volume: Volume) -> list[Volume]:
-    """One scan of each person, without the image itself (another copy of it may be among them)."""
-    scans = [cohort.load(cohort.sessions_of(person)[0]) for person in cohort.subjects]
+def _pool(cohort: Cohort, volume: Volume, views: int) -> list[Volume]:
+    """One scan of each person, without the image itself (another copy of it may be among them).
+
+    Raises:
+        DataError: too few are left.
+    """
     inside = volume.image > 0
-    return [s for s in scans if float(np.corrcoef(s.image[inside], volume.image[inside])[0, 1]) < 0.99]
+    pool = []
+    for person in cohort.subjects:
+        scan = cohort.load(cohort.sessions_of(person)[0])
+        if float(np.corrcoef(scan.image[inside], volume.image[inside])[0, 1]) < 0.99:
+            pool.append(scan)
+    if len(pool) < min(2, views):
+        raise DataError(
+            "too few references to mix with", got=f"{len(pool)} people beside the image", allowed=f"{min(2, views)}",
+            todo="give a --dataset with more people",
+        )  # fmt: skip
+    return pool
 
 
 def _to_grid(maps: NDArray[np.float32], affine: NDArray[np.float64], grid: Grid) -> NDArray[np.float32]:

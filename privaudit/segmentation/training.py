@@ -23,6 +23,7 @@ from privaudit import plugin
 from privaudit._version import __version__
 from privaudit.cohort import Cohort, Dataset, ScanId, Split, split_subjects
 from privaudit.defense import Defense
+from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PrivauditError
 from privaudit.files import write_text
 from privaudit.provenance import core_code
@@ -327,6 +328,7 @@ def open_training(
     Raises:
         PrivauditError: bad options or bad data.
     """
+    choose_device(device)  # one that is not there is an error, not a slow training
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)

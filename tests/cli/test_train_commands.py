@@ -70,6 +70,7 @@ def test_bad_input_is_one_clear_line(cli: Cli, tmp_path: Path, scan: Path) -> No
         (("train", "--defense", "none", "--patch-size", "40"), "multiple of 16"),
         (("train", "--patch-size", "40"), "sides are multiples of 16"),
         (("train", "--dataset", "phantom", "--voxel-mm", "4", "--subjects", "3"), "too few people"),
+        (("train", "--device", "cuda"), "no such device here"),
         (("train", "--config", "none.yaml"), "no training specification"),
         (("segment", scan, "-o", "x.nii.gz", "--weights", "nowhere"), "no trained weights there"),
         (("audit", "--utility.weights", "nowhere", "--voxel-mm", "4"), "no trained weights there"),
@@ -80,6 +81,31 @@ def test_bad_input_is_one_clear_line(cli: Cli, tmp_path: Path, scan: Path) -> No
         assert message in result.stderr
         assert len(result.stderr.strip().splitlines()) == 1, result.stderr
         assert not list(tmp_path.glob("x.nii*"))
+
+
+@pytest.mark.slow
+def test_references_that_cannot_be_mixed_with_are_refused(cli: Cli, tmp_path: Path, scan: Path) -> None:
+    assert cli(*TRAIN, "--steps=1", "--defense", "mixup", "--out", "w").returncode == 2  # --steps twice
+    trained = cli(*[a for a in TRAIN if a not in ("--steps", "2")], "--steps", "1", "--out", "w")
+    assert trained.returncode == 0, trained.stderr
+    labels = np.zeros((40, 48, 40), np.uint8)
+    for person, image in (("01", labels + np.arange(40, dtype=np.uint8)), ("02", labels[::-1] + np.uint8(1))):
+        folder = tmp_path / "bids" / f"sub-{person}" / "anat"
+        folder.mkdir(parents=True)
+        image = image.copy()
+        image[0] = 0
+        affine = np.diag([4.0, 4.0, 4.0, 1.0])
+        nib.save(nib.Nifti1Image(image, affine), folder / f"sub-{person}_T1w.nii.gz")  # type: ignore[no-untyped-call]
+        nib.save(nib.Nifti1Image(labels, affine), folder / f"sub-{person}_dseg.nii.gz")  # type: ignore[no-untyped-call]
+    result = cli(
+        "segment", scan, "-o", "x.nii.gz", "--weights", "w", "--dataset", "bids", "--root", "bids", "--quiet"
+    )  # fmt: skip
+    assert result.returncode == 2, result.stdout
+    assert "labels nothing" in result.stderr
+    result = cli("segment", scan, "-o", "x.txt", "--weights", "w", "--quiet")
+    assert result.returncode == 2
+    assert ".nii" in result.stderr
+    assert not list(tmp_path.glob("x.*"))
 
 
 @pytest.mark.slow
