@@ -33,7 +33,7 @@ from privaudit.record import DatasetInfo, DefenseInfo, Finding, Missing, Record,
 from privaudit.scene import Arm, Scene
 from privaudit.spec import AuditSpec, PluginSpec, dump_spec
 from privaudit.store import JobFile, Row, lock
-from privaudit.utility import Networks, choose_networks, probes, run_utility, utility_findings
+from privaudit.utility import Networks, check_weights, choose_networks, probes, run_utility, utility_findings
 
 RUNS = Path("privaudit-runs")
 
@@ -182,6 +182,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     settings = settings or Settings()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     attacks = all_attacks(spec)
+    check_weights(spec.utility)
     context, dataset_params = open_context(spec, settings)
     steps = plan(context, attacks)
     networks, note = choose_networks(spec.utility, context.scene)

@@ -48,6 +48,17 @@ class Networks:
         return [{"name": name, "sha256": digest} for name, digest in found.items()]
 
 
+def check_weights(spec: UtilitySpec) -> None:
+    """Read weights that were asked for by name, before data is generated or read.
+
+    Raises:
+        OptionError: there are none.
+    """
+    for wanted in (spec.weights, spec.plain_weights):
+        if wanted not in ("auto", "none"):
+            load_weights(Path(wanted))
+
+
 def choose_networks(spec: UtilitySpec, scene: Scene) -> tuple[Networks | None, str]:
     """Return the networks to measure with, or None and why utility is not measured.
 
@@ -73,6 +84,8 @@ def choose_networks(spec: UtilitySpec, scene: Scene) -> tuple[Networks | None, s
 
 
 def _find(wanted: str, defense: str, cohort: Cohort, patch_size: int | None) -> Weights | None:
+    if wanted == "none":
+        return None
     if wanted == "auto":
         return find_shipped(defense, cohort, patch_size)
     weights = load_weights(Path(wanted))

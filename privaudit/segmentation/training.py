@@ -132,9 +132,9 @@ class Training:
         self.recipe = mixing_recipe(defense, options)
         classes = max(cohort.label_names) + 1
         config = NetworkConfig(size=options.size, classes=classes, unmixing=self.recipe.alpha is not None)
-        trackers = ["tensorboard"] if _has_tensorboard() else []
+        tracker = "tensorboard" if _has_tensorboard() else None
         self.accelerator = Accelerator(
-            mixed_precision=options.precision, cpu=device == "cpu", log_with=trackers, project_dir=folder
+            mixed_precision=options.precision, cpu=device == "cpu", log_with=tracker, project_dir=folder
         )
         # The faster layout of 3-D convolutions, on CPUs and GPUs alike.
         self.networks = build(config, spec.seed).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -176,7 +176,7 @@ class Training:
             self.ema.optimization_step = self.progress.step
             self.ema.to(accelerator.device)
         model, optimizer = accelerator.prepare(self.networks, self.optimizer)
-        if accelerator.trackers or accelerator.log_with:
+        if accelerator.log_with:
             accelerator.init_trackers("privaudit")
         started = time.perf_counter() - self.progress.seconds
 
@@ -321,7 +321,7 @@ def _has_tensorboard() -> bool:
 
 def open_training(
     spec: TrainSpec, out: Path | None = None, cache: Path | None = None, device: str = "auto", jobs: int = 1,
-    quiet: bool = True, command: str = "", folds: int = 1, only_fold: int | None = None,
+    quiet: bool = True, command: str = "", folds: int = 1,
 ) -> list[Training]:  # fmt: skip
     """Open one training, or one for each fold of a cross-validation by subject.
 
@@ -331,10 +331,11 @@ def open_training(
     choose_device(device)  # one that is not there is an error, not a slow training
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
+    mixing_recipe(defense, spec.train)  # before data is generated or read
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     split = split_subjects(cohort.subjects, spec.seed, spec.split.victims, spec.split.pool, spec.split.population)
     folder = folder_of(spec, out)
-    numbers: list[int | None] = [None] if folds == 1 else [n for n in range(folds) if only_fold in (None, n)]
+    numbers: list[int | None] = [None] if folds == 1 else list(range(folds))
     return [
         Training(
             spec, cohort, dataset.params, defense, choose_fold(split, spec.seed, spec.train.validation, number, folds),
