@@ -63,7 +63,7 @@ def inference_rows(shape: tuple[int, int, int], repeats: int) -> list[Row]:
     """Client overhead, our server against MONAI's loop, ten views against one."""
     defense = plugin.create("defenses", "mixup", Defense, {"views": 1, "alpha": 0.5})
     networks = build(NetworkConfig(size="tiny", classes=CLASSES, unmixing=True), 0).eval()
-    server, client = make_system(defense, networks, PATCH, CPU)
+    server, client = make_system(networks, PATCH, CPU)
     target, pool = _volume(shape), [_volume(shape) for _ in range(2)]
     image = torch.from_numpy(target.image)
     key = defense.draw_key(shape, pool, random.Random(0))
@@ -96,8 +96,8 @@ def inference_rows(shape: tuple[int, int, int], repeats: int) -> list[Row]:
     name = f"client's encoding and learned unmixing of {shape}, K = 1, beside segmentation"
     loop = f"our server on {len(encoded.positions)} patches against MONAI's loop over the same"
     return [
-        _share(name, client_s, server_s, client_s / server_s, 0.15, note),
-        _share(loop, server_s, times[3], server_s / times[3], 1.0, "the same network, patches and overlap (none)"),
+        Row(name, client_s, server_s, client_s / server_s, 0.15, note),
+        Row(loop, server_s, times[3], server_s / times[3], 1.0, "the same network, patches and overlap (none)"),
     ]
 
 
@@ -110,7 +110,7 @@ def scaling_rows() -> list[Row]:
         target, pool = _volume((side,) * 3), [_volume((side,) * 3) for _ in range(10)]
         for views in (1, 10):
             defense = plugin.create("defenses", "mixup", Defense, {"views": views, "alpha": 0.5})
-            server, client = make_system(defense, networks, PATCH, CPU)
+            server, client = make_system(networks, PATCH, CPU)
             key = defense.draw_key((side,) * 3, pool, random.Random(0))
 
             def round_trip(
@@ -126,10 +126,10 @@ def scaling_rows() -> list[Row]:
             (seconds[side, views],) = in_turns(1, round_trip)
     for side in (64, 96):
         ten, one = seconds[side, 10], seconds[side, 1]
-        rows.append(_share(f"K = 10 views of {side}³ against one", ten, one, ten / one, 10.0, "round trip"))
+        rows.append(Row(f"K = 10 views of {side}³ against one", ten, one, ten / one, 10.0, "round trip"))
     growth = seconds[96, 1] / seconds[64, 1]
     note = f"{27 / 8:.2f} times the patches"
-    rows.append(_share("one view of 96³ against 64³", seconds[96, 1], seconds[64, 1], growth, math.nan, note))
+    rows.append(Row("one view of 96³ against 64³", seconds[96, 1], seconds[64, 1], growth, math.nan, note))
     return rows
 
 
@@ -171,11 +171,7 @@ def training_row(steps: int) -> Row:
     # The first steps pay for memory, the last one of ours for validation and checkpoint.
     mine, other = statistics.median(ours[1:-1]), statistics.median(theirs[1:-1])
     note = "sampling, mixing, clipping and bookkeeping included, batch 4"
-    return _share("a training step against the bare one", mine, other, mine / other, 1.15, note)
-
-
-def _share(name: str, ours: float, theirs: float, ratio: float, target: float, note: str) -> Row:
-    return Row(name, ours, theirs, ratio, target, note)
+    return Row("a training step against the bare one", mine, other, mine / other, 1.15, note)
 
 
 def print_rows(rows: list[Row]) -> None:

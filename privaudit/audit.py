@@ -151,12 +151,18 @@ def _execute(spec: AuditSpec, settings: Settings, job: Job, advance: Advance) ->
     except (DataError, OptionError):
         raise
     except Exception as error:
-        where = f"jobs/{job.name}.error.txt"
-        write_text(context.run / where, traceback.format_exc())
+        where = _keep_traceback(context, job.name)
         # A plugin's message may hold file names, and those names of people.
         shown = str(error) if context.scene.cohort.shareable or isinstance(error, PrivauditError) else f"see {where}"
         return None, f"{type(error).__name__}: {shown}"
     return store, ""
+
+
+def _keep_traceback(context: Context, job: str) -> str:
+    """Write the traceback of the exception under way beside the jobs; returns where, within the run's folder."""
+    where = f"jobs/{job}.error.txt"
+    write_text(context.run / where, traceback.format_exc())
+    return where
 
 
 def _worker(spec: AuditSpec, settings: Settings, job: Job, threads: int) -> tuple[JobFile | None, str]:
@@ -200,14 +206,12 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
             else:
                 done[job] = store
         utility = _utility(context, networks, missing, progress)
-        record = _record(context, dataset_params, steps, done, missing, settings, started)
-        record = record.model_copy(
-            update={
-                "utility": utility_findings(utility.rows, context) if utility is not None else [],
-                "utility_note": note,
-                "provenance": {**record.provenance, "weights": [] if networks is None else networks.used},
-            }
-        )
+        measured = {
+            "utility": utility_findings(utility.rows, context) if utility is not None else [],
+            "utility_note": note,
+        }
+        weights = [] if networks is None else networks.used
+        record = _record(context, dataset_params, steps, done, missing, settings, started, measured, weights)
         for store in done.values():
             _write_table(context, store)
         write_text(context.run / "record.json", dumps(record))
@@ -225,8 +229,7 @@ def _utility(context: Context, networks: Networks | None, missing: list[Missing]
     except (DataError, OptionError):
         raise
     except Exception as error:
-        where = "jobs/utility.error.txt"
-        write_text(context.run / where, traceback.format_exc())
+        where = _keep_traceback(context, "utility")
         missing.append(Missing(attack="utility", protocol="segmentation", error=f"{type(error).__name__}: see {where}"))
         return None
 
@@ -274,6 +277,8 @@ def _record(
     missing: list[Missing],
     settings: Settings,
     started: str,
+    measured: dict[str, Any],
+    weights: list[dict[str, str]],
 ) -> Record:
     spec, scene = context.spec, context.scene
     scored = []
@@ -316,6 +321,7 @@ def _record(
         seed=spec.seed,
         findings=findings,
         missing=missing,
+        **measured,
         verdict=verdict,
         reason=reason,
         settings={
@@ -331,6 +337,7 @@ def _record(
                 "defense": plugin_code(type(scene.defense)),
                 **{attack.name: plugin_code(type(attack)) for attack, _, _ in steps},
             },
+            "weights": weights,
             "started": started,
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "jobs": settings.jobs,

@@ -55,26 +55,33 @@ class Context:
     run: Path
 
 
-def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> dict[str, Any]:
-    """All that determines a job's rows, in the parts that ``--explain`` names."""
-    scene, scoring = context.scene, context.spec.scoring
+def scene_key(context: Context, libraries: tuple[str, ...]) -> dict[str, Any]:
+    """What determines the rows of any job of an audit: code, data, defense, seed and where it runs."""
+    scene = context.scene
     return {
         "code": core_code(),
-        "attack code": plugin_code(type(attack)),
         "defense code": plugin_code(type(scene.defense)),
-        "attack": {"name": attack.name, **attack.params},
-        "protocol": {"name": protocol.name, "knowledge": sorted(protocol.knowledge), "views": protocol.views},
-        "arm": arm,
         "defense": {"name": scene.defense.name, **scene.defense.params},
         "data": scene.cohort.fingerprint,
         "grid": [*scene.cohort.shape, scene.cohort.voxel_mm],
         # A hash: the split lists people by their raw names.
         "split": hashlib.sha256(repr(scene.split).encode()).hexdigest()[:12],
-        "libraries": versions(("torch", "numpy", "scipy")),
+        "libraries": versions(libraries),
         "seed": context.spec.seed,
-        "scorer": context.scorer.describe(),
-        "msssim": scoring.msssim,
         "device": context.device.type,
+    }
+
+
+def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> dict[str, Any]:
+    """All that determines a job's rows, in the parts that ``--explain`` names."""
+    return {
+        **scene_key(context, ("torch", "numpy", "scipy")),
+        "attack code": plugin_code(type(attack)),
+        "attack": {"name": attack.name, **attack.params},
+        "protocol": {"name": protocol.name, "knowledge": sorted(protocol.knowledge), "views": protocol.views},
+        "arm": arm,
+        "scorer": context.scorer.describe(),
+        "msssim": context.spec.scoring.msssim,
     }
 
 

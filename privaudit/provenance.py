@@ -77,6 +77,11 @@ def versions(packages: Iterable[str] = ("torch", "numpy", "scipy", "nibabel", "n
     return out
 
 
+def without_folders(words: Iterable[str]) -> str:
+    """A command line without folders: they may carry names of people or places, and fingerprints say which data."""
+    return " ".join(Path(word).name if os.sep in word else word for word in words)
+
+
 def machine(device: str, threads: int) -> dict[str, object]:
     """Where it ran, without host or user names."""
     return {
@@ -88,6 +93,5 @@ def machine(device: str, threads: int) -> dict[str, object]:
         "device": device,
         "threads": threads,
         "cores": os.cpu_count(),
-        # Folders may carry names of people or places; the data's fingerprint says which data it was.
-        "command": " ".join(Path(word).name if os.sep in word else word for word in sys.argv),
+        "command": without_folders(sys.argv),
     }

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from privaudit.errors import OptionError, nearest
+
+SpecT = TypeVar("SpecT", bound=BaseModel)
 
 
 class PluginSpec(BaseModel):
@@ -106,24 +109,40 @@ def parse_spec(data: Any, source: str) -> AuditSpec:
     data = dict(data)
     for key in ("dataset", "defense"):
         if key in data:
-            data[key] = _named(data[key])
+            data[key] = named(data[key])
     if isinstance(data.get("attacks"), list):
-        data["attacks"] = tuple(_named(item) for item in data["attacks"])
+        data["attacks"] = tuple(named(item) for item in data["attacks"])
+    sections: dict[str, type[BaseModel]] = {"split": SplitSpec, "scoring": ScoringSpec, "utility": UtilitySpec}
+    return validate_spec(AuditSpec, sections, data, source)
+
+
+def validate_spec(model: type[SpecT], sections: Mapping[str, type[BaseModel]], data: Any, source: str) -> SpecT:
+    """Check a specification against its model.
+
+    Args:
+        model: what it must be.
+        sections: models of its parts, to name the nearest key where one is unknown.
+        data: as read from YAML.
+        source: where it comes from, for messages.
+
+    Raises:
+        OptionError: an unknown key or an unusable value.
+    """
     try:
-        return AuditSpec.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "specification"
         if first["type"] == "extra_forbidden":
-            sections: dict[str, type[BaseModel]] = {"split": SplitSpec, "scoring": ScoringSpec, "utility": UtilitySpec}
-            section = sections.get(str(first["loc"][0]), AuditSpec)
+            section = sections.get(str(first["loc"][0]), model)
             raise OptionError(
                 f"{source} has an unknown key '{where}'", todo=nearest(str(first["loc"][-1]), section.model_fields)
             ) from None
         raise OptionError(f"{source}: '{where}': {first['msg']}", got=repr(first.get("input"))) from None
 
 
-def _named(item: Any) -> Any:
+def named(item: Any) -> Any:
+    """A plugin given by name alone, written as a mapping; anything else as it is."""
     return {"name": item} if isinstance(item, str) else item
 
 
@@ -133,13 +152,21 @@ def read_spec(path: Path) -> AuditSpec:
     Raises:
         OptionError: the file is missing, is not YAML, or does not fit.
     """
+    return parse_spec(read_yaml(path, "audit specification", "write one with 'privaudit init'"), str(path))
+
+
+def read_yaml(path: Path, what: str, todo: str) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        OptionError: the file is missing (``what`` it should be, and what ``todo``), or is not YAML.
+    """
     if not path.is_file():
-        raise OptionError("no audit specification there", got=path, todo="write one with 'privaudit init'")
+        raise OptionError(f"no {what} there", got=path, todo=todo)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    return parse_spec(data, str(path))
 
 
 def dump_spec(spec: AuditSpec) -> str:

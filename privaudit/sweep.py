@@ -83,14 +83,14 @@ def run_sweep(
     """
     threads = torch.get_num_threads() if backend == "sequential" else max(1, torch.get_num_threads() // max(1, jobs))
     calls = (joblib.delayed(_run_point)(point, replace(settings, out=point.run, jobs=1), threads) for point in points)
-    with _cluster(jobs, scheduler) if backend == "dask" else nullcontext():
-        name = {"backend": backend} if backend != "sequential" else {}
-        with joblib.parallel_config(**name) if name else nullcontext():
-            results = joblib.Parallel(n_jobs=1 if backend == "sequential" else jobs, return_as="generator")(calls)
-            for error in results:
-                if error:
-                    raise PrivauditError(error)
-                advance(1)
+    with (
+        _cluster(jobs, scheduler) if backend == "dask" else nullcontext(),
+        joblib.parallel_config(backend=backend, n_jobs=1 if backend == "sequential" else jobs),
+    ):
+        for error in joblib.Parallel(return_as="generator")(calls):
+            if error:
+                raise PrivauditError(error)
+            advance(1)
     return [read(point.run) for point in points]
 
 
@@ -156,22 +156,21 @@ def _bars(row: Mapping[str, Any], key: str) -> list[list[float]] | None:
     return None if low is None else [[value - low], [high - value]]
 
 
-def write_sweep(out: Path, rows: Sequence[Mapping[str, Any]], runs: Sequence[str], title: str) -> list[Path]:
+def write_sweep(out: Path, points: Sequence[Point], rows: Sequence[Mapping[str, Any]], title: str) -> list[Path]:
     """Write ``sweep.json``, ``sweep.csv`` and ``frontier.png``."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    data = [{"run": point.run.name, **row} for point, row in zip(points, rows, strict=True)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["run", *columns], lineterminator="\n")
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in data for key in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({"run": run, **row} for run, row in zip(runs, rows, strict=True))
-    data = [{"run": run, **row} for run, row in zip(runs, rows, strict=True)]
+    writer.writerows(data)
     write_text(out / "sweep.csv", text.getvalue())
     write_text(out / "sweep.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     with atomic_path(out / "frontier.png") as temporary:
-        temporary.write_bytes(frontier(rows, title))
+        temporary.write_bytes(frontier(points, rows, title))
     return [out / "sweep.csv", out / "frontier.png"]
 
 
-def frontier(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
+def frontier(points: Sequence[Point], rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
     """Mean Dice of the best method against the strongest attack, one point per setting, as PNG.
 
     Left: reconstruction of the target. Right: re-identification. Better is up and to the left.
@@ -183,15 +182,14 @@ def frontier(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
     axes = figure.subplots(1, 2, sharey=True)
-    labels = [", ".join(f"{k} {v}" for k, v in itertools.islice(row.items(), _options(row))) for row in rows]
     for axis, name, metric in zip(axes, ("reconstruction", "identity"), ("MS-SSIM", "mAP"), strict=True):
-        for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        for number, (point, row) in enumerate(zip(points, rows, strict=True)):
             dice = best_dice(row)
             if dice is None or row.get(name) is None:
                 continue
             (x, across), (y, up) = ((row[key], _bars(row, key)) for key in (name, dice))
             colour, marker = f"C{number % 10}", "osD^v"[number // 10 % 5]
-            axis.errorbar([x], [y], xerr=across, yerr=up, fmt=marker, color=colour, label=label, elinewidth=0.8)
+            axis.errorbar([x], [y], xerr=across, yerr=up, fmt=marker, color=colour, label=point.label, elinewidth=0.8)
         plain = [row["dice no encoding"] for row in rows if row.get("dice no encoding") is not None]
         if plain:
             axis.axhline(math.fsum(plain) / len(plain), color="#444444", linestyle="--", linewidth=1)
@@ -202,8 +200,3 @@ def frontier(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _options(row: Mapping[str, Any]) -> int:
-    """How many of a row's first keys are options."""
-    return list(row).index("verdict")

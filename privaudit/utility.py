@@ -5,7 +5,6 @@ One row per scan is stored as it is finished, so a killed run continues; figures
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from torch import Tensor
 
 from privaudit.cohort import Cohort
 from privaudit.errors import OptionError
-from privaudit.jobs import DIGITS, Advance, Context
+from privaudit.jobs import DIGITS, Advance, Context, scene_key
 from privaudit.patches import as_tensor, cut
-from privaudit.provenance import core_code, plugin_code, versions
 from privaudit.record import Curve, Utility
 from privaudit.scene import Scene, seed_from
 from privaudit.segmentation.scores import dice, icc
@@ -131,19 +129,10 @@ def run_utility(context: Context, networks: Networks, advance: Advance) -> JobFi
 
 
 def _key(context: Context, networks: Networks) -> dict[str, Any]:
-    scene = context.scene
     return {
-        "code": core_code(),
-        "defense code": plugin_code(type(scene.defense)),
-        "defense": {"name": scene.defense.name, **scene.defense.params},
+        **scene_key(context, ("torch", "numpy", "monai")),
         "weights": networks.used,
-        "data": scene.cohort.fingerprint,
-        "grid": [*scene.cohort.shape, scene.cohort.voxel_mm],
-        "split": hashlib.sha256(repr(scene.split).encode()).hexdigest()[:12],
         "utility": context.spec.utility.model_dump(mode="json"),
-        "libraries": versions(("torch", "numpy", "monai")),
-        "seed": context.spec.seed,
-        "device": context.device.type,
     }
 
 
@@ -175,12 +164,10 @@ def label_maps(context: Context, networks: Networks, request: str) -> Iterator[t
     if scene.defense.name == "none":
         return
     config = networks.protected.config
-    server, client = make_system(scene.defense, networks.protected.networks, config.patch_size, device)
-    whole = scene.defense.side_information(key, 1, classes) is None
+    server, client = make_system(networks.protected.networks, config.patch_size, device)
 
-    def labels(maps: Tensor) -> NDArray[np.int64]:
-        full = maps[0] if whole else scene.defense.assemble(maps, key)
-        guess: NDArray[np.int64] = full.argmax(dim=0).numpy()
+    def labels(maps: Tensor, whole: bool) -> NDArray[np.int64]:
+        guess: NDArray[np.int64] = (maps[0] if whole else scene.defense.assemble(maps, key)).argmax(dim=0).numpy()
         return guess
 
     averages: dict[str, Average] = {}
@@ -190,9 +177,9 @@ def label_maps(context: Context, networks: Networks, request: str) -> Iterator[t
             average = averages.setdefault(method, Average())
             average.add(maps)
             if number in wanted:
-                yield f"{method} @ {number}", labels(average.mean())
+                yield f"{method} @ {number}", labels(average.mean(), view.whole)
             if number <= 2:
-                yield f"{method} # {number}", labels(maps)
+                yield f"{method} # {number}", labels(maps, view.whole)
 
 
 def utility_findings(rows: Sequence[Row], context: Context) -> list[Utility]:

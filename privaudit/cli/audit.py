@@ -13,6 +13,8 @@ import typer
 from privaudit.errors import OptionError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from privaudit.audit import Progress, Result
     from privaudit.spec import AuditSpec
 
@@ -58,10 +60,9 @@ def audit(
     Without a specification and options: Mixup-Privacy on the embedded phantom cohort. The same command after a kill
     continues where it stopped.
     """
-    extra = list(context.args)
-    if spec is not None and spec.startswith("--"):  # click takes the first unknown option for the argument
-        extra, spec = [spec, *extra], None
-    path = None if spec is None else Path(spec)
+    from privaudit.cli.building import unknown_first
+
+    path, extra = unknown_first(spec, context.args)
     built = build_spec(extra, path, dataset, defense, attack, seed, msssim)
     _run(built, out, cache, device, jobs, quiet, explain, with_images)
 
@@ -103,39 +104,25 @@ def build_spec(
     """Merge specification and options: options win."""
     from privaudit import plugin
     from privaudit.attack import Attack
+    from privaudit.cli.building import choose_plugins, fill
     from privaudit.cli.routing import read_pairs, route
-    from privaudit.cohort import Dataset
-    from privaudit.defense import Defense
-    from privaudit.options import parse_options
     from privaudit.spec import AuditSpec, ScoringSpec, SplitSpec, UtilitySpec, parse_spec, read_spec
 
     base = AuditSpec() if path is None else read_spec(path)
     data: dict[str, Any] = base.model_dump()
-    if dataset is not None and dataset != base.dataset.name:
-        data["dataset"] = {"name": dataset}
-    if defense is not None and defense != base.defense.name:
-        data["defense"] = {"name": defense}
     if attacks:
         given = {item["name"]: item for item in data["attacks"]}
         data["attacks"] = [given.get(name, {"name": name}) for name in dict.fromkeys(attacks)]
-    sections: dict[str, tuple[dict[str, Any], Any]] = {
-        data["dataset"]["name"]: (data["dataset"], plugin.load("datasets", data["dataset"]["name"], Dataset).Options),
-        data["defense"]["name"]: (data["defense"], plugin.load("defenses", data["defense"]["name"], Defense).Options),
-    }
+    sections = choose_plugins(data, dataset, defense)
     for item in data["attacks"]:
         sections[item["name"]] = (item, plugin.load("attacks", item["name"], Attack).Options)
     owners = {name: list(options.model_fields) for name, (_, options) in sections.items()}
-    owners |= {"split": list(SplitSpec.model_fields), "scoring": list(ScoringSpec.model_fields)}
-    owners["utility"] = list(UtilitySpec.model_fields)
+    plain: dict[str, type[BaseModel]] = {"split": SplitSpec, "scoring": ScoringSpec, "utility": UtilitySpec}
+    owners |= {section: list(model.model_fields) for section, model in plain.items()}
     routed = route(read_pairs(extra), owners, OWN)
-    for section, model in (("split", SplitSpec), ("scoring", ScoringSpec), ("utility", UtilitySpec)):
-        numbers = {key: _number(value) for key, value in routed.pop(section).items()}
-        data[section] = {**data[section], **{k: v for k, v in numbers.items() if k in model.model_fields}}
-    for name, (item, options) in sections.items():
-        given = {key: value for key, value in item.items() if key != "name"} | routed[name]
-        # Checked here, and written out in full, so that text and YAML give one specification.
-        checked = parse_options(options, given, f"'{name}'").model_dump(mode="json")
-        item |= {key: checked[key] for key in (k.replace("-", "_") for k in given)}
+    for section in plain:
+        data[section] |= {key: _number(value) for key, value in routed.pop(section).items()}
+    fill(sections, routed)
     if seed is not None:
         data["seed"] = seed
     if msssim is not None:

@@ -55,13 +55,12 @@ def sweep(
     from rich.table import Table
 
     from privaudit.audit import Settings
+    from privaudit.cli.building import unknown_first
     from privaudit.cli.summary import span
     from privaudit.sweep import SWEEPS, best_dice, grid_points, run_sweep, summarise, write_sweep
 
-    extra = list(context.args)
-    if spec is not None and spec.startswith("--"):  # click takes the first unknown option for the argument
-        extra, spec = [spec, *extra], None
-    base = build_spec(extra, None if spec is None else Path(spec), dataset, defense, attack, seed, None)
+    path, extra = unknown_first(spec, context.args)
+    base = build_spec(extra, path, dataset, defense, attack, seed, None)
     wanted = read_grid(grid) if grid else DEFAULT_GRID
     folder = out or SWEEPS / f"{base.dataset.name}-{base.defense.name}-{base.digest}"
     points = grid_points(base, wanted, folder)
@@ -72,7 +71,7 @@ def sweep(
     rows = [summarise(point, record) for point, record in zip(points, records, strict=True)]
     first = records[0].dataset
     title = f"{base.defense.name} on {first.name}" + (f" ({first.simulated})" if first.simulated else "")
-    files = write_sweep(folder, rows, [point.run.name for point in points], title)
+    files = write_sweep(folder, points, rows, title)
     if not quiet:
         table = Table(*wanted, "strongest reconstruction, MS-SSIM", "re-identification, mAP", "mean Dice", "verdict")
         for point, row in zip(points, rows, strict=True):

@@ -51,12 +51,12 @@ def train(
     kill continues where it stopped.
     """
     from privaudit.files import write_text
+    from privaudit.provenance import without_folders
     from privaudit.segmentation.training import folder_of, open_training
 
     spec = build_spec(context.args, config, dataset, defense, preset, seed)
-    trainings = open_training(
-        spec, out, cache, device, jobs, quiet, " ".join(["privaudit", *map(_short, sys.argv[1:])]), folds
-    )
+    command = f"privaudit {without_folders(sys.argv[1:])}"
+    trainings = open_training(spec, out, cache, device, jobs, quiet, command, folds)
     results = []
     for number, training in enumerate(trainings):
         name = "train" if folds == 1 else f"fold {number + 1} of {folds}"
@@ -91,11 +91,6 @@ def fold_summary(scores: list[dict[str, float | None]]) -> str:
     return json.dumps(summary, indent=1) + "\n"
 
 
-def _short(word: str) -> str:
-    """Folders may carry names of people or places: only their last part is kept."""
-    return Path(word).name if "/" in word else word
-
-
 def build_spec(
     extra: list[str],
     config: Path | None,
@@ -105,11 +100,8 @@ def build_spec(
     seed: int | None,
 ) -> TrainSpec:
     """Merge preset, specification and options: options win over the specification, that over the preset."""
-    from privaudit import plugin
+    from privaudit.cli.building import choose_plugins, fill
     from privaudit.cli.routing import read_pairs, route
-    from privaudit.cohort import Dataset
-    from privaudit.defense import Defense
-    from privaudit.options import parse_options
     from privaudit.segmentation.options import PRESETS, TrainOptions, TrainSpec, parse_train_spec, read_train_spec
     from privaudit.spec import SplitSpec
 
@@ -117,14 +109,8 @@ def build_spec(
     data: dict[str, Any] = base.model_dump()
     given = base.train.model_dump(exclude_unset=True)
     data["train"] = {**PRESETS[preset or "quick"], **given}
-    for kind, name in (("dataset", dataset), ("defense", defense)):
-        if name is not None and name != data[kind]["name"]:
-            data[kind] = {"name": name}
-    sections: dict[str, tuple[dict[str, Any], Any]] = {
-        data["dataset"]["name"]: (data["dataset"], plugin.load("datasets", data["dataset"]["name"], Dataset).Options),
-        data["defense"]["name"]: (data["defense"], plugin.load("defenses", data["defense"]["name"], Defense).Options),
-        "train": (data["train"], TrainOptions),
-    }
+    sections = choose_plugins(data, dataset, defense)
+    sections["train"] = data["train"], TrainOptions
     owners = {name: list(options.model_fields) for name, (_, options) in sections.items()}
     if "patch_size" in owners[data["defense"]["name"]]:
         owners["train"].remove("patch_size")  # training follows the defense
@@ -134,10 +120,7 @@ def build_spec(
         data["split"] = {**data["split"], **{key: float(value) for key, value in routed.pop("split").items()}}
     except ValueError:
         raise OptionError("split shares are numbers", got=extra) from None
-    for name, (item, options) in sections.items():
-        values = {key: value for key, value in item.items() if key != "name"} | routed[name]
-        checked = parse_options(options, values, f"'{name}'").model_dump(mode="json")
-        item |= {key: checked[key] for key in (k.replace("-", "_") for k in values)}
+    fill(sections, routed)
     if seed is not None:
         data["seed"] = seed
     return parse_train_spec(data, str(config or "command line"))

@@ -69,10 +69,9 @@ def memory_plan(n: int, shape: Shape, profile: Profile, memory_bytes: int = DEFA
         memory_bytes: the budget.
 
     Returns:
-        ``level 0`` (finest) and on, the cached moments; ``buffers``, of
-        the threads; ``bounds``, the matrix of bounds
-        (for n x n pairs); ``loading``, one volume while its pyramid is built; ``total``, their sum. Python and torch
-        themselves, and what the source keeps, come on top.
+        ``level 0`` (finest) and on, the cached moments; ``buffers``, of the threads; ``bounds``, the matrix of
+        bounds (for n x n pairs); ``loading``, one volume while its pyramid is built; ``total``, their sum. Python and
+        torch themselves, and what the source keeps, come on top.
 
     Raises:
         OptionError: the budget is too small, or the profile does not fit the shape.

@@ -5,10 +5,9 @@ Maps are [B, C, X, Y, Z] with C classes, background first.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import torch
-from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
@@ -39,6 +38,8 @@ class SegmentationNet(nn.Module):
 
     def __init__(self, size: Size, classes: int) -> None:
         super().__init__()
+        from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus  # slow to import: audits may not need it
+
         # Instance norm would erase a patch's mean intensity, and fails on the single voxel at the bottom of 16 cubed.
         norm = ("group", {"num_groups": 4})
         self.net = BasicUNetPlusPlus(3, 1, classes, features=FEATURES[size], norm=norm)
@@ -143,6 +144,3 @@ def build(config: NetworkConfig, seed: int) -> ProtectedSegmentation:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ProtectedSegmentation(config)
-
-
-__all__: list[Any] = ["NetworkConfig", "ProtectedSegmentation", "SegmentationNet", "UnmixingNet", "build", "parameters"]

@@ -7,13 +7,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from privaudit.errors import OptionError, nearest
+from privaudit.errors import OptionError
 from privaudit.options import PluginOptions
 from privaudit.segmentation.networks import STEP, Size
-from privaudit.spec import PluginSpec, SplitSpec
+from privaudit.spec import PluginSpec, SplitSpec, named, read_yaml, validate_spec
 
 Preset = Literal["quick", "standard", "paper"]
 
@@ -25,6 +24,7 @@ class TrainOptions(PluginOptions):
     patch_size: Annotated[int, Field(ge=2 * STEP, multiple_of=STEP)] | None = Field(
         default=None, description="side of the patches in voxels; null for the defense's, or 32"
     )
+    pretrained: str | None = Field(default=None, description="weights to start from: a folder, or shipped ones by name")
     steps: Annotated[int, Field(ge=1)] = Field(default=600, description="optimiser steps")
     batch: Annotated[int, Field(ge=1)] = Field(default=4, description="patches per step and process")
     learning_rate: Annotated[float, Field(gt=0)] = Field(default=2e-3, description="of Adam")
@@ -88,18 +88,8 @@ def parse_train_spec(data: Any, source: str) -> TrainSpec:
     """
     if not isinstance(data, dict):
         raise OptionError(f"{source} is no training specification", got=type(data).__name__)
-    data = {k: {"name": v} if k in ("dataset", "defense") and isinstance(v, str) else v for k, v in data.items()}
-    try:
-        return TrainSpec.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "specification"
-        if first["type"] == "extra_forbidden":
-            sections: dict[str, type[BaseModel]] = {"split": SplitSpec, "train": TrainOptions}
-            section = sections.get(str(first["loc"][0]), TrainSpec)
-            hint = nearest(str(first["loc"][-1]), section.model_fields)
-            raise OptionError(f"{source} has an unknown key '{where}'", todo=hint) from None
-        raise OptionError(f"{source}: '{where}': {first['msg']}", got=repr(first.get("input"))) from None
+    data = {key: named(value) if key in ("dataset", "defense") else value for key, value in data.items()}
+    return validate_spec(TrainSpec, {"split": SplitSpec, "train": TrainOptions}, data, source)
 
 
 def read_train_spec(path: Path) -> TrainSpec:
@@ -108,10 +98,4 @@ def read_train_spec(path: Path) -> TrainSpec:
     Raises:
         OptionError: the file is missing, is not YAML, or does not fit.
     """
-    if not path.is_file():
-        raise OptionError("no training specification there", got=path, todo="give a YAML file")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    return parse_train_spec(data, str(path))
+    return parse_train_spec(read_yaml(path, "training specification", "give a YAML file"), str(path))

@@ -64,7 +64,7 @@ def segment_file(
     if unmixing == "learned" and defense.needs_pool and weights.networks.unmixing is None:
         raise OptionError(f"the weights '{weights.name}' hold no unmixing network", todo="use --unmixing naive")
     cohort = dataset.open(cache=cache)
-    if reason := misfit(weights, cohort, None):
+    if reason := misfit(config, cohort, None):
         raise OptionError(f"the weights '{weights.name}' do not fit the references: {reason}")
     voxels, affine = read_image(image)
     volume, grid = conform(voxels, affine, cohort, image)
@@ -73,22 +73,21 @@ def segment_file(
     key = defense.draw_key(cohort.shape, pool, rng)
     encoded = defense.encode(as_tensor(volume.image), key, defense.views)
     sent = Transcript("segment", encoded.views, encoded.positions, cohort.shape, volume.affine)
-    server, client = make_system(defense, weights.networks, config.patch_size, choose_device(device))
+    server, client = make_system(weights.networks, config.patch_size, choose_device(device))
     average = Average(variance=variance is not None)
     advance = progress("segment", len(sent.views))
     method: Unmixing = unmixing if weights.networks.unmixing is not None else "naive"
     for view in views_of(server, client, defense, sent.views, key, config.network.classes):
         average.add(view.maps[method])
         advance(1)
-    whole = not defense.needs_pool
-    maps = average.mean()[0] if whole else defense.assemble(average.mean(), key)
+    maps = average.mean()[0] if view.whole else defense.assemble(average.mean(), key)
     labels = _to_grid(maps.numpy(), volume.affine, grid)
     guess = labels.argmax(axis=0).astype(np.uint8)
     guess[labels.sum(axis=0) < 0.5] = 0  # outside the box that was segmented
     _write(output, guess, grid)
     if variance is not None:
         spread = average.variance()
-        spread = spread[0] if whole else defense.assemble(spread, key)
+        spread = spread[0] if view.whole else defense.assemble(spread, key)
         on_grid = _to_grid(spread.numpy(), volume.affine, grid)
         _write(variance, np.take_along_axis(on_grid, guess[None].astype(np.int64), axis=0)[0].astype(np.float32), grid)
 

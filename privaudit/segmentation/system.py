@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from monai.inferers.utils import sliding_window_inference
 from torch import Tensor, nn
 
 from privaudit.defense import Defense, Key
@@ -58,6 +57,8 @@ class Server:
             )
         if max(sides) == self._size:
             return torch.cat([self._forward(part[:, None]).cpu() for part in torch.split(patches, self._batch)])
+        from monai.inferers.utils import sliding_window_inference  # slow to import, and seldom needed
+
         window = (self._size,) * 3
         maps = [
             sliding_window_inference(
@@ -75,22 +76,25 @@ class Server:
 
 @dataclass(frozen=True)
 class ViewMaps:
-    """What the client makes of one returned view: maps of the target [N, C, *patch], by way of unmixing."""
+    """What the client makes of one returned view: maps of the target [N, C, *patch], by way of unmixing.
+
+    Where the defense decodes by itself, there is one map, of the whole volume.
+    """
 
     maps: dict[Unmixing, Tensor]
+    whole: bool = False
 
 
 class Client:
     """What the client does: it holds the key.
 
     Args:
-        defense: the scheme.
         unmixing: the learned unmixing network, or None.
         device: where it runs.
     """
 
-    def __init__(self, defense: Defense, unmixing: nn.Module | None, device: torch.device) -> None:
-        self._defense, self._device, self._batch = defense, device, batch_size(device)
+    def __init__(self, unmixing: nn.Module | None, device: torch.device) -> None:
+        self._device, self._batch = device, batch_size(device)
         self._unmixing = unmixing.to(device).eval() if unmixing is not None else None
 
     @torch.inference_mode()
@@ -131,7 +135,7 @@ def views_of(
     for number, patches in enumerate(encoded):
         returned = server.respond(patches)
         if side is None:
-            yield ViewMaps({"naive": defense.decode(returned[None], key)[None]})
+            yield ViewMaps({"naive": defense.decode(returned[None], key)[None]}, whole=True)
         else:
             yield client.unmix(returned, side[0][number], side[1][number])
 
@@ -162,11 +166,9 @@ class Average:
         return (self._squares / self.count - self.mean().square()).clamp_(min=0)
 
 
-def make_system(
-    defense: Defense, networks: ProtectedSegmentation, patch_size: int, device: torch.device
-) -> tuple[Server, Client]:
+def make_system(networks: ProtectedSegmentation, patch_size: int, device: torch.device) -> tuple[Server, Client]:
     """Both roles with their trained networks."""
-    return Server(networks.segmentation, patch_size, device), Client(defense, networks.unmixing, device)
+    return Server(networks.segmentation, patch_size, device), Client(networks.unmixing, device)
 
 
 def steps_up_to(views: int, wanted: Sequence[int] = (1, 2, 3, 5, 7, 10, 15, 20, 30)) -> list[int]:

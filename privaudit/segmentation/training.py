@@ -29,11 +29,18 @@ from privaudit.files import write_text
 from privaudit.provenance import core_code
 from privaudit.segmentation.checkpoint import Progress, load_checkpoint, save_checkpoint
 from privaudit.segmentation.losses import SystemLoss
-from privaudit.segmentation.networks import STEP, NetworkConfig, build
+from privaudit.segmentation.networks import STEP, NetworkConfig, ProtectedSegmentation, build
 from privaudit.segmentation.options import TrainOptions, TrainSpec
 from privaudit.segmentation.sampling import PatchSource, Recipe
 from privaudit.segmentation.validation import guesses, mean_dice, overlaps
-from privaudit.segmentation.weights import WeightsConfig, first_scan_hashes, kind_of, save_weights
+from privaudit.segmentation.weights import (
+    Weights,
+    WeightsConfig,
+    first_scan_hashes,
+    kind_of,
+    load_weights,
+    save_weights,
+)
 
 WEIGHTS = Path("privaudit-weights")
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.csv"
@@ -72,6 +79,35 @@ def mixing_recipe(defense: Defense, train: TrainOptions) -> Recipe:
             todo="choose another patch_size",
         )  # fmt: skip
     return replace(defense.training_recipe(size), foreground=train.foreground, flip=train.flip)
+
+
+def start_from(pretrained: str | None, networks: ProtectedSegmentation) -> Weights | None:
+    """Give the networks the weights that a training should start from, if any.
+
+    Raises:
+        OptionError: there are none of that name, or they are of other networks.
+    """
+    if pretrained is None:
+        return None
+    weights = load_weights(Path(pretrained))
+    if weights.config.network != networks.config:
+        raise OptionError(
+            f"the weights '{weights.name}' are of other networks",
+            got=weights.config.network.model_dump(),
+            allowed=networks.config.model_dump(),
+            todo="start from weights of the same size, labels and kind of defense",
+        )
+    networks.load_state_dict(weights.networks.state_dict())
+    return weights
+
+
+def history_of(weights: Weights) -> dict[str, Any]:
+    """What the model card tells of weights that a training started from."""
+    training = weights.config.training
+    return {
+        "name": weights.name, "sha256": weights.digest, "dataset": weights.config.dataset["name"],
+        "steps": training["steps"], "pretrained": training.get("pretrained"),
+    }  # fmt: skip
 
 
 def choose_fold(split: Split, seed: int, validation: float, fold: int | None = None, folds: int = 1) -> Fold:
@@ -138,11 +174,13 @@ class Training:
         )
         # The faster layout of 3-D convolutions, on CPUs and GPUs alike.
         self.networks = build(config, spec.seed).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.pretrained = start_from(options.pretrained, self.networks)
         self.optimizer = torch.optim.Adam(self.networks.parameters(), lr=options.learning_rate)
         self.ema = EMAModel(self.networks.parameters(), decay=options.ema) if options.ema else None
         self.loss = SystemLoss(options.unmixed_weight)
         self.progress = Progress()
-        text = json.dumps([spec.model_dump(mode="json"), list(fold.train), cohort.fingerprint, core_code()])
+        started = self.pretrained.digest if self.pretrained else None
+        text = json.dumps([spec.model_dump(mode="json"), list(fold.train), cohort.fingerprint, core_code(), started])
         self._key = hashlib.sha256(text.encode()).hexdigest()
         where = self.accelerator.device
         self.train_source = PatchSource(
@@ -276,7 +314,8 @@ class Training:
         if self.ema is not None:
             self.ema.copy_to(self.networks.parameters())
         scores = {k: v for k, v in self.progress.history[-1].items() if k.startswith("dice")}
-        cohort, spec = self.cohort, self.spec
+        cohort, spec, before = self.cohort, self.spec, self.pretrained
+        inherited = before.config.people if before else []
         config = WeightsConfig(
             network=self.networks.config,
             labels=dict(cohort.label_names),
@@ -293,14 +332,15 @@ class Training:
                 "validation_people": len(self.fold.validation),
                 "params": {k: v for k, v in self._dataset_params.items() if k != "root"},
             },
-            people=first_scan_hashes(cohort, [*self.fold.train, *self.fold.validation]),
+            people=sorted({*first_scan_hashes(cohort, [*self.fold.train, *self.fold.validation]), *inherited}),
             training={
                 "version": __version__,
-                "options": spec.train.model_dump(mode="json"),
+                "options": spec.train.model_dump(mode="json", exclude={"pretrained"}),
                 "split": spec.split.model_dump(mode="json"),
                 "seed": spec.seed,
                 "seconds": round(self.progress.seconds, 1),
                 "steps": self.progress.step,
+                "pretrained": None if before is None else history_of(before),
                 "device": self.accelerator.device.type,
                 "processes": self.accelerator.num_processes,
                 "threads": torch.get_num_threads(),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from privaudit.cohort import Cohort, ScanId, Volume
@@ -86,35 +86,51 @@ def _tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
-def load_weights(folder: Path) -> Weights:
-    """Read a folder that ``privaudit train`` wrote, or shipped weights by name.
+def find_weights(folder: Path) -> Path:
+    """Return the folder itself, or that of shipped weights of this name.
 
     Raises:
-        OptionError: nothing is there, or it is no weights folder.
+        OptionError: neither is there.
     """
     if not folder.exists() and (SHIPPED / folder.name / CONFIG).is_file() and len(folder.parts) == 1:
         folder = SHIPPED / folder.name
-    file = folder / CONFIG
-    if not file.is_file():
+    if not (folder / CONFIG).is_file():
         names = ", ".join(path.name for path in shipped()) or "none"
         raise OptionError(
             "no trained weights there", got=folder, allowed=f"a folder with {CONFIG}, or shipped weights: {names}",
             todo="train some with 'privaudit train'",
         )  # fmt: skip
+    return folder
+
+
+def load_weights(folder: Path) -> Weights:
+    """Read a folder that ``privaudit train`` wrote, or shipped weights by name.
+
+    Raises:
+        OptionError: nothing is there, or it is no weights folder.
+        PrivauditError: it is damaged.
+    """
+    folder = find_weights(folder)
     try:
-        config = WeightsConfig.model_validate_json(file.read_text(encoding="utf-8"))
+        config = read_config(folder)
         networks = build(config.network, seed=0)
         hasher = hashlib.sha256()
         for name, module in ((SEGMENTATION, networks.segmentation), (UNMIXING, networks.unmixing)):
             if module is not None:
-                module.load_state_dict(load_file(folder / name))
-                hasher.update((folder / name).read_bytes())
-    except (ValidationError, SafetensorError, OSError, RuntimeError, json.JSONDecodeError) as error:
+                data = (folder / name).read_bytes()
+                module.load_state_dict(load(data))
+                hasher.update(data)
+    except (ValidationError, SafetensorError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise PrivauditError(
             f"the weights in {folder} cannot be read: {reason}", todo="train or copy them again"
         ) from None
     return Weights(folder.name, config, networks.eval(), hasher.hexdigest()[:12])
+
+
+def read_config(folder: Path) -> WeightsConfig:
+    """Read what weights are for, without the weights themselves."""
+    return WeightsConfig.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
 
 
 def shipped() -> list[Path]:
@@ -125,16 +141,15 @@ def shipped() -> list[Path]:
 def find_shipped(defense: str, cohort: Cohort, patch_size: int | None) -> Weights | None:
     """The shipped weights for this defense that fit the cohort and come from the same kind of people, or None."""
     for folder in shipped():
-        weights = load_weights(folder)
-        right = weights.config.defense["name"] == defense and weights.config.dataset["kind"] == kind_of(cohort)
-        if right and misfit(weights, cohort, patch_size) is None:
-            return weights
+        config = read_config(folder)
+        right = config.defense["name"] == defense and config.dataset["kind"] == kind_of(cohort)
+        if right and misfit(config, cohort, patch_size) is None:
+            return load_weights(folder)
     return None
 
 
-def misfit(weights: Weights, cohort: Cohort, patch_size: int | None) -> str | None:
+def misfit(config: WeightsConfig, cohort: Cohort, patch_size: int | None) -> str | None:
     """Why the weights cannot be used on a cohort and patches of this size, in words; None if they can."""
-    config = weights.config
     if config.labels != dict(cohort.label_names):
         return f"trained for the labels {list(config.labels.values())}, not {list(cohort.label_names.values())}"
     if abs(config.voxel_mm - cohort.voxel_mm) > 0.05:
@@ -155,7 +170,7 @@ def require_fit(weights: Weights, cohort: Cohort, defense: str, patch_size: int 
     Raises:
         OptionError: they are for another task, or for another defense, or a victim was trained on.
     """
-    reason = misfit(weights, cohort, patch_size)
+    reason = misfit(weights.config, cohort, patch_size)
     if reason is None and weights.config.defense["name"] not in (defense, "none"):
         reason = f"trained for the defense '{weights.config.defense['name']}', not '{defense}'"
     if reason is not None:
@@ -169,6 +184,14 @@ def require_fit(weights: Weights, cohort: Cohort, defense: str, patch_size: int 
             f"the weights '{weights.name}' were trained on {known} of the {len(victims)} people under test",
             todo="use the split and seed of the training, or train on other people",
         )
+
+
+def _before(pretrained: dict[str, Any] | None) -> str:
+    """What training had gone before, in words."""
+    if pretrained is None:
+        return ""
+    own = f", starting from `{pretrained['name']}` ({pretrained['steps']:,} steps on `{pretrained['dataset']}`, hash"
+    return f"{own} `{pretrained['sha256']}`{_before(pretrained['pretrained'])})"
 
 
 def model_card(name: str, config: WeightsConfig, networks: ProtectedSegmentation) -> str:
@@ -188,7 +211,7 @@ Segmentation networks for the defense `{config.defense["name"]}`, trained by pri
 - **Trained on**: `{data["name"]}` ({data["kind"]} people{simulated}), {data["people"]} people, {data["scans"]} scans,
   data fingerprint `{data["fingerprint"][:12]}`.
 - **How**: {training["steps"]:,} steps of {batch} patches in {training["seconds"] / 60:.0f} minutes on
-  {training["device"]} ({training["threads"]} threads).
+  {training["device"]} ({training["threads"]} threads){_before(training.get("pretrained"))}.
 - **Command**: `{training["command"]}`
 
 Dice on patches of {data["validation_people"]} held-out people, at the end of the training:

@@ -81,7 +81,7 @@ def test_naive_unmixing_of_a_perfect_servers_maps_is_the_truth(references: int) 
 
     encoded = defense.encode(image, key, 3).views
     average = Average(variance=True)
-    client = Client(defense, None, CPU)
+    client = Client(None, CPU)
     for view in views_of(Perfect(), client, defense, encoded, key, 4):
         average.add(view.maps["naive"])
     found = defense.assemble(average.mean(), key)

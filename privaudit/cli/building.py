@@ -1,0 +1,45 @@
+"""Merging a specification with what was typed: the part that every command with pass-through options shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from privaudit.options import PluginOptions, parse_options
+
+Sections = dict[str, tuple[dict[str, Any], type[PluginOptions]]]
+"""A specification's part (changed in place) and the options it is checked against, by the name that options go to."""
+
+
+def unknown_first(argument: str | None, extra: list[str]) -> tuple[Path | None, list[str]]:
+    """Return the optional path argument and the options; click takes the first unknown option for the argument."""
+    if argument is not None and argument.startswith("--"):
+        return None, [argument, *extra]
+    return None if argument is None else Path(argument), list(extra)
+
+
+def choose_plugins(data: dict[str, Any], dataset: str | None, defense: str | None) -> Sections:
+    """Put the dataset and defense that were asked for into a specification; options of others are dropped with them."""
+    from privaudit import plugin
+    from privaudit.cohort import Dataset
+    from privaudit.defense import Defense
+
+    for kind, name in (("dataset", dataset), ("defense", defense)):
+        if name is not None and name != data[kind]["name"]:
+            data[kind] = {"name": name}
+    return {
+        data["dataset"]["name"]: (data["dataset"], plugin.load("datasets", data["dataset"]["name"], Dataset).Options),
+        data["defense"]["name"]: (data["defense"], plugin.load("defenses", data["defense"]["name"], Defense).Options),
+    }
+
+
+def fill(sections: Sections, routed: Mapping[str, Mapping[str, str]]) -> None:
+    """Add routed options to each section.
+
+    They are checked here, and written out in full, so that text and YAML give one specification.
+    """
+    for name, (item, options) in sections.items():
+        given = {key: value for key, value in item.items() if key != "name"} | dict(routed[name])
+        checked = parse_options(options, given, f"'{name}'").model_dump(mode="json")
+        item |= {key: checked[key] for key in (k.replace("-", "_") for k in given)}
