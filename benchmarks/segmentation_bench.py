@@ -1,6 +1,7 @@
 """Cost of the protected segmentation system, as ratios in one run, on the threads that torch has.
 
-Run with ``python -m benchmarks segmentation``. Networks of size ``tiny``, random weights: time does not depend on them.
+Run with ``python -m benchmarks segmentation``. Random weights: time does not depend on them. Networks of size ``tiny``
+where nothing else is said.
 
 Expected before the first measurement, on two cores of an AMD EPYC (Zen 3), per 144x192x160 volume in patches of 32:
 
@@ -35,7 +36,7 @@ from benchmarks.msssim_bench import Row, in_turns, smooth_field, timed
 from privaudit import plugin
 from privaudit.cohort import Volume
 from privaudit.defense import Defense
-from privaudit.segmentation.networks import NetworkConfig, build
+from privaudit.segmentation.networks import NetworkConfig, Size, build
 from privaudit.segmentation.options import parse_train_spec
 from privaudit.segmentation.system import Average, make_system, views_of
 from privaudit.segmentation.training import open_training
@@ -48,7 +49,9 @@ def run(quick: bool = False) -> list[Row]:
     """Time everything."""
     torch.manual_seed(0)
     shape = (64, 64, 64) if quick else (144, 192, 160)
-    return [*inference_rows(shape, 1 if quick else 2), *scaling_rows(), training_row(3 if quick else 12)]
+    sizes: tuple[Size, ...] = ("tiny",) if quick else ("tiny", "small", "paper")
+    inference = [row for size in sizes for row in inference_rows(size, shape, 1 if quick else 2)]
+    return [*inference, *scaling_rows(), training_row(3 if quick else 12)]
 
 
 def _volume(shape: tuple[int, int, int]) -> Volume:
@@ -59,10 +62,10 @@ def _volume(shape: tuple[int, int, int]) -> Volume:
     return Volume(image, labels, np.eye(4))
 
 
-def inference_rows(shape: tuple[int, int, int], repeats: int) -> list[Row]:
-    """Client overhead, our server against MONAI's loop, ten views against one."""
+def inference_rows(size: Size, shape: tuple[int, int, int], repeats: int) -> list[Row]:
+    """Client overhead, and our server against MONAI's loop."""
     defense = plugin.create("defenses", "mixup", Defense, {"views": 1, "alpha": 0.5})
-    networks = build(NetworkConfig(size="tiny", classes=CLASSES, unmixing=True), 0).eval()
+    networks = build(NetworkConfig(size=size, classes=CLASSES, unmixing=True), 0).eval()
     server, client = make_system(networks, PATCH, CPU)
     target, pool = _volume(shape), [_volume(shape) for _ in range(2)]
     image = torch.from_numpy(target.image)
@@ -93,8 +96,8 @@ def inference_rows(shape: tuple[int, int, int], repeats: int) -> list[Row]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     client_s, server_s = times[0] + times[2], times[1]
     note = f"encoding {times[0]:.2f} s, unmixing {times[2]:.2f} s; peak resident size {peak:.0f} MiB"
-    name = f"client's encoding and learned unmixing of {shape}, K = 1, beside segmentation"
-    loop = f"our server on {len(encoded.positions)} patches against MONAI's loop over the same"
+    name = f"'{size}': client's encoding and learned unmixing of {shape}, K = 1, beside segmentation"
+    loop = f"'{size}': our server on {len(encoded.positions)} patches against MONAI's loop over the same"
     return [
         Row(name, client_s, server_s, client_s / server_s, 0.15, note),
         Row(loop, server_s, times[3], server_s / times[3], 1.0, "the same network, patches and overlap (none)"),

@@ -10,42 +10,24 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from privaudit.errors import OptionError
-from privaudit.options import PluginOptions
+from privaudit.learning.options import LoopOptions
 from privaudit.segmentation.networks import STEP, Size
 from privaudit.spec import PluginSpec, SplitSpec, named, read_yaml, validate_spec
 
 Preset = Literal["quick", "standard", "paper"]
 
 
-class TrainOptions(PluginOptions):
-    """How to train. The presets set these; any may be overridden."""
+class TrainOptions(LoopOptions):
+    """How to train segmentation networks. The presets set these; any may be overridden."""
 
     size: Size = Field(default="tiny", description="channels of the networks")
     patch_size: Annotated[int, Field(ge=2 * STEP, multiple_of=STEP)] | None = Field(
         default=None, description="side of the patches in voxels; null for the defense's, or 32"
     )
-    pretrained: str | None = Field(default=None, description="weights to start from: a folder, or shipped ones by name")
-    steps: Annotated[int, Field(ge=1)] = Field(default=600, description="optimiser steps")
-    batch: Annotated[int, Field(ge=1)] = Field(default=4, description="patches per step and process")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(default=2e-3, description="of Adam")
-    schedule: Literal["constant", "cosine"] = Field(default="cosine", description="of the learning rate")
-    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.99, description="decay of the weights' moving average, which is what is saved; 0 for none"
-    )
     unmixed_weight: Annotated[float, Field(gt=0)] = Field(default=1.0, description="weight of the unmixed map's loss")
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="share of the patches placed over labelled tissue, every label as often"
     )
-    flip: bool = Field(default=True, description="mirror patches left to right at random")
-    clip: Annotated[float, Field(gt=0)] = Field(default=1.0, description="largest norm of the gradient")
-    precision: Literal["no", "bf16"] = Field(default="no", description="mixed precision, as accelerate names it")
-    validation: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.15, description="share of the training people who are held out to validate on"
-    )
-    validate_every: Annotated[int, Field(ge=1)] = Field(default=200, description="steps between validations")
-    validation_batches: Annotated[int, Field(ge=1)] = Field(default=8, description="batches per validation")
-    checkpoint_every: Annotated[int, Field(ge=1)] = Field(default=100, description="steps between checkpoints")
-    hold: Annotated[int, Field(ge=2)] = Field(default=256, description="scans held on the device at a time")
 
 
 PRESETS: Final[dict[Preset, dict[str, Any]]] = {

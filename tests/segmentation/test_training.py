@@ -12,9 +12,10 @@ import safetensors.torch
 import torch
 
 from privaudit.errors import OptionError, PrivauditError
-from privaudit.segmentation import checkpoint as checkpoint_module
+from privaudit.learning import checkpoint as checkpoint_module
+from privaudit.learning.loop import CHECKPOINT, HISTORY
 from privaudit.segmentation.options import PRESETS, TrainSpec, parse_train_spec, read_train_spec
-from privaudit.segmentation.training import CHECKPOINT, HISTORY, Training, choose_fold, open_training
+from privaudit.segmentation.training import Training, choose_fold, open_training
 from privaudit.segmentation.weights import load_weights
 
 pytestmark = pytest.mark.usefixtures("thirdparty")
@@ -178,3 +179,24 @@ def test_specifications(tmp_path: Path) -> None:
 def test_a_patch_larger_than_the_volume_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="does not fit"):
         opened(tmp_path, patch_size=64)
+
+
+def test_a_training_starts_from_weights_and_says_so(tmp_path: Path) -> None:
+    opened(tmp_path / "first", steps=2).run()
+    first = load_weights(tmp_path / "first")
+    second = opened(tmp_path / "second", steps=1, pretrained=str(tmp_path / "first"))
+    state = second.networks.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in first.networks.state_dict().items())
+    second.run()
+    config = load_weights(tmp_path / "second").config
+    assert config.training["pretrained"]["sha256"] == first.digest
+    assert set(config.people) >= set(first.config.people), "whom the first weights have seen, the second have too"
+    assert "starting from `first` (2 steps on `blobs`" in (tmp_path / "second" / "README.md").read_text()
+    assert str(tmp_path) not in (tmp_path / "second" / "config.json").read_text()
+
+
+@pytest.mark.parametrize(("pretrained", "message"), [("first", "other networks"), ("nowhere", "no trained weights")])
+def test_weights_that_cannot_be_started_from_are_refused(tmp_path: Path, pretrained: str, message: str) -> None:
+    opened(tmp_path / "first", defense="none", steps=1).run()
+    with pytest.raises(OptionError, match=message):
+        opened(tmp_path / "second", pretrained=str(tmp_path / pretrained))
