@@ -1,0 +1,102 @@
+"""The score network: s(x, σ) ≈ ∇ log p_σ(x), where p_σ is the distribution of patches plus noise of level σ."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from privaudit.segmentation.networks import FEATURES, Size
+
+Architecture = Literal["unetplusplus", "diffusion-unet"]
+CHANNELS: Final[dict[Size, tuple[int, ...]]] = {"tiny": (8, 16, 32), "small": (16, 32, 64), "paper": (32, 64, 128)}
+EMBEDDED: Final = 250.0
+"""Scale of ln σ before MONAI's sinusoidal embedding, which expects time steps of some hundreds."""
+
+
+class ScoreNet(ModelMixin, ConfigMixin):
+    """Scores of noisy patches.
+
+    ``unetplusplus`` is the paper's network as NCSNv2 uses it: f(x)/σ, without an embedding of the noise level.
+    ``diffusion-unet`` is MONAI's diffusion U-Net, told the noise level, preconditioned as in EDM (Karras et al., 2022):
+    the network predicts what lies between the noisy patch and the clean one in units that do not depend on σ.
+
+    Args:
+        architecture: one of the two.
+        size: channels.
+        data_sd: standard deviation of the patches' voxels (for ``diffusion-unet``).
+        positions: whether three more channels say where in the volume a voxel lies: patches of aligned brains are far
+            from alike in distribution, and a transcript tells an attacker where each was cut.
+    """
+
+    @register_to_config
+    def __init__(
+        self, architecture: Architecture = "diffusion-unet", size: Size = "tiny", data_sd: float = 0.3,
+        positions: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.architecture, self.data_sd = architecture, data_sd
+        inputs = 4 if positions else 1
+        self.net: nn.Module
+        if architecture == "unetplusplus":
+            from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
+
+            # Instance norm would erase a patch's mean intensity, and fails on the single voxel at the bottom of 32³.
+            norm = ("group", {"num_groups": 4})
+            self.net = BasicUNetPlusPlus(3, inputs, 1, features=FEATURES[size], norm=norm)
+        else:
+            from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
+
+            channels = CHANNELS[size]
+            self.net = DiffusionModelUNet(
+                3, inputs, 1, num_res_blocks=1, channels=channels, attention_levels=(False,) * len(channels),
+                norm_num_groups=4, resblock_updown=False,
+            )  # fmt: skip
+
+    def forward(self, x: Tensor, sigma: Tensor, where: Tensor | None = None) -> Tensor:
+        """Scores [B, 1, *patch] of noisy patches.
+
+        Args:
+            x: [B, 1, *patch].
+            sigma: noise level of each [B], in units of intensity.
+            where: voxel positions [B, 3, *patch], each axis of the volume from -1 to 1; needed with ``positions``.
+        """
+        level = sigma.to(x.dtype).reshape(-1, 1, 1, 1, 1)
+        if self.architecture == "unetplusplus":
+            out: Tensor = self.net(_join(x, where))[0] / level
+            return out
+        both = level.square() + self.data_sd**2
+        guess = self.net(_join(x / both.sqrt(), where), EMBEDDED * sigma.log())
+        clean = self.data_sd**2 / both * x + level * self.data_sd / both.sqrt() * guess
+        return (clean - x) / level.square()
+
+    def emphasis(self, sigma: Tensor) -> Tensor:
+        """Weight of each noise level in the loss: 1 as published, or EDM's, under which all levels weigh the same."""
+        if self.architecture == "unetplusplus":
+            return torch.ones_like(sigma)
+        return (sigma.square() + self.data_sd**2) / self.data_sd**2
+
+
+def _join(x: Tensor, where: Tensor | None) -> Tensor:
+    return x if where is None else torch.cat([x, where.to(x.dtype)], dim=1)
+
+
+def positions_of(corners: Tensor, size: int, shape: tuple[int, int, int]) -> Tensor:
+    """Voxel positions [B, 3, size, size, size] of patches, each axis of the volume from -1 to 1.
+
+    Args:
+        corners: first voxel of each patch [B, 3].
+        size: side of the patches.
+        shape: of the volume.
+    """
+    steps = torch.arange(size, device=corners.device)
+    axes = [(corners[:, i, None] + steps) / (shape[i] - 1) * 2 - 1 for i in range(3)]
+    grids = [
+        axes[0][:, :, None, None].expand(-1, size, size, size),
+        axes[1][:, None, :, None].expand(-1, size, size, size),
+        axes[2][:, None, None, :].expand(-1, size, size, size),
+    ]
+    return torch.stack(grids, dim=1).float()

@@ -1,0 +1,91 @@
+"""Samplers against the exact posterior of a Gaussian prior, whose score is known in closed form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from privaudit.prior.noise import edm, geometric, ncsnv2
+from privaudit_attacks.samplers import dirac, langevin, misfit, pigdm
+
+MEAN, VARIANCE = 0.4, 0.04
+PATCHES, SIDE = 40, 6
+VOXELS = PATCHES * SIDE**3
+Sampler = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+
+
+def score(x: Tensor, sigma: float) -> Tensor:
+    return -(x - MEAN) / (VARIANCE + sigma**2)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "langevin": lambda m, a, g: langevin(score, m, a, geometric(1.0, 0.01, 10), g, steps=100, delta=3e-5),
+    "langevin-ncsnv2": lambda m, a, g: langevin(
+        score, m, a, ncsnv2(1.0, 0.01, 1000), g, steps=8, delta=3e-5, denoise=True
+    ),
+    "dirac": lambda m, a, g: dirac(score, m, a, geometric(1.0, 0.01, 10), g, steps=100, delta=3e-5),
+    "pigdm": lambda m, a, g: pigdm(score, m, a, edm(10.0, 0.01, 18), g, variance=VARIANCE),
+}
+
+
+def drawn(alpha: float, sources: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    x = MEAN + math.sqrt(VARIANCE) * torch.randn((PATCHES, sources, SIDE, SIDE, SIDE), generator=generator)
+    shares = torch.tensor([alpha, *[(1 - alpha) / (sources - 1)] * (sources - 1)])
+    weights = shares.expand(PATCHES, sources)
+    return x, weights, misfit(torch.zeros(PATCHES, SIDE, SIDE, SIDE), -weights, x)
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+@pytest.mark.parametrize(("alpha", "sources"), [(0.5, 2), (0.8, 2), (0.15, 2), (0.5, 3)])
+def test_mean_and_covariance_are_those_of_the_exact_posterior(name: str, alpha: float, sources: int) -> None:
+    _, weights, mixture = drawn(alpha, sources)
+    a = weights[0]
+    gain = VARIANCE * a / (VARIANCE * a.square().sum())
+    expected = MEAN + gain[None, :, None, None, None] * (mixture - MEAN * a.sum())[:, None]
+    covariance = VARIANCE * (torch.eye(sources) - torch.outer(a, a) / a.square().sum())
+    found = SAMPLERS[name](mixture, weights, torch.Generator().manual_seed(1))
+    rest = (found - expected).movedim(1, -1).reshape(-1, sources)
+    # Monte Carlo: four standard errors of a mean and of a variance, and the few per cent by which a chain of finite
+    # steps and a last level of 0.01 miss the limit.
+    error = 4 * math.sqrt(VARIANCE / VOXELS)
+    assert float(rest.mean(dim=0).abs().max()) < error + 0.004
+    spread = rest.T @ rest / len(rest)
+    assert float((spread - covariance).abs().max()) < VARIANCE * (4 * math.sqrt(2 / VOXELS) + 0.06)
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_the_mixture_is_explained(name: str) -> None:
+    _, weights, mixture = drawn(0.7)
+    found = SAMPLERS[name](mixture, weights, torch.Generator().manual_seed(1))
+    assert float(misfit(mixture, weights, found).square().mean().sqrt()) < 0.02
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_the_same_seed_gives_the_same_sources_and_another_seed_others(name: str) -> None:
+    _, weights, mixture = drawn(0.6)
+    runs = [SAMPLERS[name](mixture[:2], weights[:2], torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.allclose(runs[0], runs[2], atol=1e-3)
+
+
+def test_unknown_weights_improve_by_the_m_step() -> None:
+    from privaudit_attacks.samplers import least_squares
+
+    x, weights, mixture = drawn(0.8)
+    found = least_squares(mixture, pooled=False)(torch.full_like(weights, 0.5), x)
+    torch.testing.assert_close(found, weights, atol=1e-4, rtol=0)
+
+
+def test_levels_are_counted_and_evaluations_told() -> None:
+    ticks: list[int] = []
+    _, weights, mixture = drawn(0.6)
+    pigdm(
+        score, mixture, weights, edm(10.0, 0.01, 10), torch.Generator().manual_seed(0), variance=VARIANCE,
+        tick=lambda: ticks.append(1),
+    )  # fmt: skip
+    assert len(ticks) == 19
