@@ -42,6 +42,40 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What anybody knows of the data under attack.
+
+    Attributes:
+        dataset: its name.
+        kind: 'virtual' or 'real' people.
+        voxel_mm: voxel size.
+        patch_size: side of the patches that are sent, None for whole volumes.
+    """
+
+    dataset: str
+    kind: str
+    voxel_mm: float
+    patch_size: int | None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Something trained that an attack uses: the core refuses what has seen the people under attack.
+
+    Attributes:
+        name: of the weights.
+        digest: of their content.
+        people: ``person_hash`` of everybody's first scan it was trained on.
+        unhealthy: reasons why the attack's silence would say nothing.
+    """
+
+    name: str
+    digest: str
+    people: tuple[str, ...]
+    unhealthy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Task:
     """What the core lends an attack: randomness, a device, a folder, a progress callback.
 
@@ -52,6 +86,7 @@ class Task:
         workdir: a folder for checkpoints that survives a kill and belongs to this job alone.
         advance: call with a fraction of one request's work (0 to 1) done.
         scheme: the defense's name and options, which an adversary knows (Kerckhoffs); only the key is secret.
+        facts: about the data.
     """
 
     seed: int
@@ -60,6 +95,7 @@ class Task:
     workdir: Path
     advance: Callable[[float], None]
     scheme: Mapping[str, Any]
+    facts: Facts = Facts("unknown", "real", 1.0, None)
 
     def rng(self, request: str) -> np.random.Generator:
         """A generator for one request: the same whatever the order in which requests are attacked."""
@@ -81,9 +117,24 @@ class Attack(Plugin):
     """False for a trivial attacker that answers without looking: the leak threshold. Its protocols must not declare
     the 'transcript' rung, and it is handed empty transcripts; every other attack must declare it."""
 
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Trivial attackers that its figures need beside them, more than those that every reconstruction has."""
+
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
         """The ways to run it against a defense that sends ``views_sent`` views of each target."""
         raise NotImplementedError
+
+    def learned(self, facts: Facts) -> Sequence[Learned]:
+        """Trained things that the attack uses on such data; called before any work.
+
+        Raises:
+            OptionError: one is missing or does not fit.
+        """
+        return ()
+
+    def complaints(self, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Reasons, from the table with its claims' diagnostics, why the attack's silence would say nothing."""
+        return ()
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task

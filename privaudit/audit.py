@@ -8,7 +8,7 @@ import io
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -18,15 +18,15 @@ import joblib
 import torch
 
 from privaudit import plugin
-from privaudit.attack import Attack, Protocol
-from privaudit.cohort import Dataset, split_subjects
+from privaudit.attack import Attack, Learned, Protocol
+from privaudit.cohort import Dataset, require_unseen, split_subjects
 from privaudit.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PluginError, PrivauditError
 from privaudit.files import write_text
 from privaudit.findings import Scorecard, Scored, add_curves, identity_findings, image_findings
 from privaudit.image_scores import choose_scorer
-from privaudit.jobs import Advance, Context, Job, run_job
+from privaudit.jobs import Advance, Context, Job, facts_of, run_job
 from privaudit.knowledge import Rung
 from privaudit.provenance import core_code, machine, plugin_code
 from privaudit.record import DatasetInfo, DefenseInfo, Finding, Missing, Record, dumps, overall
@@ -72,7 +72,8 @@ def all_attacks(spec: AuditSpec) -> list[Attack]:
     asked = [plugin.create("attacks", a.name, Attack, a.values) for a in spec.attacks]
     names = {attack.name for attack in asked}
     if any(attack.claim == "reconstruction" for attack in asked):
-        trivial = [PluginSpec(name=n) for n in ("as-is", "atlas", "random-subject") if n not in names]
+        wanted = ["as-is", "atlas", "random-subject", *(name for attack in asked for name in attack.beside)]
+        trivial = [PluginSpec(name=name) for name in dict.fromkeys(wanted) if name not in names]
         asked = [plugin.create("attacks", t.name, Attack) for t in trivial] + asked
     return sorted(asked, key=lambda attack: not attack.trivial)
 
@@ -98,6 +99,20 @@ def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str
     scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet)
     scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
     return Context(spec, scene, scorer, choose_device(settings.device), run_folder(spec, settings.out)), params
+
+
+def learned_by(context: Context, attacks: list[Attack]) -> dict[str, Sequence[Learned]]:
+    """Return what each attack has been trained on.
+
+    Raises:
+        OptionError: something is missing, does not fit, or has seen the people under attack.
+    """
+    scene = context.scene
+    found = {attack.name: attack.learned(facts_of(context)) for attack in attacks}
+    for name, items in found.items():
+        for item in items:
+            require_unseen(f"'{item.name}', which '{name}' uses, was", item.people, scene.cohort, scene.split.victims)
+    return found
 
 
 def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol, list[Arm]]]:
@@ -191,6 +206,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     check_weights(spec.utility)
     context, dataset_params = open_context(spec, settings)
     steps = plan(context, attacks)
+    learned = learned_by(context, attacks)
     networks, note = choose_networks(spec.utility, context.scene)
     jobs = [Job(a.name, p.name, arm) for a, p, arms in steps for arm in arms]
     totals = {Job(a.name, p.name, arm): len(context.scene.probes(p)) for a, p, arms in steps for arm in arms}
@@ -211,7 +227,8 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
             "utility_note": note,
         }
         weights = [] if networks is None else networks.used
-        record = _record(context, dataset_params, steps, done, missing, settings, started, measured, weights)
+        weights += [{"name": item.name, "sha256": item.digest} for items in learned.values() for item in items]
+        record = _record(context, dataset_params, steps, done, missing, settings, started, measured, weights, learned)
         for store in done.values():
             _write_table(context, store)
         write_text(context.run / "record.json", dumps(record))
@@ -263,7 +280,8 @@ def _write_table(context: Context, store: JobFile) -> None:
     if not store.rows or not store.path.name.endswith(".audit.jsonl"):
         return
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(store.rows[0]), lineterminator="\n")
+    columns = [name for name in store.rows[0] if not name.endswith("patches")]
+    writer = csv.DictWriter(text, fieldnames=columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(store.rows)
     write_text(context.run / "tables" / f"{store.path.name.removesuffix('.audit.jsonl')}.csv", text.getvalue())
@@ -279,6 +297,7 @@ def _record(
     started: str,
     measured: dict[str, Any],
     weights: list[dict[str, str]],
+    learned: Mapping[str, Sequence[Learned]],
 ) -> Record:
     spec, scene = context.spec, context.scene
     scored = []
@@ -292,7 +311,9 @@ def _record(
             for arm, store in stores.items()
             if store is not None
         }
-        scored.append(Scored(attack, protocol, rows, sum(s.seconds for s in stores.values() if s is not None)))
+        seconds = sum(s.seconds for s in stores.values() if s is not None)
+        unhealthy = tuple(reason for item in learned[attack.name] for reason in item.unhealthy)
+        scored.append(Scored(attack, protocol, rows, seconds, unhealthy + attack.complaints(rows["audit"])))
     card = Scorecard(spec.scoring, spec.seed, len(scene.split.victims))
     trivial = [s for s in scored if s.attack.trivial]
     findings: list[Finding] = []

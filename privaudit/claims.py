@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from privaudit.errors import ClaimError
@@ -20,11 +23,18 @@ class Reconstruction:
         request: which request.
         image: float [X, Y, Z] on the transcript's grid; the core clips it to [0, 1] before scoring.
         reference: the attacker's picture of what the first view was mixed with; None scores ``image`` for both.
+        positions: corners [P, 3] of the patches that were attacked, where not all were: only they are scored, and every
+            other attacker it is compared with on the same ones.
+        exchangeable: the attacker cannot tell target from reference; the scorer takes the better order, and says so.
+        diagnostics: figures about the attack itself, for the table.
     """
 
     request: str
     image: Tensor
     reference: Tensor | None = None
+    positions: NDArray[np.int64] | None = None
+    exchangeable: bool = False
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
 
     def checked(self, shape: Shape, attack: str) -> Reconstruction:
         """Return the claim clipped to [0, 1] in float32.
@@ -43,7 +53,7 @@ class Reconstruction:
             return image.detach().to("cpu", torch.float32).clamp(0, 1)
 
         reference = None if self.reference is None else clean(self.reference)
-        return Reconstruction(self.request, clean(self.image), reference)
+        return replace(self, image=clean(self.image), reference=reference)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +73,11 @@ class Cohort(ABC):
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the content of the data, or over all that generates it."""
 
+    @property
+    def kind(self) -> str:
+        """'virtual' or 'real' people."""
+        return "virtual" if self.simulated is not None and "virtual" in self.simulated else "real"
+
     @cached_property
     def subjects(self) -> tuple[str, ...]:
         """The people, sorted."""
@@ -84,6 +89,37 @@ class Cohort(ABC):
 
     def __len__(self) -> int:
         return len(self.scans)
+
+
+def person_hash(volume: Volume) -> str:
+    """Sixteen hex digits that recognise a scan by its voxels, and tell nothing else about it."""
+    return hashlib.sha256(np.ascontiguousarray(volume.image).tobytes()).hexdigest()[:16]
+
+
+def first_scan_hashes(cohort: Cohort, people: Iterable[str]) -> list[str]:
+    """``person_hash`` of everyone's first scan, sorted."""
+    return sorted(person_hash(cohort.load(cohort.sessions_of(person)[0])) for person in people)
+
+
+def require_unseen(what: str, people: Iterable[str], cohort: Cohort, victims: Iterable[str]) -> None:
+    """Refuse something that was trained on people under test.
+
+    Args:
+        what: it is, for the message: "the weights 'x' were".
+        people: hashes of the first scans of everybody it was trained on.
+        cohort: the data.
+        victims: the people under test.
+
+    Raises:
+        OptionError: somebody was.
+    """
+    tested = first_scan_hashes(cohort, victims)
+    known = len(set(people).intersection(tested))
+    if known:
+        raise OptionError(
+            f"{what} trained on {known} of the {len(tested)} people under test",
+            todo="use the split and seed of the training, or train on other people",
+        )
 
 
 class Dataset(Plugin):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from privaudit import identity_scores, image_scores
 from privaudit.attack import Attack, Protocol
 from privaudit.identity_scores import QueryRanks
-from privaudit.record import Comparison, Control, Curve, Finding, Interval, finite
+from privaudit.record import Comparison, Control, Curve, Finding, Interval, Verdict, finite
 from privaudit.scene import PLANTED_TEXT, Arm, seed_from
 from privaudit.spec import ScoringSpec
 from privaudit.stats import cluster_interval
@@ -30,6 +30,8 @@ class Scored:
     protocol: Protocol
     rows: Mapping[Arm, Sequence[Row]]
     seconds: float
+    unhealthy: tuple[str, ...] = ()
+    """Why the attack's silence would say nothing."""
 
     @property
     def table(self) -> str:
@@ -121,6 +123,8 @@ def _image_finding(
             margin, control, n, card.scoring.min_subjects, baseline.name if baseline else "no baseline",
             exposed, must_fit=not attack.trivial,
         )  # fmt: skip
+        if verdict is Verdict.NO_LEAK_DETECTED and scored.unhealthy:
+            verdict, reason = Verdict.INCONCLUSIVE, f"the attack is not sound: {'; '.join(scored.unhealthy)}"
     return Finding(
         attack=attack.name,
         protocol=protocol.name,
@@ -145,18 +149,44 @@ def _image_finding(
             "sd": finite(float(values.std(ddof=1))) if len(values) > 1 else None,
             "median": finite(float(np.median(values))),
             "worst_decile": finite(float(np.quantile(values, 0.9))),
+            **_strata(rows, values),
+            **_about_the_claims(rows),
         },
         table=scored.table,
         seconds=round(scored.seconds, 3),
     )
 
 
+def _strata(rows: Sequence[Row], values: Floats) -> dict[str, Any]:
+    """Mean by fifths of the mixing weight."""
+    fifths = np.array([row.get("alpha_fifth", 0) for row in rows])
+    found = {
+        f"alpha {(f - 1) / 5:.1f}-{f / 5:.1f}": {
+            "n": int((fifths == f).sum()),
+            "mean": finite(float(values[fifths == f].mean())),
+        }
+        for f in range(1, 6)
+        if (fifths == f).any()
+    }
+    return {"by_alpha": found} if found else {}
+
+
+def _about_the_claims(rows: Sequence[Row]) -> dict[str, Any]:
+    """How many patches were scored where not all were attacked, and whether the scorer chose the order of sources."""
+    out: dict[str, Any] = {}
+    if rows and rows[0].get("partial"):
+        out["patches"] = sum(len(row["patches"]) for row in rows)
+    if rows and "order" in rows[0]:
+        swapped = sum(row["order"] == "swapped" for row in rows)
+        out["order"] = f"resolved by the scorer: swapped in {swapped} of {len(rows)} scans"
+    return out
+
+
 def _compare(
     rows: Sequence[Row], others: Sequence[Row], column: str, card: Scorecard, key: tuple[str, ...], other: Attack
 ) -> Comparison:
     """Paired by request: the other attacker's rows cover at least these requests."""
-    theirs = {row["request"]: float(row[column]) for row in others}
-    against = np.array([theirs[row["request"]] for row in rows])
+    against = _theirs(rows, others, column)
     difference = _column(rows, column) - against
     return Comparison(
         name=other.name,
@@ -174,8 +204,24 @@ def _exposed(
     if baseline is None:
         return 0
     source = next(t for t in trivial if t.attack.name == baseline.name)
-    theirs = {row["request"]: float(row[column]) for row in source.rows["audit"]}
-    return len({row["person"] for row in rows if float(row[column]) - theirs[row["request"]] > margin})
+    lead = _column(rows, column) - _theirs(rows, source.rows["audit"], column)
+    return len({row["person"] for row, ahead in zip(rows, lead.tolist(), strict=True) if ahead > margin})
+
+
+def _theirs(rows: Sequence[Row], others: Sequence[Row], column: str) -> Floats:
+    """Another attacker's figures for the same requests, on the same patches where only some were attacked."""
+    by_request = {row["request"]: row for row in others}
+    prefix = "reference_" if column.startswith("reference_") else ""
+    out = []
+    for row in rows:
+        other = by_request[row["request"]]
+        if row.get("partial"):
+            patches = {name: other[f"{prefix}patches"][name] for name in row[f"{prefix}patches"]}
+            values: Mapping[str, float] = {str(name): value for name, value in image_scores.pool(patches).items()}
+            out.append(values[column.removeprefix(prefix)])
+        else:
+            out.append(float(other[column]))
+    return np.array(out, dtype=np.float64)
 
 
 def _image_control(

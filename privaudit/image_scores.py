@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from privaudit.errors import OptionError
+from privaudit.errors import ClaimError, OptionError
 from privaudit.msssim import PROFILES, Profile, ms_ssim, profile_for, reference_ms_ssim
 from privaudit.patches import Shape, cut, grid_positions
 
@@ -23,6 +23,30 @@ BRAIN_SHARE = 0.25
 Metric = Literal["ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain"]
 METRICS: tuple[Metric, ...] = ("ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain")
 PRIMARY_METRIC: Metric = "ms_ssim"
+
+
+PatchScores = dict[str, list[float]]
+"""By corner: MS-SSIM, that within the brain, summed squared error, that within the brain, brain voxels, voxels."""
+
+
+def corner_name(corner: Sequence[int]) -> str:
+    """A patch's name in tables.
+
+    >>> corner_name([0, 32, 64])
+    '0-32-64'
+    """
+    return "-".join(str(int(place)) for place in corner)
+
+
+def pool(patches: PatchScores) -> dict[Metric, float]:
+    """The metrics of a claim over some patches: similarities averaged, squared errors put together."""
+    whole, inside, error, error_inside, brain, voxels = np.array(list(patches.values())).T
+    return {
+        "ms_ssim": float(whole.mean()),
+        "psnr": psnr(float(error.sum() / voxels.sum())),
+        "ms_ssim_brain": float(inside.mean()),
+        "psnr_brain": psnr(float(error_inside.sum() / max(brain.sum(), 1))),
+    }
 
 
 @dataclass(frozen=True)
@@ -59,6 +83,38 @@ class ImageScorer:
             "ms_ssim_brain": self._similarity(inside_claim, inside_truth, brain),
             "psnr_brain": psnr((claim - truth)[mask].double().square().mean().item()),
         }
+
+    def by_patch(
+        self, claim: Tensor, truth: Tensor, brain: NDArray[np.bool_], positions: NDArray[np.int64] | None = None
+    ) -> PatchScores:
+        """Score the grid's patches that hold brain one by one, or those of them at ``positions`` [P, 3].
+
+        Raises:
+            ClaimError: whole volumes are scored here, or none of the patches is one that is scored.
+        """
+        if self.patch is None:
+            raise ClaimError("claims of some patches cannot be scored where whole volumes are")
+        corners = brain_patches(brain, self.patch)
+        if positions is not None:
+            wanted = {tuple(corner) for corner in positions.tolist()}
+            corners = np.array([corner for corner in corners.tolist() if tuple(corner) in wanted], dtype=np.int64)
+        if not len(corners):
+            raise ClaimError("none of the patches that were attacked is one that is scored")
+        size: Shape = (self.patch,) * 3
+        function = ms_ssim if self.implementation == "fast" else reference_ms_ssim
+        mask = cut(torch.from_numpy(brain).float(), corners, size)
+        one, other = cut(claim, corners, size), cut(truth, corners, size)
+        error = (one - other).double().square()
+        columns = [
+            function(one, other, self.profile).double(),
+            function(one * mask, other * mask, self.profile).double(),
+            error.flatten(1).sum(dim=1),
+            (error * mask).flatten(1).sum(dim=1),
+            mask.double().flatten(1).sum(dim=1),
+            torch.full((len(corners),), float(self.patch**3), dtype=torch.float64),
+        ]
+        values = torch.stack(columns, dim=1).tolist()
+        return {corner_name(corner): row for corner, row in zip(corners.tolist(), values, strict=True)}
 
     def _similarity(self, claim: Tensor, truth: Tensor, brain: NDArray[np.bool_]) -> float:
         function: Callable[[Tensor, Tensor, Profile], Tensor] = (

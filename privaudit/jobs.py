@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from privaudit.attack import Attack, Protocol, Task
+from privaudit.attack import Attack, Facts, Protocol, Task
 from privaudit.claims import Reconstruction, Similarity
 from privaudit.errors import ClaimError
 from privaudit.identity_scores import check_similarity, rank_queries
-from privaudit.image_scores import ImageScorer
+from privaudit.image_scores import ImageScorer, pool
 from privaudit.knowledge import Rung
 from privaudit.msssim import DenseSimilarity, MsssimSimilarity
 from privaudit.patches import as_tensor
@@ -72,12 +74,19 @@ def scene_key(context: Context, libraries: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def facts_of(context: Context) -> Facts:
+    """What anybody knows of the data."""
+    cohort = context.scene.cohort
+    return Facts(cohort.name, cohort.kind, cohort.voxel_mm, context.scene.defense.patch_size)
+
+
 def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> dict[str, Any]:
     """All that determines a job's rows, in the parts that ``--explain`` names."""
     return {
         **scene_key(context, ("torch", "numpy", "scipy")),
         "attack code": plugin_code(type(attack)),
         "attack": {"name": attack.name, **attack.params},
+        "learned": [item.digest for item in attack.learned(facts_of(context))],
         "protocol": {"name": protocol.name, "knowledge": sorted(protocol.knowledge), "views": protocol.views},
         "arm": arm,
         "scorer": context.scorer.describe(),
@@ -115,6 +124,7 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
         workdir=workdir,
         advance=advance,
         scheme={"name": context.scene.defense.name, **context.scene.defense.params},
+        facts=facts_of(context),
     )
     dtype = torch.get_default_dtype()
     try:
@@ -141,29 +151,59 @@ def _reconstruct(
     pending = [request for request in scene.probes(protocol) if request not in finished]
     transcripts = scene.transcripts(pending, protocol, arm)
     waiting = set(pending)
-    for claim in attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task):
+    for claim in attack.run(protocol, transcripts, scene.knowledge(attack, protocol, arm), task):
         if not isinstance(claim, Reconstruction) or claim.request not in waiting:
             raise ClaimError(f"attack '{attack.name}' claims something that was not asked", got=repr(claim)[:80])
         waiting.discard(claim.request)
-        store.append(_score_image(context, claim.checked(scene.cohort.shape, attack.name)), clock())
+        store.append(_score_image(context, claim.checked(scene.cohort.shape, attack.name), attack.trivial), clock())
         task.advance(1)
     if waiting:
         raise ClaimError(f"attack '{attack.name}' left {len(waiting)} of {len(pending)} requests unanswered")
 
 
-def _score_image(context: Context, claim: Reconstruction) -> Row:
+def _score_image(context: Context, claim: Reconstruction, trivial: bool) -> Row:
     scene = context.scene
     truth = scene.truth(claim.request)
-    brain = truth.labels > 0
     row: Row = {"request": claim.request, "person": scene.person(claim.request)}
-    target = as_tensor(truth.image)
-    row |= _rounded(context.scorer.score(claim.image, target, brain))
+    pictures = {"": (claim.image, as_tensor(truth.image))}
     other = scene.bystander(claim.request)
     if other is not None:
         guess = claim.image if claim.reference is None else claim.reference
-        scores = context.scorer.score(guess, other.clamp(0, 1), brain)
-        row |= {f"reference_{name}": value for name, value in _rounded(scores).items()}
+        pictures["reference_"] = (guess, other.clamp(0, 1))
+    scores = _scores(context, claim, pictures, truth.labels > 0, trivial)
+    if claim.exchangeable and other is not None:
+        (image, target), (guess, reference) = pictures.values()
+        swapped = {"": (guess, target), "reference_": (image, reference)}
+        others = _scores(context, claim, swapped, truth.labels > 0, trivial)
+        better = _likeness(others) > _likeness(scores)
+        scores, row["order"] = (others, "swapped") if better else (scores, "as claimed")
+    fifth = scene.alpha_fifth(claim.request)
+    return row | scores | ({} if fifth is None else {"alpha_fifth": fifth}) | _rounded(claim.diagnostics)
+
+
+def _scores(
+    context: Context, claim: Reconstruction, pictures: Mapping[str, tuple[Tensor, Tensor]], brain: NDArray[np.bool_],
+    trivial: bool,
+) -> Row:  # fmt: skip
+    """Metrics of each picture against its truth.
+
+    Patch by patch for trivial attackers: others are compared with them on the patches that those others attack.
+    """
+    row: Row = {}
+    for prefix, (guess, truth) in pictures.items():
+        if claim.positions is None:
+            scores = context.scorer.score(guess, truth, brain)
+        if claim.positions is not None or (trivial and context.scorer.patch is not None):
+            by_patch = context.scorer.by_patch(guess, truth, brain, claim.positions)
+            row[f"{prefix}patches"] = {name: [round(v, DIGITS) for v in values] for name, values in by_patch.items()}
+            if claim.positions is not None:
+                scores, row["partial"] = pool(by_patch), True
+        row |= {f"{prefix}{name}": value for name, value in _rounded(scores).items()}
     return row
+
+
+def _likeness(row: Row) -> float:
+    return float(row["ms_ssim"]) + float(row["reference_ms_ssim"])
 
 
 def _rounded(scores: Mapping[Any, float]) -> dict[str, float]:

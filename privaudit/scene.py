@@ -201,8 +201,8 @@ class Scene:
         """Pseudonym and scan of every victim's first session, in the order of pseudonyms."""
         return sorted((self._alias[s], self.cohort.sessions_of(s)[0]) for s in self.split.victims)
 
-    def knowledge(self, attack: Attack, protocol: Protocol) -> Knowledge:
-        """What a protocol declares, and nothing else; copies, or read-only."""
+    def knowledge(self, attack: Attack, protocol: Protocol, arm: Arm = "audit") -> Knowledge:
+        """What a protocol declares, and nothing else; copies, or read-only. Weights are those of the arm."""
         gallery = []
         if Rung.GALLERY in protocol.knowledge:
             request_of = {scan: request for request, scan in self._scan_of.items()}
@@ -218,14 +218,24 @@ class Scene:
             population=self.population,
             pool=self.pool,
             gallery=gallery,
-            weights=self._weights,
+            weights=lambda request: self._weights(request, arm),
         )
 
-    def _weights(self, request: str) -> NDArray[np.float64]:
+    def alpha_fifth(self, request: str) -> int | None:
+        """In which fifth of [0, 1] the first view's mean mixing weight lies, 1 to 5; None where nothing is mixed."""
+        weights = self.defense.weights(self._key_of(request))
+        return None if weights is None else min(5, 1 + int(5 * float(weights[0].mean())))
+
+    def _weights(self, request: str, arm: Arm) -> NDArray[np.float64]:
         weights = self.defense.weights(self._key_of(request))
         if weights is None:
             raise KnowledgeError(f"defense '{self.defense.name}' has no mixing weights to know")
-        return weights.copy()
+        # A planted leak is one more mixture with the raw target, or the raw reference.
+        return {
+            "audit": weights.copy(),
+            "planted": PLANTED_SHARE + (1 - PLANTED_SHARE) * weights,
+            "planted-reference": (1 - PLANTED_SHARE) * weights,
+        }[arm]
 
     def require_sessions(self) -> None:
         """Refuse re-identification on a cohort where nobody has two sessions.

@@ -94,8 +94,13 @@ class AuditSpec(_Section):
     @property
     def digest(self) -> str:
         """Eight hex digits that name this specification."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return digest_of(self)
+
+
+def digest_of(spec: BaseModel) -> str:
+    """Eight hex digits that name a specification."""
+    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def parse_spec(data: Any, source: str) -> AuditSpec:

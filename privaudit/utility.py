@@ -74,10 +74,9 @@ def choose_networks(spec: UtilitySpec, scene: Scene) -> tuple[Networks | None, s
             f"no shipped weights fit this cohort and defense; train some: {command}, then --utility.weights DIR",
         )
     plain = protected if defense == "none" else _find(spec.plain_weights, "none", cohort, protected.config.patch_size)
-    victims = [cohort.sessions_of(person)[0] for person in scene.split.victims]
     for weights, scheme in ((protected, defense), (plain, "none")):
         if weights is not None:
-            require_fit(weights, cohort, scheme, scene.defense.patch_size, victims)
+            require_fit(weights, cohort, scheme, scene.defense.patch_size, scene.split.victims)
     return Networks(protected, plain), ""
 
 

@@ -39,6 +39,31 @@ def thirdparty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sys.path.remove(str(target))
 
 
+@pytest.fixture(scope="session")
+def blob_prior(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A score prior of blobs, trained for seconds on the population of 32 people, once for all workers."""
+    from privaudit.prior.options import PriorOptions, PriorSpec
+    from privaudit.prior.training import open_prior_training
+    from privaudit.segmentation.options import parse_training
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "blob-prior"
+    with FileLock(shared / "blob-prior.lock"):
+        if not (folder / "prior.json").exists():
+            train = {
+                "steps": 80,
+                "batch": 4,
+                "learning_rate": 4e-3,
+                "ema": 0.9,
+                "validate_every": 80,
+                "validation_batches": 1,
+            }
+            data = {"dataset": {"name": "blobs", "subjects": 32}, "train": train}
+            open_prior_training(parse_training(PriorSpec, PriorOptions, data, "test"), folder, device="cpu").run()
+    return folder
+
+
 @pytest.fixture
 def cli(thirdparty: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``privaudit`` as a user would, in an empty folder, with the third-party package installed."""

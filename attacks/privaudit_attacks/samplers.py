@@ -120,12 +120,13 @@ def _on_surface(sources: Tensor, mixture: Tensor, weights: Tensor, is_big: Tenso
 
 def pigdm(
     score: Score, mixture: Tensor, weights: Tensor, sigmas: Sequence[float], generator: torch.Generator, *,
-    variance: float, noise: float = 1e-3, weigh: Weigh = _keep, tick: Tick = _none,
+    spread: Callable[[float], float], noise: float = 1e-3, weigh: Weigh = _keep, tick: Tick = _none,
 ) -> Tensor:  # fmt: skip
     """Few steps of the posterior's probability flow (ΠGDM; Song et al., ICLR 2023) with Heun's rule (EDM, 2022).
 
-    At each level Tweedie's formula gives the expected sources; under a Gaussian of variance ``σ²v/(σ² + v)`` around
-    them, the mixture corrects them in closed form: exact for Gaussian patches, without a gradient of the network.
+    At each level Tweedie's formula gives the expected sources; with a Gaussian of variance ``spread(σ)`` around them,
+    the mixture corrects them in closed form, without a gradient of the network: exact for independent Gaussian voxels
+    of variance v, where the spread is ``σ²v/(σ² + v)``.
 
     Args:
         score: the prior.
@@ -133,7 +134,7 @@ def pigdm(
         weights: [N, S].
         sigmas: noise levels, largest first; each but the last costs two evaluations.
         generator: of the starting noise.
-        variance: v, of the sources' voxels.
+        spread: variance that is left of a voxel whose patch is seen through noise of level σ.
         noise: standard deviation that the mixture is known within.
         weigh: improves the weights after each level.
         tick: called after each evaluation.
@@ -144,8 +145,8 @@ def pigdm(
     def expected(x: Tensor, sigma: float) -> Tensor:
         clean = x + sigma**2 * score(x, sigma)
         tick()
-        spread = sigma**2 * variance / (sigma**2 + variance)
-        gain = spread / (spread * weights.square().sum(dim=1) + noise**2)
+        left = spread(sigma)
+        gain = left / (left * weights.square().sum(dim=1) + noise**2)
         pull = _spread(gain, mixture) * misfit(mixture, weights, clean)
         return clean + _spread(weights, x) * pull[:, None]
 

@@ -113,7 +113,7 @@ def build_spec(
     if attacks:
         given = {item["name"]: item for item in data["attacks"]}
         data["attacks"] = [given.get(name, {"name": name}) for name in dict.fromkeys(attacks)]
-    sections = choose_plugins(data, dataset, defense)
+    sections = choose_plugins(data, dataset=dataset, defense=defense)
     for item in data["attacks"]:
         sections[item["name"]] = (item, plugin.load("attacks", item["name"], Attack).Options)
     owners = {name: list(options.model_fields) for name, (_, options) in sections.items()}

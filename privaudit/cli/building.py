@@ -19,19 +19,22 @@ def unknown_first(argument: str | None, extra: list[str]) -> tuple[Path | None, 
     return None if argument is None else Path(argument), list(extra)
 
 
-def choose_plugins(data: dict[str, Any], dataset: str | None, defense: str | None) -> Sections:
-    """Put the dataset and defense that were asked for into a specification; options of others are dropped with them."""
+def choose_plugins(data: dict[str, Any], **wanted: str | None) -> Sections:
+    """Put the plugins asked for into a specification, by kind; options of others are dropped with them."""
     from privaudit import plugin
     from privaudit.cohort import Dataset
     from privaudit.defense import Defense
 
-    for kind, name in (("dataset", dataset), ("defense", defense)):
+    bases: dict[str, tuple[plugin.Kind, type[plugin.Plugin]]] = {
+        "dataset": ("datasets", Dataset), "defense": ("defenses", Defense),
+    }  # fmt: skip
+    sections: Sections = {}
+    for kind, name in wanted.items():
         if name is not None and name != data[kind]["name"]:
             data[kind] = {"name": name}
-    return {
-        data["dataset"]["name"]: (data["dataset"], plugin.load("datasets", data["dataset"]["name"], Dataset).Options),
-        data["defense"]["name"]: (data["defense"], plugin.load("defenses", data["defense"]["name"], Defense).Options),
-    }
+        options = plugin.load(bases[kind][0], data[kind]["name"], bases[kind][1]).Options
+        sections[data[kind]["name"]] = data[kind], options
+    return sections
 
 
 def fill(sections: Sections, routed: Mapping[str, Mapping[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +13,10 @@ from privaudit.cli.audit import Cache, DatasetOption, DefenseOption, Device, Qui
 from privaudit.errors import OptionError
 
 if TYPE_CHECKING:
-    from privaudit.segmentation.options import Preset, TrainSpec
+    from privaudit.learning.loop import Loop, Trained
+    from privaudit.learning.options import LoopOptions
+    from privaudit.prior.options import PriorSpec
+    from privaudit.segmentation.options import Preset, SpecT, TrainSpec
 
 EPILOG = (
     "Every option of the dataset, the defense and the training is an option here: --steps 2000, --size small, "
@@ -25,10 +29,13 @@ PresetOption = Annotated[
     Literal["quick", "standard", "paper"] | None,
     typer.Option("--preset", help="quick: minutes on two cores. standard: half an hour on a GPU. paper: as published."),
 ]
+PriorOption = Annotated[
+    bool, typer.Option("--prior", help="A score prior of raw patches instead, from the attacker's population sample.")
+]
 Folds = Annotated[int, typer.Option("--folds", min=1, help="Cross-validate by subject with so many folds.")]
 JobsOption = Annotated[int, typer.Option("--jobs", help="Processes for generating data.")]
 
-OWN = ("dataset", "defense", "config", "preset", "folds", "seed", "out", "cache", "device", "jobs", "quiet")
+OWN = ("dataset", "defense", "config", "preset", "prior", "folds", "seed", "out", "cache", "device", "jobs", "quiet")
 
 
 def train(
@@ -37,6 +44,7 @@ def train(
     defense: DefenseOption = None,
     config: Config = None,
     preset: PresetOption = None,
+    prior: PriorOption = False,
     folds: Folds = 1,
     seed: Seed = None,
     out: Out = None,
@@ -45,23 +53,40 @@ def train(
     jobs: JobsOption = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Train segmentation (and unmixing) networks for a defense.
+    """Train segmentation (and unmixing) networks for a defense, or with --prior what 'bss' attacks with.
 
     Trains on everybody who is no victim of an audit with the same dataset, split and seed. The same command after a
     kill continues where it stopped.
     """
     from privaudit.files import write_text
     from privaudit.provenance import without_folders
+
+    command = f"privaudit {without_folders(sys.argv[1:])}"
+    if prior:
+        from privaudit.prior.training import open_prior_training
+
+        if defense is not None or folds != 1:
+            raise OptionError("a prior is of raw patches, and trained once", todo="leave out --defense and --folds")
+        prior_spec = build_prior_spec(context.args, config, dataset, preset, seed)
+        run_trainings([open_prior_training(prior_spec, out, cache, device, jobs, quiet, command)], quiet)
+        return
     from privaudit.segmentation.training import folder_of, open_training
 
     spec = build_spec(context.args, config, dataset, defense, preset, seed)
-    command = f"privaudit {without_folders(sys.argv[1:])}"
-    trainings = open_training(spec, out, cache, device, jobs, quiet, command, folds)
+    results = run_trainings(open_training(spec, out, cache, device, jobs, quiet, command, folds), quiet)
+    if folds > 1:
+        text = fold_summary([result.scores for result in results])
+        write_text(folder_of(spec, out) / "folds.json", text)
+        typer.echo(text, nl=False)
+
+
+def run_trainings(trainings: Sequence[Loop], quiet: bool) -> list[Trained]:
+    """Run one training after another with a progress bar each, and print what they end with."""
     results = []
-    for number, training in enumerate(trainings):
-        name = "train" if folds == 1 else f"fold {number + 1} of {folds}"
+    for number, training in enumerate(trainings, start=1):
+        name = "train" if len(trainings) == 1 else f"fold {number} of {len(trainings)}"
         with progress_bars(quiet, speed=True) as progress:
-            advance = progress(name, spec.train.steps)
+            advance = progress(name, training.options.steps)
             seen = 0
 
             def report(step: int, figures: dict[str, float | None], advance: Any = advance) -> None:
@@ -71,11 +96,8 @@ def train(
 
             results.append(training.run(report))
         scores = ", ".join(f"{k} {v:.3f}" for k, v in results[-1].scores.items() if v is not None)
-        typer.echo(f"{results[-1].folder}: {scores} (patches of held-out people)")
-    if folds > 1:
-        text = fold_summary([result.scores for result in results])
-        write_text(folder_of(spec, out) / "folds.json", text)
-        typer.echo(text, nl=False)
+        typer.echo(f"{results[-1].folder}: {scores} ({training.scored})")
+    return results
 
 
 def fold_summary(scores: list[dict[str, float | None]]) -> str:
@@ -100,19 +122,41 @@ def build_spec(
     seed: int | None,
 ) -> TrainSpec:
     """Merge preset, specification and options: options win over the specification, that over the preset."""
+    from privaudit.segmentation.options import PRESETS, TrainOptions, TrainSpec, parse_training
+
+    wanted = {"dataset": dataset, "defense": defense}
+    data = _merge(extra, config, TrainSpec, TrainOptions, PRESETS[preset or "quick"], wanted, seed)
+    return parse_training(TrainSpec, TrainOptions, data, str(config or "command line"))
+
+
+def build_prior_spec(
+    extra: list[str], config: Path | None, dataset: str | None, preset: Preset | None, seed: int | None
+) -> PriorSpec:
+    """The same for a prior."""
+    from privaudit.prior.options import PRIOR_PRESETS, PriorOptions, PriorSpec
+    from privaudit.segmentation.options import parse_training
+
+    chosen = PRIOR_PRESETS[preset or "quick"]
+    data = _merge(extra, config, PriorSpec, PriorOptions, chosen, {"dataset": dataset}, seed)
+    return parse_training(PriorSpec, PriorOptions, data, str(config or "command line"))
+
+
+def _merge(
+    extra: list[str], config: Path | None, model: type[SpecT], options: type[LoopOptions], preset: dict[str, Any],
+    plugins: dict[str, str | None], seed: int | None,
+) -> dict[str, Any]:  # fmt: skip
     from privaudit.cli.building import choose_plugins, fill
     from privaudit.cli.routing import read_pairs, route
-    from privaudit.segmentation.options import PRESETS, TrainOptions, TrainSpec, parse_train_spec, read_train_spec
+    from privaudit.segmentation.options import parse_training, read_training
     from privaudit.spec import SplitSpec
 
-    base = TrainSpec() if config is None else read_train_spec(config)
+    base: Any = model() if config is None else parse_training(model, options, read_training(config), str(config))
     data: dict[str, Any] = base.model_dump()
-    given = base.train.model_dump(exclude_unset=True)
-    data["train"] = {**PRESETS[preset or "quick"], **given}
-    sections = choose_plugins(data, dataset, defense)
-    sections["train"] = data["train"], TrainOptions
-    owners = {name: list(options.model_fields) for name, (_, options) in sections.items()}
-    if "patch_size" in owners[data["defense"]["name"]]:
+    data["train"] = {**preset, **base.train.model_dump(exclude_unset=True)}
+    sections = choose_plugins(data, **plugins)
+    sections["train"] = data["train"], options
+    owners = {name: list(section.model_fields) for name, (_, section) in sections.items()}
+    if "defense" in plugins and "patch_size" in owners[data["defense"]["name"]]:
         owners["train"].remove("patch_size")  # training follows the defense
     owners["split"] = list(SplitSpec.model_fields)
     routed = route(read_pairs(extra), owners, OWN)
@@ -123,7 +167,7 @@ def build_spec(
     fill(sections, routed)
     if seed is not None:
         data["seed"] = seed
-    return parse_train_spec(data, str(config or "command line"))
+    return data
 
 
 def segment(

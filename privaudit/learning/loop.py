@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -52,6 +52,9 @@ class Loop:
         identity: everything that determines the training: a checkpoint of another one is not taken.
         device: 'auto', 'cpu', 'cuda' or 'mps'; accelerate chooses for 'auto' and places several processes.
     """
+
+    scored: ClassVar[str]
+    """What the figures of :meth:`measure` are taken on."""
 
     def __init__(self, options: LoopOptions, networks: nn.Module, folder: Path, identity: Any, device: str) -> None:
         self.options, self.networks, self.folder = options, networks, folder

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from privaudit.segmentation.networks import FEATURES, Size
 
 Architecture = Literal["unetplusplus", "diffusion-unet"]
-CHANNELS: Final[dict[Size, tuple[int, ...]]] = {"tiny": (8, 16, 32), "small": (16, 32, 64), "paper": (32, 64, 128)}
+CHANNELS: Final[dict[Size, tuple[int, ...]]] = {"tiny": (16, 32, 48), "small": (32, 64, 128), "paper": (64, 128, 256)}
+FOLD: Final = 2
+"""The diffusion U-Net sees blocks of 2³ voxels as channels, at an eighth of the cost of seeing voxels."""
 EMBEDDED: Final = 250.0
 """Scale of ln σ before MONAI's sinusoidal embedding, which expects time steps of some hundreds."""
 
 
-class ScoreNet(ModelMixin, ConfigMixin):
+class ScoreNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Scores of noisy patches.
 
     ``unetplusplus`` is the paper's network as NCSNv2 uses it: f(x)/σ, without an embedding of the noise level.
@@ -32,13 +34,13 @@ class ScoreNet(ModelMixin, ConfigMixin):
             from alike in distribution, and a transcript tells an attacker where each was cut.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self, architecture: Architecture = "diffusion-unet", size: Size = "tiny", data_sd: float = 0.3,
         positions: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.architecture, self.data_sd = architecture, data_sd
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.architecture, self.size, self.positions, self.data_sd = architecture, size, positions, data_sd
         inputs = 4 if positions else 1
         self.net: nn.Module
         if architecture == "unetplusplus":
@@ -52,7 +54,7 @@ class ScoreNet(ModelMixin, ConfigMixin):
 
             channels = CHANNELS[size]
             self.net = DiffusionModelUNet(
-                3, inputs, 1, num_res_blocks=1, channels=channels, attention_levels=(False,) * len(channels),
+                3, FOLD**3 + inputs - 1, FOLD**3, num_res_blocks=1, channels=channels, attention_levels=(False,) * len(channels),
                 norm_num_groups=4, resblock_updown=False,
             )  # fmt: skip
 
@@ -69,9 +71,14 @@ class ScoreNet(ModelMixin, ConfigMixin):
             out: Tensor = self.net(_join(x, where))[0] / level
             return out
         both = level.square() + self.data_sd**2
-        guess = self.net(_join(x / both.sqrt(), where), EMBEDDED * sigma.log())
+        from monai.networks.utils import pixelshuffle, pixelunshuffle
+
+        coarse = None if where is None else nn.functional.avg_pool3d(where, FOLD)
+        folded = _join(pixelunshuffle(x / both.sqrt(), 3, FOLD), coarse)
+        guess = pixelshuffle(self.net(folded, EMBEDDED * sigma.log()), 3, FOLD)
         clean = self.data_sd**2 / both * x + level * self.data_sd / both.sqrt() * guess
-        return (clean - x) / level.square()
+        score: Tensor = (clean - x) / level.square()
+        return score
 
     def emphasis(self, sigma: Tensor) -> Tensor:
         """Weight of each noise level in the loss: 1 as published, or EDM's, under which all levels weigh the same."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from privaudit.errors import OptionError
 from privaudit.learning.options import LoopOptions
 from privaudit.segmentation.networks import STEP, Size
-from privaudit.spec import PluginSpec, SplitSpec, named, read_yaml, validate_spec
+from privaudit.spec import PluginSpec, SplitSpec, digest_of, named, read_yaml, validate_spec
 
 Preset = Literal["quick", "standard", "paper"]
 
@@ -58,8 +56,10 @@ class TrainSpec(BaseModel):
     @property
     def digest(self) -> str:
         """Eight hex digits that name this training."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return digest_of(self)
+
+
+SpecT = TypeVar("SpecT", bound=BaseModel)
 
 
 def parse_train_spec(data: Any, source: str) -> TrainSpec:
@@ -68,16 +68,25 @@ def parse_train_spec(data: Any, source: str) -> TrainSpec:
     Raises:
         OptionError: an unknown key (the nearest one is offered) or an unusable value.
     """
+    return parse_training(TrainSpec, TrainOptions, data, source)
+
+
+def parse_training(model: type[SpecT], options: type[LoopOptions], data: Any, source: str) -> SpecT:
+    """Check the specification of a training of any kind, whose part 'train' holds ``options``.
+
+    Raises:
+        OptionError: an unknown key (the nearest one is offered) or an unusable value.
+    """
     if not isinstance(data, dict):
         raise OptionError(f"{source} is no training specification", got=type(data).__name__)
     data = {key: named(value) if key in ("dataset", "defense") else value for key, value in data.items()}
-    return validate_spec(TrainSpec, {"split": SplitSpec, "train": TrainOptions}, data, source)
+    return validate_spec(model, {"split": SplitSpec, "train": options}, data, source)
 
 
-def read_train_spec(path: Path) -> TrainSpec:
-    """Read a training specification from a YAML file.
+def read_training(path: Path) -> Any:
+    """Read a training specification from a YAML file, unchecked.
 
     Raises:
-        OptionError: the file is missing, is not YAML, or does not fit.
+        OptionError: the file is missing, or is not YAML.
     """
-    return parse_train_spec(read_yaml(path, "training specification", "give a YAML file"), str(path))
+    return read_yaml(path, "training specification", "give a YAML file")

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from privaudit import plugin
 from privaudit._version import __version__
-from privaudit.cohort import Cohort, Dataset, ScanId, Split, split_subjects
+from privaudit.cohort import Cohort, Dataset, ScanId, Split, first_scan_hashes, split_subjects
 from privaudit.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError
@@ -26,8 +26,6 @@ from privaudit.segmentation.validation import guesses, mean_dice, overlaps
 from privaudit.segmentation.weights import (
     Weights,
     WeightsConfig,
-    first_scan_hashes,
-    kind_of,
     load_weights,
     save_weights,
 )
@@ -78,12 +76,19 @@ def start_from(pretrained: str | None, networks: ProtectedSegmentation) -> Weigh
     return weights
 
 
-def history_of(weights: Weights) -> dict[str, Any]:
+class Origin(Protocol):
+    """What any trained weights say of themselves."""
+
+    dataset: dict[str, Any]
+    training: dict[str, Any]
+
+
+def history_of(name: str, digest: str, config: Origin) -> dict[str, Any]:
     """What the model card tells of weights that a training started from."""
-    training = weights.config.training
+    before = config.training.get("pretrained")
     return {
-        "name": weights.name, "sha256": weights.digest, "dataset": weights.config.dataset["name"],
-        "steps": training["steps"], "pretrained": training.get("pretrained"),
+        "name": name, "sha256": digest, "dataset": config.dataset["name"], "steps": config.training["steps"],
+        "pretrained": before,
     }  # fmt: skip
 
 
@@ -140,6 +145,7 @@ class Training(Loop):
         PrivauditError: the options do not fit the data.
     """
 
+    scored = "patches of held-out people"
     networks: ProtectedSegmentation
 
     def __init__(
@@ -206,7 +212,7 @@ class Training(Loop):
                 "version": __version__,
                 "split": spec.split.model_dump(mode="json"),
                 "seed": spec.seed,
-                "pretrained": None if before is None else history_of(before),
+                "pretrained": None if before is None else history_of(before.name, before.digest, before.config),
                 "command": self._command,
                 **self.describe(),
             },
@@ -219,7 +225,7 @@ def describe_data(cohort: Cohort, fold: Fold, params: dict[str, Any]) -> dict[st
     """What the model card says of the data; nobody is named."""
     return {
         "name": cohort.name,
-        "kind": kind_of(cohort),
+        "kind": cohort.kind,
         "fingerprint": cohort.fingerprint,
         "simulated": cohort.simulated,
         "people": len(fold.train),

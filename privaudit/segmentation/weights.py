@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
-from privaudit.cohort import Cohort, ScanId, Volume
+from privaudit.cohort import Cohort, require_unseen
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import atomic_path, write_text
 from privaudit.segmentation.networks import NetworkConfig, ProtectedSegmentation, build, parameters
@@ -58,16 +58,6 @@ class Weights:
     config: WeightsConfig
     networks: ProtectedSegmentation
     digest: str
-
-
-def person_hash(volume: Volume) -> str:
-    """Sixteen hex digits that recognise a scan by its voxels, and tell nothing else about it."""
-    return hashlib.sha256(np.ascontiguousarray(volume.image).tobytes()).hexdigest()[:16]
-
-
-def first_scan_hashes(cohort: Cohort, people: list[str]) -> list[str]:
-    """``person_hash`` of everyone's first scan, sorted."""
-    return sorted(person_hash(cohort.load(cohort.sessions_of(person)[0])) for person in people)
 
 
 def save_weights(folder: Path, config: WeightsConfig, networks: ProtectedSegmentation) -> None:
@@ -142,7 +132,7 @@ def find_shipped(defense: str, cohort: Cohort, patch_size: int | None) -> Weight
     """The shipped weights for this defense that fit the cohort and come from the same kind of people, or None."""
     for folder in shipped():
         config = read_config(folder)
-        right = config.defense["name"] == defense and config.dataset["kind"] == kind_of(cohort)
+        right = config.defense["name"] == defense and config.dataset["kind"] == cohort.kind
         if right and misfit(config, cohort, patch_size) is None:
             return load_weights(folder)
     return None
@@ -159,12 +149,7 @@ def misfit(config: WeightsConfig, cohort: Cohort, patch_size: int | None) -> str
     return None
 
 
-def kind_of(cohort: Cohort) -> str:
-    """'virtual' or 'real' people."""
-    return "virtual" if cohort.simulated is not None and "virtual" in cohort.simulated else "real"
-
-
-def require_fit(weights: Weights, cohort: Cohort, defense: str, patch_size: int | None, victims: list[ScanId]) -> None:
+def require_fit(weights: Weights, cohort: Cohort, defense: str, patch_size: int | None, victims: Iterable[str]) -> None:
     """Refuse weights that cannot be used here, or that have seen the people under test.
 
     Raises:
@@ -177,21 +162,15 @@ def require_fit(weights: Weights, cohort: Cohort, defense: str, patch_size: int 
         raise OptionError(
             f"the weights '{weights.name}' do not fit: {reason}", todo="train some with 'privaudit train'"
         )
-    seen = set(weights.config.people)
-    known = sum(person_hash(cohort.load(scan)) in seen for scan in victims)
-    if known:
-        raise OptionError(
-            f"the weights '{weights.name}' were trained on {known} of the {len(victims)} people under test",
-            todo="use the split and seed of the training, or train on other people",
-        )
+    require_unseen(f"the weights '{weights.name}' were", weights.config.people, cohort, victims)
 
 
-def _before(pretrained: dict[str, Any] | None) -> str:
+def pretrained_text(pretrained: dict[str, Any] | None) -> str:
     """What training had gone before, in words."""
     if pretrained is None:
         return ""
     own = f", starting from `{pretrained['name']}` ({pretrained['steps']:,} steps on `{pretrained['dataset']}`, hash"
-    return f"{own} `{pretrained['sha256']}`{_before(pretrained['pretrained'])})"
+    return f"{own} `{pretrained['sha256']}`{pretrained_text(pretrained['pretrained'])})"
 
 
 def model_card(name: str, config: WeightsConfig, networks: ProtectedSegmentation) -> str:
@@ -211,7 +190,7 @@ Segmentation networks for the defense `{config.defense["name"]}`, trained by pri
 - **Trained on**: `{data["name"]}` ({data["kind"]} people{simulated}), {data["people"]} people, {data["scans"]} scans,
   data fingerprint `{data["fingerprint"][:12]}`.
 - **How**: {training["steps"]:,} steps of {batch} patches in {training["seconds"] / 60:.0f} minutes on
-  {training["device"]} ({training["threads"]} threads){_before(training.get("pretrained"))}.
+  {training["device"]} ({training["threads"]} threads){pretrained_text(training.get("pretrained"))}.
 - **Command**: `{training["command"]}`
 
 Dice on patches of {data["validation_people"]} held-out people, at the end of the training:

@@ -22,13 +22,17 @@ def score(x: Tensor, sigma: float) -> Tensor:
     return -(x - MEAN) / (VARIANCE + sigma**2)
 
 
+def spread(sigma: float) -> float:
+    return sigma**2 * VARIANCE / (sigma**2 + VARIANCE)
+
+
 SAMPLERS: dict[str, Sampler] = {
     "langevin": lambda m, a, g: langevin(score, m, a, geometric(1.0, 0.01, 10), g, steps=100, delta=3e-5),
     "langevin-ncsnv2": lambda m, a, g: langevin(
         score, m, a, ncsnv2(1.0, 0.01, 1000), g, steps=8, delta=3e-5, denoise=True
     ),
     "dirac": lambda m, a, g: dirac(score, m, a, geometric(1.0, 0.01, 10), g, steps=100, delta=3e-5),
-    "pigdm": lambda m, a, g: pigdm(score, m, a, edm(10.0, 0.01, 18), g, variance=VARIANCE),
+    "pigdm": lambda m, a, g: pigdm(score, m, a, edm(10.0, 0.01, 18), g, spread=spread),
 }
 
 
@@ -85,7 +89,7 @@ def test_levels_are_counted_and_evaluations_told() -> None:
     ticks: list[int] = []
     _, weights, mixture = drawn(0.6)
     pigdm(
-        score, mixture, weights, edm(10.0, 0.01, 10), torch.Generator().manual_seed(0), variance=VARIANCE,
+        score, mixture, weights, edm(10.0, 0.01, 10), torch.Generator().manual_seed(0), spread=spread,
         tick=lambda: ticks.append(1),
     )  # fmt: skip
     assert len(ticks) == 19

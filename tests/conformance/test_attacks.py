@@ -20,7 +20,8 @@ from privaudit.record import Verdict
 from privaudit.scene import Scene
 from privaudit.spec import parse_spec
 
-ATTACKS = ["as-is", "atlas", "average", "random-subject", "reid", "smooth"]
+ATTACKS = ["as-is", "atlas", "average", "bss", "random-subject", "reid", "smooth", "wiener"]
+LOOKING = [name for name in ATTACKS if name not in ("atlas", "random-subject")]
 GETTERS: dict[Rung, Callable[[Any], object]] = {
     Rung.ATLAS: lambda k: k.atlas,
     Rung.POPULATION: lambda k: k.population,
@@ -69,11 +70,23 @@ def test_several_views_without_their_rung_are_refused(scene: Scene) -> None:
         scene.transcripts(scene.requests, Protocol("x", frozenset({Rung.TRANSCRIPT}), views=2), "audit")
 
 
-@pytest.mark.parametrize("name", [a for a in ATTACKS if a not in ("atlas", "random-subject")])
+@pytest.fixture
+def with_options(request: pytest.FixtureRequest) -> Callable[[str], dict[str, Any]]:
+    """An attack as a specification names it, with the options that it cannot do without on blobs."""
+
+    def options(name: str) -> dict[str, Any]:
+        if name != "bss":
+            return {"name": name}
+        return {"name": name, "prior": str(request.getfixturevalue("blob_prior")), "levels": 3}
+
+    return options
+
+
+@pytest.mark.parametrize("name", LOOKING)
 def test_a_planted_leak_is_found_and_noise_is_not(
-    name: str, blobs: Callable[..., dict[str, Any]], tmp_path: Path
+    name: str, blobs: Callable[..., dict[str, Any]], with_options: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
-    spec = parse_spec(blobs("pure-noise", [name], dataset={"subjects": 32}), "test")
+    spec = parse_spec(blobs("pure-noise", [with_options(name)], dataset={"subjects": 32}), "test")
     record = run_audit(spec, Settings(out=tmp_path / "run")).record
     mine = [finding for finding in record.primary() if finding.attack == name]
     assert mine
@@ -84,9 +97,12 @@ def test_a_planted_leak_is_found_and_noise_is_not(
     assert not record.missing
 
 
-@pytest.mark.parametrize("name", [a for a in ATTACKS if a not in ("atlas", "random-subject")])
-def test_no_encoding_leaks(name: str, blobs: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    record = run_audit(parse_spec(blobs("none", [name]), "test"), Settings(out=tmp_path / "run")).record
+@pytest.mark.parametrize("name", LOOKING)
+def test_no_encoding_leaks(
+    name: str, blobs: Callable[..., dict[str, Any]], with_options: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    spec = parse_spec(blobs("none", [with_options(name)], dataset={"subjects": 32}), "test")
+    record = run_audit(spec, Settings(out=tmp_path / "run")).record
     for finding in record.primary():
         if finding.attack == name and name != "smooth":
             assert finding.verdict is Verdict.LEAK, finding

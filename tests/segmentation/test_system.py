@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from privaudit import plugin
 from privaudit.audit import Settings, run_audit
-from privaudit.cohort import Dataset
+from privaudit.cohort import Dataset, first_scan_hashes
 from privaudit.defense import Defense
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.patches import as_tensor, one_hot
@@ -24,7 +24,6 @@ from privaudit.segmentation.system import Average, Client, Server, views_of
 from privaudit.segmentation.weights import (
     Weights,
     WeightsConfig,
-    first_scan_hashes,
     load_weights,
     require_fit,
     save_weights,
@@ -143,7 +142,7 @@ def test_weights_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_weights_for_another_task_are_refused(tmp_path: Path) -> None:
     cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 6}).open()
-    victims = [cohort.sessions_of(person)[0] for person in cohort.subjects[:2]]
+    victims = cohort.subjects[:2]
     require_fit(made_up(tmp_path / "ok"), cohort, "mixup", 32, victims)
     with pytest.raises(OptionError, match="for the defense 'pure-noise'"):
         require_fit(made_up(tmp_path / "other", defense="pure-noise"), cohort, "mixup", 32, victims)
@@ -161,7 +160,7 @@ def test_weights_that_have_seen_the_people_under_test_are_refused(tmp_path: Path
     cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 6}).open()
     people = first_scan_hashes(cohort, list(cohort.subjects[:3]))
     weights = made_up(tmp_path, people=people)
-    scans = [cohort.sessions_of(person)[0] for person in cohort.subjects]
+    scans = cohort.subjects
     with pytest.raises(OptionError, match="trained on 1 of the 2 people under test"):
         require_fit(weights, cohort, "mixup", 32, scans[2:4])
     require_fit(weights, cohort, "mixup", 32, scans[3:])

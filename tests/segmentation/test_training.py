@@ -14,7 +14,7 @@ import torch
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.learning import checkpoint as checkpoint_module
 from privaudit.learning.loop import CHECKPOINT, HISTORY
-from privaudit.segmentation.options import PRESETS, TrainSpec, parse_train_spec, read_train_spec
+from privaudit.segmentation.options import PRESETS, TrainSpec, parse_train_spec, read_training
 from privaudit.segmentation.training import Training, choose_fold, open_training
 from privaudit.segmentation.weights import load_weights
 
@@ -168,12 +168,12 @@ def test_specifications(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="multiple of 16"):
         parse_train_spec({"train": {"patch_size": 40}}, "x")
     with pytest.raises(OptionError, match="no training specification"):
-        read_train_spec(tmp_path / "none.yaml")
+        read_training(tmp_path / "none.yaml")
     (tmp_path / "a.yaml").write_text("train: [1")
     with pytest.raises(OptionError, match="not YAML"):
-        read_train_spec(tmp_path / "a.yaml")
+        parse_train_spec(read_training(tmp_path / "a.yaml"), "a.yaml")
     (tmp_path / "b.yaml").write_text(json.dumps({"defense": "none", "seed": 4}))
-    assert read_train_spec(tmp_path / "b.yaml").defense.name == "none"
+    assert parse_train_spec(read_training(tmp_path / "b.yaml"), "b.yaml").defense.name == "none"
 
 
 def test_a_patch_larger_than_the_volume_is_refused(tmp_path: Path) -> None:

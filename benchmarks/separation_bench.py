@@ -1,0 +1,72 @@
+"""Cost of source separation beside its network's bare forward pass, in one run.
+
+Run with ``python -m benchmarks separation``. Random weights: time does not depend on them.
+
+Expected before the first measurement: a step of Langevin dynamics adds a normal draw, a misfit and two sums over 16
+patches of 32³ (half a million voxels, some 5 ms) to a forward pass of 0.6 s or more: 1.01 to 1.03.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from benchmarks.msssim_bench import Row, in_turns
+from privaudit.prior.network import Architecture, ScoreNet, positions_of
+from privaudit.prior.noise import edm, geometric
+from privaudit.prior.weights import score_sources
+from privaudit_attacks.samplers import langevin, pigdm
+
+SIDE, MIXTURES = 32, 8
+VOLUME = (144, 192, 160)
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Time a Langevin step and a step of ΠGDM for both architectures."""
+    steps = 2 if quick else 6
+    architectures: tuple[Architecture, ...] = ("diffusion-unet",) if quick else ("diffusion-unet", "unetplusplus")
+    return [row for architecture in architectures for row in sampler_rows(architecture, steps)]
+
+
+def sampler_rows(architecture: Architecture, steps: int) -> list[Row]:
+    """A step of each sampler against the network's forward pass on the same batch."""
+    torch.manual_seed(0)
+    network = ScoreNet(architecture, "tiny", positions=True).eval()
+    mixture = torch.rand(MIXTURES, SIDE, SIDE, SIDE)
+    weights = torch.full((MIXTURES, 2), 0.5)
+    where = positions_of(torch.zeros(MIXTURES, 3), SIDE, VOLUME)
+    both = torch.rand(2 * MIXTURES, 1, SIDE, SIDE, SIDE)
+    twice = where.repeat_interleave(2, dim=0)
+
+    def score(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        return score_sources(network, x, sigma, where, 2 * MIXTURES)
+
+    @torch.inference_mode()
+    def bare() -> object:
+        return [network(both, torch.full((2 * MIXTURES,), 0.1), twice) for _ in range(steps)]
+
+    def step() -> object:
+        generator = torch.Generator().manual_seed(0)
+        return langevin(score, mixture, weights, geometric(0.1, 0.1, 1), generator, steps=steps)
+
+    def few() -> object:
+        generator = torch.Generator().manual_seed(0)
+        levels = edm(1.0, 0.1, (steps + 1) // 2 + 1)
+        return pigdm(score, mixture, weights, levels[: (steps + 1) // 2], generator, spread=lambda sigma: 0.01)
+
+    forward, ours, theirs = in_turns(1, bare, step, few)
+    evaluations = 2 * ((steps + 1) // 2) - 1
+    forward, ours, theirs = forward / steps, ours / steps, theirs / evaluations
+    patches = math.prod(-(-side // SIDE) for side in VOLUME)
+    note = (
+        f"batch of {2 * MIXTURES} patches of {SIDE}³; {2 * MIXTURES / forward:.1f} patches a second; both sources of a"
+    )
+    whole = 2 * patches / (2 * MIXTURES / forward)
+    note += f" volume of {VOLUME} cost {whole:.0f} s per evaluation"
+    return [
+        Row(
+            f"'{architecture}': a Langevin step against the bare forward pass", ours, forward, ours / forward, 1.1, note
+        ),
+        Row(f"'{architecture}': an evaluation of 'pigdm' against the same", theirs, forward, theirs / forward, 1.1, ""),
+    ]

@@ -1,0 +1,75 @@
+"""What the training of a prior is: its specification, presets included."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from privaudit.learning.options import LoopOptions
+from privaudit.prior.network import Architecture
+from privaudit.segmentation.networks import STEP, Size
+from privaudit.segmentation.options import Preset
+from privaudit.spec import PluginSpec, SplitSpec, digest_of
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class PriorOptions(LoopOptions):
+    """How to train a score prior by denoising score matching. The presets set these; any may be overridden."""
+
+    architecture: Architecture = Field(
+        default="diffusion-unet", description="'unetplusplus' is the paper's, f(x)/σ; 'diffusion-unet' is told σ"
+    )
+    size: Size = Field(default="tiny", description="channels of the network")
+    positions: bool = Field(
+        default=True, description="tell the network where in the volume a patch lies, as a transcript tells an attacker"
+    )
+    patch_size: Annotated[int, Field(ge=2 * STEP, multiple_of=STEP)] = Field(
+        default=32, description="side of the patches in voxels"
+    )
+    noise: Literal["log-uniform", "geometric"] = Field(
+        default="log-uniform",
+        description="noise levels trained on: any between the ends, or ten in geometric progression",
+    )
+    sigma_max: Positive = Field(default=20.0, description="largest noise level")
+    sigma_min: Positive = Field(default=0.01, description="smallest noise level")
+    foreground: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="share of the patches placed over labelled tissue, every label as often"
+    )
+    steps: Annotated[int, Field(ge=1)] = Field(default=1500, description="optimiser steps")
+    batch: Annotated[int, Field(ge=1)] = Field(default=8, description="patches per step and process")
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.995, description="decay of the weights' moving average, which is what is saved; 0 for none"
+    )
+
+
+PRIOR_PRESETS: Final[dict[Preset, dict[str, Any]]] = {
+    "quick": {},
+    "standard": {
+        "size": "small", "steps": 40_000, "batch": 64, "learning_rate": 1e-3, "ema": 0.999, "precision": "bf16",
+        "validate_every": 2000, "checkpoint_every": 1000,
+    },
+    "paper": {
+        "architecture": "unetplusplus", "size": "paper", "positions": False, "noise": "geometric", "sigma_max": 1.0,
+        "steps": 100_000, "batch": 16, "learning_rate": 5e-4, "schedule": "constant", "ema": 0.999, "foreground": 0.0,
+        "flip": False, "validate_every": 5000, "checkpoint_every": 1000,
+    },
+}  # fmt: skip
+"""``quick``: half an hour on two cores. ``standard``: half an hour on one data-centre GPU. ``paper``: 100,000
+iterations of batch 16, learning rate 5e-4, U-Net++, ten noise levels from 1 to 0.01."""
+
+
+class PriorSpec(BaseModel):
+    """One training of a prior, on the people that an audit with the same data, split and seed calls 'population'."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    dataset: PluginSpec = PluginSpec(name="phantom")
+    seed: int = 0
+    split: SplitSpec = SplitSpec()
+    train: PriorOptions = PriorOptions()
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that name this training."""
+        return digest_of(self)

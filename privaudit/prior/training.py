@@ -1,0 +1,193 @@
+"""Training of a score prior by denoising score matching (Vincent, 2011; Song & Ermon, 2019)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from privaudit import plugin
+from privaudit._version import __version__
+from privaudit.cohort import Cohort, Dataset, Split, first_scan_hashes, split_subjects
+from privaudit.devices import choose_device
+from privaudit.errors import OptionError
+from privaudit.learning.loop import Loop
+from privaudit.prior.network import ScoreNet, positions_of
+from privaudit.prior.noise import geometric
+from privaudit.prior.options import PriorSpec
+from privaudit.prior.weights import Level, PriorConfig, load_prior, save_prior
+from privaudit.segmentation.sampling import Batch, PatchSource, Recipe
+from privaudit.segmentation.training import WEIGHTS, Fold, choose_fold, describe_data, history_of, scans_of
+
+LEVELS = 10
+"""Noise levels that validation looks at, and that 'geometric' trains on."""
+
+
+class PriorTraining(Loop):
+    """One training of a prior, opened.
+
+    Args:
+        spec: what to train.
+        cohort: the data.
+        dataset_params: its options, for the record.
+        fold: whose patches are trained on, and whose are held out.
+        folder: where weights and checkpoint go.
+        device: 'auto', 'cpu', 'cuda' or 'mps'.
+        command: for the model card.
+
+    Raises:
+        PrivauditError: the options do not fit the data.
+    """
+
+    scored = "held-out people; errors as a share of the trivial predictor's"
+    networks: ScoreNet
+
+    def __init__(
+        self, spec: PriorSpec, cohort: Cohort, dataset_params: dict[str, Any], fold: Fold, folder: Path,
+        device: str = "auto", command: str = "",
+    ) -> None:  # fmt: skip
+        options = spec.train
+        self.spec, self.cohort, self.fold = spec, cohort, fold
+        self._dataset_params, self._command = dataset_params, command
+        classes = max(cohort.label_names) + 1
+        recipe = Recipe(options.patch_size, None, foreground=options.foreground, flip=options.flip)
+        cpu = torch.device("cpu")
+        people = scans_of(cohort, fold.train)
+        self.mean, self.sd = _moments(PatchSource(cohort, people, classes, recipe, spec.seed, cpu, options.hold))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(spec.seed)
+            network = ScoreNet(options.architecture, options.size, self.sd, options.positions)
+        self.pretrained = None if options.pretrained is None else load_prior(Path(options.pretrained))
+        if self.pretrained is not None:
+            if self.pretrained.network.config != network.config:
+                raise OptionError(
+                    f"the prior '{self.pretrained.name}' is of another network",
+                    todo="start from one of the same architecture, size and data_sd",
+                )
+            network.load_state_dict(self.pretrained.network.state_dict())
+        before = self.pretrained.digest if self.pretrained else None
+        identity = ["prior", spec.model_dump(mode="json"), list(fold.train), cohort.fingerprint, before]
+        super().__init__(options, network, folder, identity, device)
+        where = self.accelerator.device
+        self._source = PatchSource(cohort, people, classes, recipe, spec.seed, where, options.hold)
+        held_out = scans_of(cohort, fold.validation)
+        self._validation = PatchSource(cohort, held_out, classes, recipe, spec.seed + 1, where, options.hold)
+        self._levels = geometric(options.sigma_max, options.sigma_min, LEVELS)
+
+    def compute_loss(self, model: nn.Module, step: int) -> Tensor:
+        """``½ λ(σ) ‖σ s(x + σn, σ) + n‖²``, mean over voxels and patches."""
+        options = self.spec.train
+        batch = self._source.batch(step, options.batch, self.accelerator.process_index)
+        rng = np.random.default_rng([self.spec.seed, 4, step, self.accelerator.process_index])
+        if options.noise == "geometric":
+            drawn = rng.choice(self._levels, size=options.batch)
+        else:
+            ends = math.log(options.sigma_min), math.log(options.sigma_max)
+            drawn = np.exp(rng.uniform(*ends, size=options.batch))
+        sigma = torch.tensor(drawn, dtype=torch.float32, device=batch.image.device)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        with self.accelerator.autocast():
+            errors = self._errors(model, batch, sigma, generator)
+        return 0.5 * (self.networks.emphasis(sigma) * errors).mean()
+
+    def _errors(self, model: nn.Module, batch: Batch, sigma: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean over voxels of ``(σ s + n)²`` for each patch [B]."""
+        noise = torch.randn(batch.image.shape, generator=generator).to(batch.image)
+        where = None
+        if self.spec.train.positions:
+            where = positions_of(batch.corners, self.spec.train.patch_size, self.cohort.shape)
+        level = sigma.reshape(-1, 1, 1, 1, 1)
+        found: Tensor = (level * model(batch.image + level * noise, sigma, where) + noise).float()
+        return found.square().flatten(1).mean(dim=1)
+
+    def measure(self) -> dict[str, float | None]:
+        """Held-out error at each level, as a share of the trivial predictor's: below 1, something was learned."""
+        shares: dict[str, float | None] = {}
+        for level in self._levels:
+            errors = []
+            for number in range(self.spec.train.validation_batches):
+                batch = self._validation.batch(number, self.spec.train.batch)
+                sigma = torch.full((len(batch.image),), level, device=batch.image.device)
+                generator = torch.Generator().manual_seed(self.spec.seed * 1000 + number)
+                with self.accelerator.autocast():
+                    errors.append(float(self._errors(self.networks, batch, sigma, generator).mean()))
+            shares[f"sigma {level:.3g}"] = float(np.mean(errors)) / trivial_error(level, self.sd)
+        return shares
+
+    def keep(self, scores: dict[str, float | None]) -> None:
+        """Write the weights folder."""
+        cohort, spec, before = self.cohort, self.spec, self.pretrained
+        inherited = before.config.people if before else []
+        levels = [
+            Level(sigma=sigma, error=share * trivial_error(sigma, self.sd), trivial=trivial_error(sigma, self.sd))
+            for sigma, share in zip(self._levels, scores.values(), strict=True)
+            if share is not None
+        ]
+        config = PriorConfig(
+            voxel_mm=cohort.voxel_mm,
+            patch_size=spec.train.patch_size,
+            mean=self.mean,
+            sd=self.sd,
+            levels=levels,
+            dataset=describe_data(cohort, self.fold, self._dataset_params),
+            people=sorted({*first_scan_hashes(cohort, [*self.fold.train, *self.fold.validation]), *inherited}),
+            training={
+                "version": __version__,
+                "split": spec.split.model_dump(mode="json"),
+                "seed": spec.seed,
+                "pretrained": None if before is None else history_of(before.name, before.digest, before.config),
+                "command": self._command,
+                **self.describe(),
+            },
+        )
+        save_prior(self.folder, config, self.networks.cpu())
+
+
+def trivial_error(sigma: float, sd: float) -> float:
+    """What the best predictor that takes voxels for independent Gaussians errs: the mean of ``(σ s + n)²``.
+
+    With ``s = −(x − μ)/(v + σ²)`` it is ``v/(v + σ²)``.
+    """
+    return sd**2 / (sd**2 + sigma**2)
+
+
+def _moments(source: PatchSource, batches: int = 16) -> tuple[float, float]:
+    """Mean and standard deviation of the voxels of training patches."""
+    voxels = torch.cat([source.batch(number, 8).image for number in range(batches)]).double()
+    return round(float(voxels.mean()), 4), round(float(voxels.std()), 4)
+
+
+def choose_sample(split: Split, seed: int, validation: float) -> Fold:
+    """Split the attacker's population sample into training and validation.
+
+    Raises:
+        DataError: too few people.
+    """
+    sample = Split(victims=split.victims, pool=(), population=split.population)
+    return choose_fold(sample, seed, validation)
+
+
+def open_prior_training(
+    spec: PriorSpec, out: Path | None = None, cache: Path | None = None, device: str = "auto", jobs: int = 1,
+    quiet: bool = True, command: str = "",
+) -> PriorTraining:  # fmt: skip
+    """Open a training of a prior.
+
+    Raises:
+        PrivauditError: bad options or bad data.
+    """
+    choose_device(device)
+    if spec.train.sigma_min >= spec.train.sigma_max:
+        raise OptionError(
+            "sigma_min must be below sigma_max", got=f"{spec.train.sigma_min:g} and {spec.train.sigma_max:g}"
+        )
+    dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
+    cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
+    split = split_subjects(cohort.subjects, spec.seed, spec.split.victims, spec.split.pool, spec.split.population)
+    fold = choose_sample(split, spec.seed, spec.train.validation)
+    folder = out if out is not None else WEIGHTS / f"{spec.dataset.name}-prior-{spec.digest}"
+    return PriorTraining(spec, cohort, dataset.params, fold, folder, device, command)

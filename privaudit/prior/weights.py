@@ -1,0 +1,208 @@
+"""Trained priors: a folder that diffusers reads as a pipeline, with our config and a model card beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from privaudit.errors import OptionError, PrivauditError
+from privaudit.files import write_text
+from privaudit.prior.network import ScoreNet, positions_of
+from privaudit.prior.noise import geometric
+from privaudit.prior.pipeline import AnnealedLangevinScheduler, PatchPipeline
+from privaudit.segmentation.networks import parameters
+from privaudit.segmentation.weights import pretrained_text
+
+CONFIG, CARD, SCORE = "prior.json", "README.md", "score"
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+class Level(BaseModel):
+    """Held-out figures at one noise level.
+
+    Attributes:
+        sigma: the level.
+        error: mean of ``(σ s + n)²`` over voxels of held-out people's patches, so that denoising errs by ``σ² error``.
+        trivial: the same of the best predictor that knows the voxels' mean and variance alone.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    sigma: float
+    error: float
+    trivial: float
+
+
+class PriorConfig(BaseModel):
+    """What a prior is for, and what made it.
+
+    Attributes:
+        voxel_mm: voxel size it was trained at.
+        patch_size: side of the patches.
+        mean: of the training patches' voxels.
+        sd: their standard deviation.
+        levels: held-out errors, largest level first.
+        dataset: name, options, fingerprint and number of people it was trained on.
+        people: hashes of the training people's first scans.
+        training: options, steps done, seconds, device, version.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    voxel_mm: float
+    patch_size: int
+    mean: float
+    sd: float
+    levels: list[Level]
+    dataset: dict[str, Any]
+    people: list[str]
+    training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A score network in evaluation mode, its config, and the hash of its weights (12 hex digits)."""
+
+    name: str
+    config: PriorConfig
+    network: ScoreNet
+    digest: str
+
+    def spread(self, sigma: float) -> float:
+        """Variance that is left of a voxel once its patch is seen through noise of level σ: the held-out error."""
+        logs = [[np.log(level.sigma), np.log(level.sigma**2 * level.error)] for level in reversed(self.config.levels)]
+        x, y = np.array(logs).T
+        return float(np.exp(np.interp(np.log(sigma), x, y)))
+
+    def weak_levels(self) -> list[float]:
+        """Noise levels at which the network errs no less than the trivial predictor."""
+        return [level.sigma for level in self.config.levels if level.error >= level.trivial]
+
+    def where(self, corners: Tensor, shape: tuple[int, int, int]) -> Tensor | None:
+        """Voxel positions [B, 3, *patch] of patches cut at ``corners`` [B, 3]; None if the network takes none."""
+        return positions_of(corners, self.config.patch_size, shape) if self.network.positions else None
+
+
+def save_prior(folder: Path, config: PriorConfig, network: ScoreNet) -> None:
+    """Write the folder, the config last: without it the folder is not taken for a prior."""
+    options = config.training["options"]
+    scheduler = AnnealedLangevinScheduler(geometric(options["sigma_max"], options["sigma_min"], 10))
+    PatchPipeline(network, scheduler).save_pretrained(folder, safe_serialization=True)
+    write_text(folder / CARD, model_card(folder.name, config, network))
+    write_text(folder / CONFIG, json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def load_prior(folder: Path) -> Prior:
+    """Read a folder that ``privaudit train --prior`` wrote, or a shipped prior by name.
+
+    Raises:
+        OptionError: nothing is there.
+        PrivauditError: it is damaged.
+    """
+    if not folder.exists() and len(folder.parts) == 1 and (SHIPPED / folder.name / CONFIG).is_file():
+        folder = SHIPPED / folder.name
+    if not (folder / CONFIG).is_file():
+        names = ", ".join(path.name for path in shipped_priors()) or "none"
+        raise OptionError(
+            "no trained prior there", got=folder, allowed=f"a folder with {CONFIG}, or shipped priors: {names}",
+            todo="train one with 'privaudit train --prior'",
+        )  # fmt: skip
+    try:
+        config = read_prior_config(folder)
+        network = ScoreNet.from_pretrained(folder / SCORE, use_safetensors=True, low_cpu_mem_usage=False)
+        data = (folder / SCORE / "diffusion_pytorch_model.safetensors").read_bytes()
+    except (ValidationError, OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise PrivauditError(f"the prior in {folder} cannot be read: {reason}", todo="train or copy it again") from None
+    return Prior(folder.name, config, network.eval(), hashlib.sha256(data).hexdigest()[:12])
+
+
+def read_prior_config(folder: Path) -> PriorConfig:
+    """Read what a prior is for, without its weights."""
+    return PriorConfig.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
+
+
+def shipped_priors() -> list[Path]:
+    """Folders of the priors that come with the package, by name."""
+    return sorted(path.parent for path in SHIPPED.glob(f"*/{CONFIG}"))
+
+
+def model_card(name: str, config: PriorConfig, network: ScoreNet) -> str:
+    """The model card, as Markdown."""
+    training, data = config.training, config.dataset
+    batch = training["options"]["batch"]
+    simulated = f", {data['simulated']}" if data["simulated"] else ""
+    levels = "\n".join(
+        f"| {level.sigma:.3g} | {level.error:.4f} | {level.trivial:.4f} | {level.error / level.trivial:.3f} |"
+        for level in config.levels
+    )
+    told = "told where in the volume a patch lies" if network.positions else "not told where a patch lies"
+    return f"""# {name}
+
+Score prior of raw patches, for source separation (`privaudit attack bss`), trained by privaudit {training["version"]}.
+
+- **What**: `{network.architecture}`, size `{network.size}`, {parameters(network):,} numbers; patches of
+  {config.patch_size}³ voxels of {config.voxel_mm:g} mm; {told}.
+- **Trained on**: `{data["name"]}` ({data["kind"]} people{simulated}), {data["people"]} people, {data["scans"]} scans,
+  data fingerprint `{data["fingerprint"][:12]}`.
+- **How**: denoising score matching, {training["steps"]:,} steps of {batch} patches in
+  {training["seconds"] / 60:.0f} minutes on {training["device"]} ({training["threads"]} threads){
+        pretrained_text(training["pretrained"])
+    }.
+- **Command**: `{training["command"]}`
+
+Held-out error, the mean of (σ s + n)² over voxels of {data["validation_people"]} people, beside the best predictor that
+knows the voxels' mean and variance alone:
+
+| σ | error | trivial | share |
+|---|---|---|---|
+{levels}
+"""
+
+
+def find_prior(kind: str, voxel_mm: float, patch_size: int) -> Prior | None:
+    """The shipped prior that fits patches of so many voxels of such people ('virtual' or 'real'), or None."""
+    for folder in shipped_priors():
+        config = read_prior_config(folder)
+        if config.dataset["kind"] == kind and prior_misfit(config, voxel_mm, patch_size) is None:
+            return load_prior(folder)
+    return None
+
+
+def prior_misfit(config: PriorConfig, voxel_mm: float, patch_size: int) -> str | None:
+    """Why a prior cannot be used on such patches, in words; None if it can."""
+    if abs(config.voxel_mm - voxel_mm) > 0.05:
+        return f"trained at {config.voxel_mm:g} mm, not {voxel_mm:g} mm"
+    if config.patch_size != patch_size:
+        return f"trained on patches of {config.patch_size}, not {patch_size}"
+    return None
+
+
+def score_sources(network: ScoreNet, sources: Tensor, sigma: float, where: Tensor | None, batch: int) -> Tensor:
+    """Scores [N, S, *patch] of noisy sources [N, S, *patch] at one noise level, in batches of patches.
+
+    Args:
+        network: the prior's.
+        sources: on any device.
+        sigma: the level.
+        where: voxel positions [N, 3, *patch], for a network that takes them.
+        batch: patches per evaluation.
+    """
+    count, number = sources.shape[:2]
+    flat = sources.reshape(count * number, 1, *sources.shape[2:])
+    places = None if where is None else where.repeat_interleave(number, dim=0)
+    device = next(network.parameters()).device
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(flat), batch):
+            some = slice(start, start + batch)
+            level = torch.full((len(flat[some]),), sigma, device=device)
+            place = None if places is None else places[some].to(device)
+            parts.append(network(flat[some].to(device), level, place).to(sources))
+    return torch.cat(parts).reshape(sources.shape)
