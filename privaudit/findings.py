@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,36 +149,32 @@ def _image_finding(
             "sd": finite(float(values.std(ddof=1))) if len(values) > 1 else None,
             "median": finite(float(np.median(values))),
             "worst_decile": finite(float(np.quantile(values, 0.9))),
-            **_strata(rows, values),
-            **_about_the_claims(rows),
         },
+        by_alpha=_by_alpha(rows, values),
+        notes=_notes(rows),
         table=scored.table,
         seconds=round(scored.seconds, 3),
     )
 
 
-def _strata(rows: Sequence[Row], values: Floats) -> dict[str, Any]:
+def _by_alpha(rows: Sequence[Row], values: Floats) -> dict[str, float]:
     """Mean by fifths of the mixing weight."""
     fifths = np.array([row.get("alpha_fifth", 0) for row in rows])
-    found = {
-        f"alpha {(f - 1) / 5:.1f}-{f / 5:.1f}": {
-            "n": int((fifths == f).sum()),
-            "mean": finite(float(values[fifths == f].mean())),
-        }
+    return {
+        f"{(f - 1) / 5:.1f}-{f / 5:.1f}": round(float(values[fifths == f].mean()), 6)
         for f in range(1, 6)
         if (fifths == f).any()
     }
-    return {"by_alpha": found} if found else {}
 
 
-def _about_the_claims(rows: Sequence[Row]) -> dict[str, Any]:
+def _notes(rows: Sequence[Row]) -> list[str]:
     """How many patches were scored where not all were attacked, and whether the scorer chose the order of sources."""
-    out: dict[str, Any] = {}
+    out = []
     if rows and rows[0].get("partial"):
-        out["patches"] = sum(len(row["patches"]) for row in rows)
+        out.append(f"{sum(len(row['patches']) for row in rows)} patches of {len(rows)} scans were attacked")
     if rows and "order" in rows[0]:
         swapped = sum(row["order"] == "swapped" for row in rows)
-        out["order"] = f"resolved by the scorer: swapped in {swapped} of {len(rows)} scans"
+        out.append(f"which source is the target was resolved by the scorer, swapped in {swapped} of {len(rows)} scans")
     return out
 
 

@@ -100,6 +100,10 @@ class Finding(_Model):
     details: dict[str, float | None] = Field(
         default_factory=dict, description="spread, deciles and other plain figures"
     )
+    by_alpha: dict[str, float] = Field(
+        default_factory=dict, description="the estimate by fifths of the target's mixing weight, where there is one"
+    )
+    notes: list[str] = Field(default_factory=list, description="what else a reader must know of how it was scored")
     curves: list[Curve] = Field(default_factory=list)
     table: str | None = Field(default=None, description="per-scan table, relative to the record's folder")
     seconds: float

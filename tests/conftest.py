@@ -41,7 +41,7 @@ def thirdparty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def blob_prior(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A score prior of blobs, trained for seconds on the population of 32 people, once for all workers."""
+    """A score prior of flat blobs, trained for seconds on the population of 32 people, once for all workers."""
     from privaudit.prior.options import PriorOptions, PriorSpec
     from privaudit.prior.training import open_prior_training
     from privaudit.segmentation.options import parse_training
@@ -59,7 +59,7 @@ def blob_prior(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
                 "validate_every": 80,
                 "validation_batches": 1,
             }
-            data = {"dataset": {"name": "blobs", "subjects": 32}, "train": train}
+            data = {"dataset": {"name": "blobs", "subjects": 32, "flat": True}, "train": train}
             open_prior_training(parse_training(PriorSpec, PriorOptions, data, "test"), folder, device="cpu").run()
     return folder
 

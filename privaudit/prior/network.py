@@ -53,10 +53,16 @@ class ScoreNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
             from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 
             channels = CHANNELS[size]
+            levels = (False,) * len(channels)
             self.net = DiffusionModelUNet(
-                3, FOLD**3 + inputs - 1, FOLD**3, num_res_blocks=1, channels=channels, attention_levels=(False,) * len(channels),
-                norm_num_groups=4, resblock_updown=False,
+                3, FOLD**3 + inputs - 1, FOLD**3, num_res_blocks=1, channels=channels, attention_levels=levels,
+                norm_num_groups=4,
             )  # fmt: skip
+
+    @property
+    def kind(self) -> tuple[str, str, bool, float]:
+        """What it takes to build it again."""
+        return self.architecture, self.size, self.positions, self.data_sd
 
     def forward(self, x: Tensor, sigma: Tensor, where: Tensor | None = None) -> Tensor:
         """Scores [B, 1, *patch] of noisy patches.

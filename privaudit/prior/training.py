@@ -63,7 +63,7 @@ class PriorTraining(Loop):
             network = ScoreNet(options.architecture, options.size, self.sd, options.positions)
         self.pretrained = None if options.pretrained is None else load_prior(Path(options.pretrained))
         if self.pretrained is not None:
-            if self.pretrained.network.config != network.config:
+            if self.pretrained.network.kind != network.kind:
                 raise OptionError(
                     f"the prior '{self.pretrained.name}' is of another network",
                     todo="start from one of the same architecture, size and data_sd",

@@ -159,9 +159,12 @@ def row(finding: Finding) -> dict[str, str]:
 def spread(finding: Finding) -> str:
     """Spread over scans, as a tail of the reason; the worst scans matter more than the mean scan."""
     sd, worst = finding.details.get("sd"), finding.details.get("worst_decile")
-    if sd is None or worst is None:
-        return ""
-    return f"; over scans: standard deviation {number(sd)}, leakiest tenth above {number(worst)}"
+    parts = [""]
+    if sd is not None and worst is not None:
+        parts.append(f"over scans: standard deviation {number(sd)}, leakiest tenth above {number(worst)}")
+    if len(finding.by_alpha) > 1:
+        parts.append("by mixing weight " + ", ".join(f"{k}: {number(v)}" for k, v in finding.by_alpha.items()))
+    return "; ".join([*parts, *finding.notes])
 
 
 def flat(params: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -77,6 +77,47 @@ def test_the_same_seed_gives_the_same_sources_and_another_seed_others(name: str)
     assert not torch.allclose(runs[0], runs[2], atol=1e-3)
 
 
+GREYS = (0.35, 0.75)
+
+
+def two_greys(x: Tensor, sigma: float) -> Tensor:
+    """Score of voxels that are one of two greys, as often: what separation can use, and no linear filter."""
+    width = sigma**2 + 1e-4
+    logits = torch.stack([-((x - grey) ** 2) / (2 * width) for grey in GREYS])
+    share = logits.softmax(dim=0)
+    return (share[0] * (GREYS[0] - x) + share[1] * (GREYS[1] - x)) / width
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "pigdm"])
+def test_what_is_not_gaussian_is_separated_better_than_by_looking_or_linearly(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not so 'pigdm', which takes what is left open at each level for Gaussian: there it only equals the linear one."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.tensor(GREYS)[torch.randint(2, (20, 2, SIDE, SIDE, SIDE), generator=generator)]
+    weights = torch.tensor([[0.8, 0.2]]).expand(20, 2)
+    mixture = misfit(torch.zeros(20, SIDE, SIDE, SIDE), -weights, x)
+    mean, variance = sum(GREYS) / 2, ((GREYS[1] - GREYS[0]) / 2) ** 2
+    gain = 0.8 * variance / (variance * float(weights[0].square().sum()))
+    errors = {
+        "as-is": float((mixture - x[:, 0]).square().mean()),
+        "linear": float((mean + gain * (mixture - mean) - x[:, 0]).square().mean()),
+    }
+    monkeypatch.setitem(globals(), "score", two_greys)
+    found = SAMPLERS[name](mixture, weights, torch.Generator().manual_seed(1))
+    assert float((found[:, 0] - x[:, 0]).square().mean()) < 0.75 * min(errors.values())
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_noise_is_not_separated(name: str) -> None:
+    """What holds nothing of the target tells nothing of it."""
+    x, weights, _ = drawn(0.7)
+    noise = torch.rand(PATCHES, SIDE, SIDE, SIDE, generator=torch.Generator().manual_seed(9))
+    found = SAMPLERS[name](noise, weights, torch.Generator().manual_seed(1))
+    error, knowing_nothing = (float((guess - x[:, 0]).square().mean()) for guess in (found[:, 0], torch.tensor(MEAN)))
+    assert error > knowing_nothing
+
+
 def test_unknown_weights_improve_by_the_m_step() -> None:
     from privaudit_attacks.samplers import least_squares
 

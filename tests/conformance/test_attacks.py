@@ -86,7 +86,9 @@ def with_options(request: pytest.FixtureRequest) -> Callable[[str], dict[str, An
 def test_a_planted_leak_is_found_and_noise_is_not(
     name: str, blobs: Callable[..., dict[str, Any]], with_options: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
-    spec = parse_spec(blobs("pure-noise", [with_options(name)], dataset={"subjects": 32}), "test")
+    spec = parse_spec(
+        blobs("pure-noise", [with_options(name)], dataset={"subjects": 32, "flat": name == "bss"}), "test"
+    )
     record = run_audit(spec, Settings(out=tmp_path / "run")).record
     mine = [finding for finding in record.primary() if finding.attack == name]
     assert mine
@@ -101,7 +103,7 @@ def test_a_planted_leak_is_found_and_noise_is_not(
 def test_no_encoding_leaks(
     name: str, blobs: Callable[..., dict[str, Any]], with_options: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
-    spec = parse_spec(blobs("none", [with_options(name)], dataset={"subjects": 32}), "test")
+    spec = parse_spec(blobs("none", [with_options(name)], dataset={"subjects": 32, "flat": name == "bss"}), "test")
     record = run_audit(spec, Settings(out=tmp_path / "run")).record
     for finding in record.primary():
         if finding.attack == name and name != "smooth":

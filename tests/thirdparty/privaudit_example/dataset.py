@@ -23,6 +23,7 @@ class BlobsOptions(PluginOptions):
     side: Annotated[int, Field(ge=28)] = Field(default=32, description="side of the cube in voxels")
     noise: Annotated[float, Field(ge=0)] = Field(default=0.03, description="difference between sessions")
     seed: int = Field(default=0, description="seed of the shapes")
+    flat: bool = Field(default=False, description="two grey levels instead of smooth ones: what separation can use")
 
 
 class BlobsCohort(Cohort):
@@ -48,6 +49,8 @@ class BlobsCohort(Cohort):
         own = self._field(scan.subject, 2.5)
         image = 0.5 + 0.12 * common + 0.15 * own
         image = image + o.noise * self._field(f"{scan.subject}/{scan.session}", 1.0)
+        if o.flat:
+            image = np.where(image > 0.5, 0.75, 0.35)
         grid = np.indices(self.shape) - (o.side - 1) / 2
         mask = np.sqrt((grid**2).sum(axis=0)) < 0.47 * o.side
         image = np.clip(image, 0.02, 1) * mask
