@@ -15,8 +15,8 @@ import torch
 from benchmarks.msssim_bench import Row, in_turns
 from privaudit.prior.network import Architecture, ScoreNet, positions_of
 from privaudit.prior.noise import edm, geometric
+from privaudit.prior.samplers import langevin, pigdm
 from privaudit.prior.weights import score_sources
-from privaudit_attacks.samplers import langevin, pigdm
 
 SIDE, MIXTURES = 32, 8
 VOLUME = (144, 192, 160)

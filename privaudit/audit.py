@@ -6,7 +6,6 @@ import csv
 import datetime
 import io
 import os
-import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,19 +18,21 @@ import torch
 
 from privaudit import plugin
 from privaudit.attack import Attack, Learned, Protocol
-from privaudit.cohort import Dataset, require_unseen, split_subjects
+from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense
 from privaudit.devices import choose_device
-from privaudit.errors import DataError, OptionError, PluginError, PrivauditError
+from privaudit.errors import DataError, OptionError, PrivauditError
 from privaudit.files import write_text
-from privaudit.findings import Scorecard, Scored, add_curves, identity_findings, image_findings
+from privaudit.findings import add_curves, image_findings
+from privaudit.identity_findings import identity_findings
 from privaudit.image_scores import choose_scorer
-from privaudit.jobs import Advance, Context, Job, facts_of, run_job
-from privaudit.knowledge import Rung
+from privaudit.jobs import Advance, Context, Job, run_job
+from privaudit.planning import all_attacks, learned_by, plan
 from privaudit.provenance import core_code, machine, plugin_code
 from privaudit.record import DatasetInfo, DefenseInfo, Finding, Missing, Record, dumps, overall
 from privaudit.scene import Arm, Scene
-from privaudit.spec import AuditSpec, PluginSpec, dump_spec
+from privaudit.scorecard import Scorecard, Scored
+from privaudit.spec import AuditSpec, dump_spec
 from privaudit.store import JobFile, Row, lock
 from privaudit.utility import Networks, check_weights, choose_networks, probes, run_utility, utility_findings
 
@@ -67,17 +68,6 @@ def run_folder(spec: AuditSpec, out: Path | None) -> Path:
     return out if out is not None else RUNS / f"{spec.dataset.name}-{spec.defense.name}-{spec.digest}"
 
 
-def all_attacks(spec: AuditSpec) -> list[Attack]:
-    """The attacks asked for, and, beside any reconstruction, every trivial attacker."""
-    asked = [plugin.create("attacks", a.name, Attack, a.values) for a in spec.attacks]
-    names = {attack.name for attack in asked}
-    if any(attack.claim == "reconstruction" for attack in asked):
-        wanted = ["as-is", "atlas", "random-subject", *(name for attack in asked for name in attack.beside)]
-        trivial = [PluginSpec(name=name) for name in dict.fromkeys(wanted) if name not in names]
-        asked = [plugin.create("attacks", t.name, Attack) for t in trivial] + asked
-    return sorted(asked, key=lambda attack: not attack.trivial)
-
-
 @lru_cache(maxsize=1)
 def _open_scene(spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool) -> tuple[Scene, dict[str, Any]]:
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
@@ -99,57 +89,6 @@ def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str
     scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet)
     scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
     return Context(spec, scene, scorer, choose_device(settings.device), run_folder(spec, settings.out)), params
-
-
-def learned_by(context: Context, attacks: list[Attack]) -> dict[str, Sequence[Learned]]:
-    """Return what each attack has been trained on.
-
-    Raises:
-        OptionError: something is missing, does not fit, or has seen the people under attack.
-    """
-    scene = context.scene
-    found = {attack.name: attack.learned(facts_of(context)) for attack in attacks}
-    for name, items in found.items():
-        for item in items:
-            require_unseen(f"'{item.name}', which '{name}' uses, was", item.people, scene.cohort, scene.split.victims)
-    return found
-
-
-def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol, list[Arm]]]:
-    """Every attack's protocols with the arms they need: a control for each figure that decides a verdict."""
-    out: list[tuple[Attack, Protocol, list[Arm]]] = []
-    for attack in attacks:
-        protocols = attack.protocols(context.scene.defense.views)
-        _check_protocols(attack, protocols)
-        for protocol in protocols:
-            if attack.claim == "similarity" or Rung.GALLERY in protocol.knowledge:
-                context.scene.require_sessions()
-            arms: list[Arm] = ["audit"]
-            if protocol.primary and attack.reads_transcript:
-                arms.append("planted")
-                if attack.claim == "reconstruction" and context.scene.has_bystanders:
-                    arms.append("planted-reference")
-            out.append((attack, protocol, arms))
-    return out
-
-
-def _check_protocols(attack: Attack, protocols: Sequence[Protocol]) -> None:
-    """Protocols name files and findings: they must be different, and plain. One decides, and none looks unsaid."""
-    names = [protocol.name for protocol in protocols]
-    bad = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 =_-]*", name)]
-    if bad or len(set(names)) != len(names) or not names:
-        raise PluginError(
-            f"attack '{attack.name}' has unusable protocol names", got=names, allowed="distinct letters, digits, = _ -"
-        )
-    if not attack.trivial and not any(protocol.primary for protocol in protocols):
-        raise PluginError(f"attack '{attack.name}' has no protocol that decides", todo="make one of them primary")
-    for protocol in protocols:
-        if (Rung.TRANSCRIPT in protocol.knowledge) != attack.reads_transcript:
-            raise PluginError(
-                f"attack '{attack.name}', protocol '{protocol.name}': reads_transcript is {attack.reads_transcript},"
-                f" but the knowledge is {sorted(protocol.knowledge)}",
-                todo="declare the rung 'transcript' if, and only if, it reads the transcript",
-            )
 
 
 def _quiet_progress(name: str, total: int) -> Advance:

@@ -1,74 +1,19 @@
-"""From scored rows to findings: estimates, intervals, comparisons, controls and verdicts. Pure: reads rows only."""
+"""Findings of reconstructions: estimates, intervals, comparisons, controls and verdicts. Pure: reads rows only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from privaudit import identity_scores, image_scores
-from privaudit.attack import Attack, Protocol
-from privaudit.identity_scores import QueryRanks
-from privaudit.record import Comparison, Control, Curve, Finding, Interval, Verdict, finite
-from privaudit.scene import PLANTED_TEXT, Arm, seed_from
-from privaudit.spec import ScoringSpec
-from privaudit.stats import cluster_interval
+from privaudit import image_scores
+from privaudit.attack import Attack
+from privaudit.record import Comparison, Control, Curve, Finding, Verdict, finite
+from privaudit.scene import PLANTED_TEXT, Arm
+from privaudit.scorecard import Floats, Scorecard, Scored, by_alpha, column_of, people_of
 from privaudit.store import Row
 from privaudit.verdicts import decide, leaks
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The finished jobs of one attack under one protocol: rows per arm, and seconds over all arms."""
-
-    attack: Attack
-    protocol: Protocol
-    rows: Mapping[Arm, Sequence[Row]]
-    seconds: float
-    unhealthy: tuple[str, ...] = ()
-    """Why the attack's silence would say nothing."""
-
-    @property
-    def table(self) -> str:
-        """Where the per-scan table of the audit arm lies, relative to the run."""
-        return f"tables/{self.attack.name}.{self.protocol.name}.csv"
-
-
-@dataclass(frozen=True)
-class Scorecard:
-    """Settings shared by all findings of an audit."""
-
-    scoring: ScoringSpec
-    seed: int
-    people: int
-    """Victims, for the gallery-size curve."""
-
-    def interval(self, values: Floats, people: Sequence[str], exact: bool, *key: str) -> Interval | None:
-        """Clustered interval with its own random stream, so that no finding depends on another's presence."""
-        return cluster_interval(
-            values,
-            people,
-            np.random.default_rng(seed_from(self.seed, "bootstrap", *key)),
-            confidence=self.scoring.confidence,
-            resamples=self.scoring.resamples,
-            exact=exact,
-        )
-
-
-def _column(rows: Sequence[Row], name: str) -> Floats:
-    return np.array([row[name] for row in rows], dtype=np.float64)
-
-
-def _people(rows: Sequence[Row]) -> list[str]:
-    return [row["person"] for row in rows]
-
-
-# reconstructions ---------------------------------------------------------------------------------------------------
 
 
 def image_findings(scored: Scored, trivial: Sequence[Scored], card: Scorecard) -> list[Finding]:
@@ -94,8 +39,8 @@ def _image_finding(
     attack, protocol = scored.attack, scored.protocol
     column = metric if victim == "target" else f"reference_{metric}"
     rows = scored.rows["audit"]
-    people = _people(rows)
-    values = _column(rows, column)
+    people = people_of(rows)
+    values = column_of(rows, column)
     key = (attack.name, protocol.name, column)
     comparisons = [
         _compare(rows, other.rows["audit"], column, card, (*key, other.attack.name), other.attack)
@@ -150,21 +95,11 @@ def _image_finding(
             "median": finite(float(np.median(values))),
             "worst_decile": finite(float(np.quantile(values, 0.9))),
         },
-        by_alpha=_by_alpha(rows, values),
+        by_alpha=by_alpha(rows, values),
         notes=_notes(rows),
         table=scored.table,
         seconds=round(scored.seconds, 3),
     )
-
-
-def _by_alpha(rows: Sequence[Row], values: Floats) -> dict[str, float]:
-    """Mean by fifths of the mixing weight."""
-    fifths = np.array([row.get("alpha_fifth", 0) for row in rows])
-    return {
-        f"{(f - 1) / 5:.1f}-{f / 5:.1f}": round(float(values[fifths == f].mean()), 6)
-        for f in range(1, 6)
-        if (fifths == f).any()
-    }
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
@@ -183,12 +118,12 @@ def _compare(
 ) -> Comparison:
     """Paired by request: the other attacker's rows cover at least these requests."""
     against = _theirs(rows, others, column)
-    difference = _column(rows, column) - against
+    difference = column_of(rows, column) - against
     return Comparison(
         name=other.name,
         estimate=finite(float(against.mean())),
         difference=finite(float(difference.mean())),
-        ci=card.interval(difference, _people(rows), False, *key, "difference"),
+        ci=card.interval(difference, people_of(rows), False, *key, "difference"),
         reads_transcript=other.reads_transcript,
     )
 
@@ -200,7 +135,7 @@ def _exposed(
     if baseline is None:
         return 0
     source = next(t for t in trivial if t.attack.name == baseline.name)
-    lead = _column(rows, column) - _theirs(rows, source.rows["audit"], column)
+    lead = column_of(rows, column) - _theirs(rows, source.rows["audit"], column)
     return len({row["person"] for row, ahead in zip(rows, lead.tolist(), strict=True) if ahead > margin})
 
 
@@ -238,7 +173,7 @@ def _image_control(
         return None
     return Control(
         description=PLANTED_TEXT[arm],
-        estimate=finite(float(_column(rows, column).mean())),
+        estimate=finite(float(column_of(rows, column).mean())),
         difference=best.difference,
         ci=best.ci,
         passed=leaks(best.difference, best.ci, margin),
@@ -277,111 +212,3 @@ def add_curves(findings: Sequence[Finding], scored: Sequence[Scored]) -> list[Fi
             finding = finding.model_copy(update={"curves": [curve]})
         out.append(finding)
     return out
-
-
-# identity ----------------------------------------------------------------------------------------------------------
-
-
-def _ranks(rows: Sequence[Row]) -> list[QueryRanks]:
-    return [QueryRanks(query=i, **{k: v for k, v in row.items() if k != "request"}) for i, row in enumerate(rows)]
-
-
-def _metric_values(ranks: Sequence[QueryRanks], metric: str) -> tuple[Floats, list[str]]:
-    """One value per query, or per person for macro F1, with the person each belongs to."""
-    if metric == "f1":
-        by_person = identity_scores.f1_by_person(ranks)
-        return np.array(list(by_person.values())), list(by_person)
-    attribute = {"map": "average_precision", "map5": "average_precision5"}.get(metric, metric)
-    return np.array([getattr(rank, attribute) for rank in ranks], dtype=np.float64), [rank.person for rank in ranks]
-
-
-def identity_findings(scored: Scored, card: Scorecard) -> list[Finding]:
-    """Findings of one re-identification attack: every metric against chance."""
-    ranks = _ranks(scored.rows["audit"])
-    if not ranks:
-        return []
-    chance = identity_scores.chance_levels(ranks)
-    return [_identity_finding(scored, ranks, chance[metric], metric, card) for metric in identity_scores.METRICS]
-
-
-def _above_chance(
-    ranks: Sequence[QueryRanks], metric: str, chance: float, card: Scorecard, *key: str
-) -> tuple[float, Interval | None, Comparison]:
-    values, people = _metric_values(ranks, metric)
-    ci = card.interval(values, people, True, *key, metric)
-    estimate = float(values.mean())
-    shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
-    return (
-        estimate,
-        ci,
-        Comparison(name="chance", estimate=chance, difference=estimate - chance, ci=shifted, reads_transcript=False),
-    )
-
-
-def _identity_finding(
-    scored: Scored, ranks: Sequence[QueryRanks], chance: float, metric: str, card: Scorecard
-) -> Finding:
-    attack, protocol = scored.attack, scored.protocol
-    key = (attack.name, protocol.name)
-    estimate, ci, against = _above_chance(ranks, metric, chance, card, *key)
-    deciding = metric == identity_scores.PRIMARY_METRIC and protocol.primary
-    margin, n = card.scoring.margin_identity, len({rank.person for rank in ranks})
-    control, verdict, reason, curves = None, None, "supports the primary figure", []
-    if deciding:
-        planted = _ranks(scored.rows.get("planted", ()))
-        if planted:
-            level = identity_scores.chance_levels(planted)[metric]
-            found, _, lead = _above_chance(planted, metric, level, card, *key, "planted")
-            control = Control(
-                description=PLANTED_TEXT["planted"],
-                estimate=found,
-                difference=lead.difference,
-                ci=lead.ci,
-                passed=leaks(lead.difference, lead.ci, margin),
-            )
-        verdict, reason = decide(
-            against.difference, against.ci, margin, control, n, card.scoring.min_subjects, "chance"
-        )
-        curves = [_gallery_curve(ranks, card, key)]
-    return Finding(
-        attack=attack.name,
-        protocol=protocol.name,
-        victim="identity",
-        metric=metric,
-        role="primary" if deciding else "secondary",
-        higher_is_leakier=True,
-        estimate=finite(estimate),
-        ci=ci,
-        confidence=card.scoring.confidence,
-        baseline=against,
-        comparisons=[against],
-        chance=chance,
-        margin=margin,
-        control=control,
-        n_subjects=n,
-        n_scans=len(ranks),
-        verdict=verdict,
-        reason=reason,
-        knowledge=sorted(protocol.knowledge),
-        params=attack.params,
-        curves=curves,
-        table=scored.table,
-        seconds=round(scored.seconds, 3),
-    )
-
-
-def _gallery_curve(ranks: Sequence[QueryRanks], card: Scorecard, key: tuple[str, str]) -> Curve:
-    sizes, table = identity_scores.gallery_curve(ranks, card.people)
-    people = [rank.person for rank in ranks]
-    spans = [card.interval(table[:, i], people, True, *key, "gallery", str(g)) for i, g in enumerate(sizes)]
-    means = table.mean(axis=0).tolist()
-    return Curve(
-        name="gallery size",
-        x_label="people in the gallery",
-        y_label="rank1",
-        x=[float(g) for g in sizes],
-        y=means,
-        low=[m if s is None else s[0] for m, s in zip(means, spans, strict=True)],
-        high=[m if s is None else s[1] for m, s in zip(means, spans, strict=True)],
-        chance=[1 / g for g in sizes],
-    )

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from privaudit.attack import Task
-from privaudit.audit import Settings, all_attacks, open_context
+from privaudit.audit import Settings, open_context
 from privaudit.claims import Reconstruction
 from privaudit.jobs import Context
 from privaudit.patches import as_tensor
+from privaudit.planning import all_attacks
 from privaudit.report import Picture
 from privaudit.scene import seed_from
 from privaudit.spec import AuditSpec, read_spec

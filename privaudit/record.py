@@ -124,6 +124,9 @@ class Utility(_Model):
     ci: Interval | None
     n_subjects: int
     params: dict[str, Any] = Field(default_factory=dict)
+    by_alpha: dict[str, float] = Field(
+        default_factory=dict, description="the estimate by fifths of the target's mixing weight, where there is one"
+    )
     curves: list[Curve] = Field(default_factory=list)
 
 

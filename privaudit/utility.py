@@ -21,6 +21,7 @@ from privaudit.jobs import DIGITS, Advance, Context, scene_key
 from privaudit.patches import as_tensor, cut
 from privaudit.record import Curve, Utility
 from privaudit.scene import Scene, seed_from
+from privaudit.scorecard import by_alpha
 from privaudit.segmentation.scores import dice, icc
 from privaudit.segmentation.system import Average, Server, make_system, steps_up_to, views_of
 from privaudit.segmentation.weights import Weights, find_shipped, load_weights, require_fit
@@ -119,6 +120,8 @@ def run_utility(context: Context, networks: Networks, advance: Advance) -> JobFi
         for request in requests:
             if request not in finished:
                 row = {"request": request, "person": scene.person(request), **_score(context, networks, request)}
+                fifth = scene.alpha_fifth(request)
+                row |= {} if fifth is None else {"alpha_fifth": fifth}
                 store.append(row, time.perf_counter() - started)
                 advance(1)
         store.finish(time.perf_counter() - started)
@@ -222,7 +225,9 @@ def utility_findings(rows: Sequence[Row], context: Context) -> list[Utility]:
         name, k = methods[method]
         for structure in (*structures, "mean"):
             curves = _curves(rows, method, name, values, item) if structure == "mean" else []
-            out.append(item(method, structure, "dice", values(name, structure), k, curves=curves))
+            data = values(name, structure)
+            more = {"by_alpha": by_alpha(rows, data)} if structure == "mean" and np.isfinite(data).all() else {}
+            out.append(item(method, structure, "dice", data, k, curves=curves, **more))
     for better, worse in (
         ("naive + TTA", "naive"), ("learned", "naive"), ("learned + TTA", "learned"), ("learned + TTA", NONE),
     ):  # fmt: skip

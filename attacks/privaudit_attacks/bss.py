@@ -26,10 +26,10 @@ from privaudit.knowledge import Knowledge, Rung
 from privaudit.options import PluginOptions
 from privaudit.patches import cut, grid_positions, stitch
 from privaudit.prior.noise import edm, geometric, ncsnv2
+from privaudit.prior.samplers import Weigh, dirac, langevin, least_squares, misfit, pigdm
 from privaudit.prior.weights import Prior, find_prior, load_prior, prior_misfit, score_sources
 from privaudit.transcript import Transcript
 from privaudit_attacks.average import estimate_alpha, make_prior
-from privaudit_attacks.samplers import Weigh, dirac, langevin, least_squares, misfit, pigdm
 
 Sampler = Literal["langevin", "langevin-ncsnv2", "dirac", "pigdm"]
 WHOLE: Final = 32

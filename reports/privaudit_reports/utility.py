@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from privaudit.record import Record, Utility
-from privaudit_reports.card import interval
+from privaudit_reports.card import interval, number
 
 PAPER_DICE = {
     "no encoding": {"GM": 0.930, "WM": 0.881, "CSF": 0.876, "mean": 0.896, "NCR": 0.846, "ED": 0.802, "ET": 0.894},
@@ -37,7 +37,8 @@ class Table:
 
 def tables(record: Record) -> list[Table]:
     """Dice by method and structure, paired differences, and the ICC over two references; none without utility."""
-    return [table for table in (_dice(record), _differences(record), _agreement(record)) if table.rows]
+    found = (_dice(record), _differences(record), _strata(record), _agreement(record))
+    return [table for table in found if table.rows]
 
 
 def _dice(record: Record) -> Table:
@@ -71,6 +72,18 @@ def _differences(record: Record) -> Table:
         if u.metric == "dice difference":
             text = interval(u.estimate, u.ci, signed=True)
             table.rows.append([u.method, str(u.params.get("minus")), text, str(u.n_subjects)])
+    return table
+
+
+def _strata(record: Record) -> Table:
+    items = [u for u in record.utility if u.metric == "dice" and u.structure == "mean" and u.by_alpha]
+    fifths = sorted({fifth for u in items for fifth in u.by_alpha})
+    table = Table(
+        "Mean Dice by the target's mixing weight α: what is sent at a small α is mostly the reference.",
+        ["Method", *(f"α {fifth}" for fifth in fifths)],
+    )
+    if len(fifths) > 1:
+        table.rows.extend([[u.method, *(number(u.by_alpha.get(fifth)) for fifth in fifths)] for u in items])
     return table
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from privaudit.prior.noise import edm, geometric, ncsnv2
-from privaudit_attacks.samplers import dirac, langevin, misfit, pigdm
+from privaudit.prior.samplers import dirac, langevin, misfit, pigdm
 
 MEAN, VARIANCE = 0.4, 0.04
 PATCHES, SIDE = 40, 6
@@ -119,7 +119,7 @@ def test_noise_is_not_separated(name: str) -> None:
 
 
 def test_unknown_weights_improve_by_the_m_step() -> None:
-    from privaudit_attacks.samplers import least_squares
+    from privaudit.prior.samplers import least_squares
 
     x, weights, mixture = drawn(0.8)
     found = least_squares(mixture, pooled=False)(torch.full_like(weights, 0.5), x)

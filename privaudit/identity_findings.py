@@ -1,0 +1,120 @@
+"""Findings of re-identification, against chance. Pure: reads rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from privaudit import identity_scores
+from privaudit.identity_scores import QueryRanks
+from privaudit.record import Comparison, Control, Curve, Finding, Interval, finite
+from privaudit.scene import PLANTED_TEXT
+from privaudit.scorecard import Floats, Scorecard, Scored
+from privaudit.store import Row
+from privaudit.verdicts import decide, leaks
+
+
+def _ranks(rows: Sequence[Row]) -> list[QueryRanks]:
+    return [QueryRanks(query=i, **{k: v for k, v in row.items() if k != "request"}) for i, row in enumerate(rows)]
+
+
+def _metric_values(ranks: Sequence[QueryRanks], metric: str) -> tuple[Floats, list[str]]:
+    """One value per query, or per person for macro F1, with the person each belongs to."""
+    if metric == "f1":
+        by_person = identity_scores.f1_by_person(ranks)
+        return np.array(list(by_person.values())), list(by_person)
+    attribute = {"map": "average_precision", "map5": "average_precision5"}.get(metric, metric)
+    return np.array([getattr(rank, attribute) for rank in ranks], dtype=np.float64), [rank.person for rank in ranks]
+
+
+def identity_findings(scored: Scored, card: Scorecard) -> list[Finding]:
+    """Findings of one re-identification attack: every metric against chance."""
+    ranks = _ranks(scored.rows["audit"])
+    if not ranks:
+        return []
+    chance = identity_scores.chance_levels(ranks)
+    return [_identity_finding(scored, ranks, chance[metric], metric, card) for metric in identity_scores.METRICS]
+
+
+def _above_chance(
+    ranks: Sequence[QueryRanks], metric: str, chance: float, card: Scorecard, *key: str
+) -> tuple[float, Interval | None, Comparison]:
+    values, people = _metric_values(ranks, metric)
+    ci = card.interval(values, people, True, *key, metric)
+    estimate = float(values.mean())
+    shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
+    return (
+        estimate,
+        ci,
+        Comparison(name="chance", estimate=chance, difference=estimate - chance, ci=shifted, reads_transcript=False),
+    )
+
+
+def _identity_finding(
+    scored: Scored, ranks: Sequence[QueryRanks], chance: float, metric: str, card: Scorecard
+) -> Finding:
+    attack, protocol = scored.attack, scored.protocol
+    key = (attack.name, protocol.name)
+    estimate, ci, against = _above_chance(ranks, metric, chance, card, *key)
+    deciding = metric == identity_scores.PRIMARY_METRIC and protocol.primary
+    margin, n = card.scoring.margin_identity, len({rank.person for rank in ranks})
+    control, verdict, reason, curves = None, None, "supports the primary figure", []
+    if deciding:
+        planted = _ranks(scored.rows.get("planted", ()))
+        if planted:
+            level = identity_scores.chance_levels(planted)[metric]
+            found, _, lead = _above_chance(planted, metric, level, card, *key, "planted")
+            control = Control(
+                description=PLANTED_TEXT["planted"],
+                estimate=found,
+                difference=lead.difference,
+                ci=lead.ci,
+                passed=leaks(lead.difference, lead.ci, margin),
+            )
+        verdict, reason = decide(
+            against.difference, against.ci, margin, control, n, card.scoring.min_subjects, "chance"
+        )
+        curves = [_gallery_curve(ranks, card, key)]
+    return Finding(
+        attack=attack.name,
+        protocol=protocol.name,
+        victim="identity",
+        metric=metric,
+        role="primary" if deciding else "secondary",
+        higher_is_leakier=True,
+        estimate=finite(estimate),
+        ci=ci,
+        confidence=card.scoring.confidence,
+        baseline=against,
+        comparisons=[against],
+        chance=chance,
+        margin=margin,
+        control=control,
+        n_subjects=n,
+        n_scans=len(ranks),
+        verdict=verdict,
+        reason=reason,
+        knowledge=sorted(protocol.knowledge),
+        params=attack.params,
+        curves=curves,
+        table=scored.table,
+        seconds=round(scored.seconds, 3),
+    )
+
+
+def _gallery_curve(ranks: Sequence[QueryRanks], card: Scorecard, key: tuple[str, str]) -> Curve:
+    sizes, table = identity_scores.gallery_curve(ranks, card.people)
+    people = [rank.person for rank in ranks]
+    spans = [card.interval(table[:, i], people, True, *key, "gallery", str(g)) for i, g in enumerate(sizes)]
+    means = table.mean(axis=0).tolist()
+    return Curve(
+        name="gallery size",
+        x_label="people in the gallery",
+        y_label="rank1",
+        x=[float(g) for g in sizes],
+        y=means,
+        low=[m if s is None else s[0] for m, s in zip(means, spans, strict=True)],
+        high=[m if s is None else s[1] for m, s in zip(means, spans, strict=True)],
+        chance=[1 / g for g in sizes],
+    )
