@@ -70,17 +70,25 @@ class ImageScorer:
         )
         return f"{self.profile.describe()}; {where}; {self.implementation}"
 
-    def score(self, claim: Tensor, truth: Tensor, brain: NDArray[np.bool_]) -> dict[Metric, float]:
+    def score(
+        self, claim: Tensor, truth: Tensor, brain: NDArray[np.bool_], by_patch: PatchScores | None = None
+    ) -> dict[Metric, float]:
         """Score one claim [X, Y, Z] against the truth, both in [0, 1].
 
         Brain-masked MS-SSIM sets both images to 0 outside the brain; brain-masked PSNR averages over brain voxels only.
+        ``by_patch`` saves comparing patches again that were compared.
         """
         mask = torch.from_numpy(brain)
-        inside_claim, inside_truth = claim * mask, truth * mask
+        if self.patch is None:
+            whole = self._similarity(claim, truth)
+            inside = self._similarity(claim * mask, truth * mask)
+        else:
+            similar = np.array(list((by_patch or self.by_patch(claim, truth, brain)).values()))[:, :2]
+            whole, inside = similar.mean(axis=0).tolist()
         return {
-            "ms_ssim": self._similarity(claim, truth, brain),
+            "ms_ssim": whole,
             "psnr": psnr((claim - truth).double().square().mean().item()),
-            "ms_ssim_brain": self._similarity(inside_claim, inside_truth, brain),
+            "ms_ssim_brain": inside,
             "psnr_brain": psnr((claim - truth)[mask].double().square().mean().item()),
         }
 
@@ -101,13 +109,12 @@ class ImageScorer:
         if not len(corners):
             raise ClaimError("none of the patches that were attacked is one that is scored")
         size: Shape = (self.patch,) * 3
-        function = ms_ssim if self.implementation == "fast" else reference_ms_ssim
         mask = cut(torch.from_numpy(brain).float(), corners, size)
         one, other = cut(claim, corners, size), cut(truth, corners, size)
         error = (one - other).double().square()
         columns = [
-            function(one, other, self.profile).double(),
-            function(one * mask, other * mask, self.profile).double(),
+            self._function(one, other, self.profile).double(),
+            self._function(one * mask, other * mask, self.profile).double(),
             error.flatten(1).sum(dim=1),
             (error * mask).flatten(1).sum(dim=1),
             mask.double().flatten(1).sum(dim=1),
@@ -116,16 +123,12 @@ class ImageScorer:
         values = torch.stack(columns, dim=1).tolist()
         return {corner_name(corner): row for corner, row in zip(corners.tolist(), values, strict=True)}
 
-    def _similarity(self, claim: Tensor, truth: Tensor, brain: NDArray[np.bool_]) -> float:
-        function: Callable[[Tensor, Tensor, Profile], Tensor] = (
-            ms_ssim if self.implementation == "fast" else reference_ms_ssim
-        )
-        if self.patch is None:
-            return float(function(claim[None], truth[None], self.profile).item())
-        size: Shape = (self.patch,) * 3
-        positions = brain_patches(brain, self.patch)
-        values = function(cut(claim, positions, size), cut(truth, positions, size), self.profile)
-        return float(values.double().mean().item())
+    @property
+    def _function(self) -> Callable[[Tensor, Tensor, Profile], Tensor]:
+        return ms_ssim if self.implementation == "fast" else reference_ms_ssim
+
+    def _similarity(self, claim: Tensor, truth: Tensor) -> float:
+        return float(self._function(claim[None], truth[None], self.profile).item())
 
 
 def brain_patches(brain: NDArray[np.bool_], patch: int) -> NDArray[np.int64]:

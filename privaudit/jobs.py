@@ -191,13 +191,16 @@ def _scores(
     """
     row: Row = {}
     for prefix, (guess, truth) in pictures.items():
-        if claim.positions is None:
+        if context.scorer.patch is None and claim.positions is None:
             scores = context.scorer.score(guess, truth, brain)
-        if claim.positions is not None or (trivial and context.scorer.patch is not None):
+        else:
             by_patch = context.scorer.by_patch(guess, truth, brain, claim.positions)
-            row[f"{prefix}patches"] = {name: [round(v, DIGITS) for v in values] for name, values in by_patch.items()}
-            if claim.positions is not None:
+            if claim.positions is None:
+                scores = context.scorer.score(guess, truth, brain, by_patch)
+            else:
                 scores, row["partial"] = pool(by_patch), True
+            if trivial or claim.positions is not None:
+                row[f"{prefix}patches"] = {k: [round(v, DIGITS) for v in values] for k, values in by_patch.items()}
         row |= {f"{prefix}{name}": value for name, value in _rounded(scores).items()}
     return row
 
