@@ -12,9 +12,9 @@ Expected before the first measurement, on two cores of an AMD EPYC (Zen 3), per 
 - K = 10 views: 10 times the server's and client's work, and one encoding: 10.0 or a little less.
 - A training step: sampling and mixing of 4 patches is some milliseconds beside 0.8 s: below 1.05.
 
-Measured: encoding and unmixing 3.9 s ('tiny'), 4.2 s ('small'), 3.9 s ('paper') beside 5.7, 15.7 and 49 s of segmentation:
-0.69, 0.27 and 0.079; unmixing is slower than expected, for thin layers cost memory rather than arithmetic. Our server 0.69
-to 0.86 of MONAI's loop (a faster memory layout); ten views 9.7 to 10.3 times one; a training step 1.01.
+Measured: encoding and unmixing 3.9 s ('tiny'), 4.2 s ('small'), 3.9 s ('paper') beside 5.7, 15.7 and 49 s of
+segmentation: 0.69, 0.27 and 0.079; unmixing is slower than expected, as thin layers cost memory, not arithmetic.
+Our server 0.69 to 0.86 of MONAI's loop (a faster memory layout); ten views 9.7 to 10.3 times one; a training step 1.01.
 """
 
 from __future__ import annotations

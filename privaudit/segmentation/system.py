@@ -33,12 +33,16 @@ class Server:
         network: the segmentation network.
         patch_size: side of the patches that it was trained on.
         device: where it runs.
+
+    Attributes:
+        batch: patches per forward pass.
+        size: side of the patches.
     """
 
     def __init__(self, network: nn.Module, patch_size: int, device: torch.device) -> None:
         # Convolutions are faster in this layout; the client's network is not, for its normalisation.
         self._network = network.to(device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
-        self._size, self._device, self._batch = patch_size, device, batch_size(device)
+        self.size, self._device, self.batch = patch_size, device, batch_size(device)
 
     @torch.inference_mode()
     def respond(self, patches: Tensor) -> Tensor:
@@ -48,21 +52,21 @@ class Server:
             OptionError: a side is shorter than the network's patches.
         """
         sides = tuple(patches.shape[1:])
-        if min(sides) < self._size:
+        if min(sides) < self.size:
             raise OptionError(
                 "the image is smaller than the patches that the network was trained on",
                 got="x".join(map(str, sides)),
-                allowed=f"at least {self._size} voxels on each side",
+                allowed=f"at least {self.size} voxels on each side",
                 todo="pad it, or train with a smaller patch_size",
             )
-        if max(sides) == self._size:
-            return torch.cat([self._forward(part[:, None]).cpu() for part in torch.split(patches, self._batch)])
+        if max(sides) == self.size:
+            return torch.cat([self._forward(part[:, None]).cpu() for part in torch.split(patches, self.batch)])
         from monai.inferers.utils import sliding_window_inference  # slow to import, and seldom needed
 
-        window = (self._size,) * 3
+        window = (self.size,) * 3
         maps = [
             sliding_window_inference(
-                volume[None, None], window, self._batch, self._forward, OVERLAP, "gaussian",
+                volume[None, None], window, self.batch, self._forward, OVERLAP, "gaussian",
                 sw_device=self._device, device=torch.device("cpu"),
             )
             for volume in patches
@@ -121,7 +125,9 @@ class Client:
 def views_of(
     server: Server, client: Client, defense: Defense, encoded: Tensor, key: Key, classes: int
 ) -> Iterator[ViewMaps]:
-    """Send view after view and unmix what returns; one view is in memory at a time.
+    """Send views and unmix what returns.
+
+    So many views as fill a batch go in one forward pass, and no more are in memory at a time.
 
     Args:
         server: the server.
@@ -132,12 +138,17 @@ def views_of(
         classes: number of labels.
     """
     side = defense.side_information(key, len(encoded), classes)
-    for number, patches in enumerate(encoded):
-        returned = server.respond(patches)
-        if side is None:
-            yield ViewMaps({"naive": defense.decode(returned[None], key)[None]}, whole=True)
-        else:
-            yield client.unmix(returned, side[0][number], side[1][number])
+    count, *sides = encoded.shape[1:]
+    together = max(1, server.batch // max(1, count)) if max(sides) == server.size else 1
+    for start in range(0, len(encoded), together):
+        group = encoded[start : start + together]
+        maps = server.respond(group.flatten(0, 1))
+        answers = maps.reshape(len(group), count, *maps.shape[1:])
+        for number, returned in enumerate(answers, start=start):
+            if side is None:
+                yield ViewMaps({"naive": defense.decode(returned[None], key)[None]}, whole=True)
+            else:
+                yield client.unmix(returned, side[0][number], side[1][number])
 
 
 class Average:
