@@ -70,15 +70,18 @@ def test_a_server_refuses_images_smaller_than_its_patches() -> None:
 def test_naive_unmixing_of_a_perfect_servers_maps_is_the_truth(references: int) -> None:
     defense, key, image, labels = scene(alpha=(0.2, 1.0), references=references)
 
+    encoded = defense.encode(image, key, 3).views
+    patches_sent: list[int] = []
+
     class Perfect(Server):
         def __init__(self) -> None:
+            self.size, self.batch = 32, 2 * encoded.shape[1]
             self.views = iter(defense.respond(labels, key, 3))
 
         def respond(self, patches: Tensor) -> Tensor:
-            maps: Tensor = next(self.views)
-            return maps
+            patches_sent.append(len(patches))
+            return torch.cat([next(self.views) for _ in range(len(patches) // encoded.shape[1])])
 
-    encoded = defense.encode(image, key, 3).views
     average = Average(variance=True)
     client = Client(None, CPU)
     for view in views_of(Perfect(), client, defense, encoded, key, 4):
@@ -86,6 +89,7 @@ def test_naive_unmixing_of_a_perfect_servers_maps_is_the_truth(references: int) 
     found = defense.assemble(average.mean(), key)
     torch.testing.assert_close(found, labels, atol=1e-4, rtol=0)
     assert float(average.variance().max()) < 1e-6
+    assert patches_sent == [2 * encoded.shape[1], encoded.shape[1]]  # as many views together as a batch holds
 
 
 def test_the_average_and_its_variance() -> None:
