@@ -7,10 +7,10 @@ knowledge grants; it never sees a secret and never scores itself.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -66,13 +66,47 @@ class Learned:
         name: of the weights.
         digest: of their content.
         people: ``person_hash`` of everybody's first scan it was trained on.
-        unhealthy: reasons why the attack's silence would say nothing.
     """
 
     name: str
     digest: str
     people: tuple[str, ...]
-    unhealthy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure that says whether an attack works at all, whatever it finds.
+
+    Attributes:
+        name: what is looked at.
+        figure: what was found.
+        allowed: what it must be, in words.
+        passed: whether it is; an attack with a failed check cannot say 'no leak'.
+    """
+
+    name: str
+    figure: float
+    allowed: str
+    passed: bool
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.name} {self.figure:.3g} ({'as it must be: ' if self.passed else 'must be '}{self.allowed})"
+
+
+@dataclass(frozen=True, eq=False)
+class Illustration:
+    """A picture that an attack draws of what it holds, not of anybody under attack.
+
+    Attributes:
+        name: file stem.
+        caption: what is seen.
+        rows: of titled volumes.
+    """
+
+    name: str
+    caption: str
+    rows: Sequence[Sequence[tuple[str, torch.Tensor]]]
 
 
 @dataclass(frozen=True)
@@ -132,9 +166,24 @@ class Attack(Plugin):
         """
         return ()
 
-    def complaints(self, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-        """Reasons, from the table with its claims' diagnostics, why the attack's silence would say nothing."""
+    def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
+        """Try the attack on what it holds itself, without the transcripts under attack; run once per primary protocol.
+
+        Advance the task by 1 in all.
+        """
+        yield from ()
+
+    def judge(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Check]:
+        """Checks of the finished table with its claims' diagnostics."""
         return ()
+
+    def preview(self) -> Self | None:
+        """The same attack at a cost that a picture allows, to show with several initialisations; None to show none."""
+        return None
+
+    def illustrate(self, knowledge: Knowledge, task: Task) -> Iterator[Illustration]:
+        """Pictures of what the attack holds, for cohorts that may be shown."""
+        yield from ()
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task

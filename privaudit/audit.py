@@ -7,8 +7,8 @@ import datetime
 import io
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import joblib
 import torch
 
 from privaudit import plugin
-from privaudit.attack import Attack, Learned, Protocol
+from privaudit.attack import Attack, Check, Protocol
 from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense
 from privaudit.devices import choose_device
@@ -26,10 +26,10 @@ from privaudit.files import write_text
 from privaudit.findings import add_curves, image_findings
 from privaudit.identity_findings import identity_findings
 from privaudit.image_scores import choose_scorer
-from privaudit.jobs import Advance, Context, Job, run_job
+from privaudit.jobs import Advance, Context, Job, job_size, run_job
 from privaudit.planning import all_attacks, learned_by, plan
 from privaudit.provenance import core_code, machine, plugin_code
-from privaudit.record import DatasetInfo, DefenseInfo, Finding, Missing, Record, dumps, overall
+from privaudit.record import DatasetInfo, DefenseInfo, Finding, Health, Missing, Record, dumps, overall
 from privaudit.scene import Arm, Scene
 from privaudit.scorecard import Scorecard, Scored
 from privaudit.spec import AuditSpec, dump_spec
@@ -148,7 +148,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     learned = learned_by(context, attacks)
     networks, note = choose_networks(spec.utility, context.scene)
     jobs = [Job(a.name, p.name, arm) for a, p, arms in steps for arm in arms]
-    totals = {Job(a.name, p.name, arm): len(context.scene.probes(p)) for a, p, arms in steps for arm in arms}
+    totals = {Job(a.name, p.name, arm): job_size(context, p, arm) for a, p, arms in steps for arm in arms}
     with lock(context.run):
         _clear(context.run)
         write_text(context.run / "spec.yaml", dump_spec(spec))
@@ -167,7 +167,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
         }
         weights = [] if networks is None else networks.used
         weights += [{"name": item.name, "sha256": item.digest} for items in learned.values() for item in items]
-        record = _record(context, dataset_params, steps, done, missing, settings, started, measured, weights, learned)
+        record = _record(context, dataset_params, steps, done, missing, settings, started, measured, weights)
         for store in done.values():
             _write_table(context, store)
         write_text(context.run / "record.json", dumps(record))
@@ -226,6 +226,10 @@ def _write_table(context: Context, store: JobFile) -> None:
     write_text(context.run / "tables" / f"{store.path.name.removesuffix('.audit.jsonl')}.csv", text.getvalue())
 
 
+def _read_check(row: Row) -> Check:
+    return Check(**{key: value for key, value in row.items() if key != "request"})
+
+
 def _record(
     context: Context,
     dataset_params: dict[str, Any],
@@ -236,7 +240,6 @@ def _record(
     started: str,
     measured: dict[str, Any],
     weights: list[dict[str, str]],
-    learned: Mapping[str, Sequence[Learned]],
 ) -> Record:
     spec, scene = context.spec, context.scene
     scored = []
@@ -251,8 +254,8 @@ def _record(
             if store is not None
         }
         seconds = sum(s.seconds for s in stores.values() if s is not None)
-        unhealthy = tuple(reason for item in learned[attack.name] for reason in item.unhealthy)
-        scored.append(Scored(attack, protocol, rows, seconds, unhealthy + attack.complaints(rows["audit"])))
+        checks = [_read_check(row) for row in rows.pop("health", ())] + list(attack.judge(rows["audit"]))
+        scored.append(Scored(attack, protocol, rows, seconds, tuple(checks)))
     card = Scorecard(spec.scoring, spec.seed, len(scene.split.victims))
     trivial = [s for s in scored if s.attack.trivial]
     findings: list[Finding] = []
@@ -282,6 +285,11 @@ def _record(
         findings=findings,
         missing=missing,
         **measured,
+        health=[
+            Health(attack=item.attack.name, protocol=item.protocol.name, **asdict(check))
+            for item in scored
+            for check in item.checks
+        ],
         verdict=verdict,
         reason=reason,
         settings={

@@ -17,10 +17,10 @@ def report_input(run: Path, record: Record, with_images: bool, cache: Path | Non
     tables = {file.name: file.read_text(encoding="utf-8") for file in sorted((run / "tables").glob("*.csv"))}
     pictures: tuple[Picture, ...] = ()
     if with_images or record.dataset.shareable:
-        from privaudit.pictures import encoding_picture, segmentation_picture
+        from privaudit.pictures import attack_pictures, encoding_picture, segmentation_picture
 
-        found = encoding_picture(run, cache), segmentation_picture(run, cache) if record.utility else None
-        pictures = tuple(picture for picture in found if picture is not None)
+        maps = segmentation_picture(run, cache) if record.utility else None
+        pictures = (encoding_picture(run, cache), *attack_pictures(run, cache), *([] if maps is None else [maps]))
     return ReportInput(record, tables, pictures)
 
 

@@ -25,6 +25,8 @@ class Reconstruction:
         reference: the attacker's picture of what the first view was mixed with; None scores ``image`` for both.
         positions: corners [P, 3] of the patches that were attacked, where not all were: only they are scored, and every
             other attacker it is compared with on the same ones.
+        alternatives: other pictures of target and reference, of which the scorer keeps the likest to the truth: an
+            upper bound on what the attacker has, and said to be one.
         exchangeable: the attacker cannot tell target from reference; the scorer takes the better order, and says so.
         diagnostics: figures about the attack itself, for the table.
     """
@@ -33,6 +35,7 @@ class Reconstruction:
     image: Tensor
     reference: Tensor | None = None
     positions: NDArray[np.int64] | None = None
+    alternatives: tuple[tuple[Tensor, Tensor], ...] = ()
     exchangeable: bool = False
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
@@ -53,7 +56,8 @@ class Reconstruction:
             return image.detach().to("cpu", torch.float32).clamp(0, 1)
 
         reference = None if self.reference is None else clean(self.reference)
-        return replace(self, image=clean(self.image), reference=reference)
+        others = tuple((clean(image), clean(other)) for image, other in self.alternatives)
+        return replace(self, image=clean(self.image), reference=reference, alternatives=others)
 
 
 @dataclass(frozen=True, eq=False)

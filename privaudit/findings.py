@@ -69,7 +69,7 @@ def _image_finding(
             exposed, must_fit=not attack.trivial,
         )  # fmt: skip
         if verdict is Verdict.NO_LEAK_DETECTED and scored.unhealthy:
-            verdict, reason = Verdict.INCONCLUSIVE, f"the attack is not sound: {'; '.join(scored.unhealthy)}"
+            verdict, reason = Verdict.INCONCLUSIVE, f"the attack is not sound: {scored.unhealthy}"
     return Finding(
         attack=attack.name,
         protocol=protocol.name,
@@ -107,6 +107,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     out = []
     if rows and rows[0].get("partial"):
         out.append(f"{sum(len(row['patches']) for row in rows)} patches of {len(rows)} scans were attacked")
+    if rows and "best_of" in rows[0]:
+        out.append(f"an upper bound: the best of {rows[0]['best_of']} pictures, chosen with the truth")
     if rows and "order" in rows[0]:
         swapped = sum(row["order"] == "swapped" for row in rows)
         out.append(f"which source is the target was resolved by the scorer, swapped in {swapped} of {len(rows)} scans")

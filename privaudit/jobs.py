@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -94,6 +95,24 @@ def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> d
     }
 
 
+def job_size(context: Context, protocol: Protocol, arm: Arm) -> int:
+    """In how many units a job advances: its requests, or 1 for the attack's checks of itself."""
+    return 1 if arm == "health" else len(context.scene.probes(protocol))
+
+
+def task_of(context: Context, attack: Attack, protocol: Protocol, workdir: Path, advance: Advance) -> Task:
+    """What the core lends an attack."""
+    return Task(
+        seed=seed_from(context.spec.seed, attack.name, protocol.name),
+        device=context.device,
+        msssim=context.spec.scoring.msssim,
+        workdir=workdir,
+        advance=advance,
+        scheme={"name": context.scene.defense.name, **context.scene.defense.params},
+        facts=facts_of(context),
+    )
+
+
 def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, advance: Advance) -> JobFile:
     """Execute a job, or what a kill left of it.
 
@@ -112,30 +131,26 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     """
     store = JobFile.open(context.run / "jobs" / f"{job.name}.jsonl", job_key(context, attack, protocol, job.arm))
     if store.done:
-        advance(len(context.scene.probes(protocol)))
+        advance(job_size(context, protocol, job.arm))
         return store
     started = time.perf_counter() - store.seconds
     workdir = context.run / "jobs" / f"{job.name}.work"
+    if store.fresh:
+        shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True, exist_ok=True)
-    task = Task(
-        seed=seed_from(context.spec.seed, attack.name, protocol.name),
-        device=context.device,
-        msssim=context.spec.scoring.msssim,
-        workdir=workdir,
-        advance=advance,
-        scheme={"name": context.scene.defense.name, **context.scene.defense.params},
-        facts=facts_of(context),
-    )
+    task = task_of(context, attack, protocol, workdir, advance)
     dtype = torch.get_default_dtype()
     try:
+        store.begin()
         execute = _reconstruct if attack.claim == "reconstruction" else _identify
+        if job.arm == "health":
+            execute = _check
         execute(context, attack, protocol, job.arm, task, store, lambda: time.perf_counter() - started)
         store.finish(time.perf_counter() - started)
     finally:
         torch.set_default_dtype(dtype)  # a plugin may have changed it, and the next job must not notice
         store.close()
-    if not any(workdir.iterdir()):
-        workdir.rmdir()
+    shutil.rmtree(workdir, ignore_errors=True)
     return store
 
 
@@ -161,24 +176,38 @@ def _reconstruct(
         raise ClaimError(f"attack '{attack.name}' left {len(waiting)} of {len(pending)} requests unanswered")
 
 
+def _check(
+    context: Context, attack: Attack, protocol: Protocol, arm: Arm, task: Task, store: JobFile, clock: Clock
+) -> None:
+    store.rows.clear()  # begun again: checks take a minute, and hang together
+    for number, check in enumerate(attack.health(protocol, context.scene.knowledge(attack, protocol), task)):
+        store.append({"request": f"{number:02d}", **asdict(check)}, clock())
+
+
 def _score_image(context: Context, claim: Reconstruction, trivial: bool) -> Row:
     scene = context.scene
     truth = scene.truth(claim.request)
+    brain = truth.labels > 0
     row: Row = {"request": claim.request, "person": scene.person(claim.request)}
-    pictures = {"": (claim.image, as_tensor(truth.image))}
     other = scene.bystander(claim.request)
-    if other is not None:
-        guess = claim.image if claim.reference is None else claim.reference
-        pictures["reference_"] = (guess, other.clamp(0, 1))
-    scores = _scores(context, claim, pictures, truth.labels > 0, trivial)
-    if claim.exchangeable and other is not None:
-        (image, target), (guess, reference) = pictures.values()
-        swapped = {"": (guess, target), "reference_": (image, reference)}
-        others = _scores(context, claim, swapped, truth.labels > 0, trivial)
-        better = _likeness(others) > _likeness(scores)
-        scores, row["order"] = (others, "swapped") if better else (scores, "as claimed")
+    best: Row = {}
+    for image, reference in [(claim.image, claim.reference), *claim.alternatives]:
+        orders = [("as claimed", image, image if reference is None else reference)]
+        if claim.exchangeable and other is not None:
+            orders.append(("swapped", orders[0][2], image))
+        for order, guess, of_other in orders:
+            pictures = {"": (guess, as_tensor(truth.image))}
+            if other is not None:
+                pictures["reference_"] = (of_other, other.clamp(0, 1))
+            scores = _scores(context, claim, pictures, brain, trivial)
+            if len(orders) > 1:
+                scores["order"] = order
+            if not best or _likeness(scores) > _likeness(best):
+                best = scores
+    if claim.alternatives:
+        best["best_of"] = 1 + len(claim.alternatives)
     fifth = scene.alpha_fifth(claim.request)
-    return row | scores | ({} if fifth is None else {"alpha_fifth": fifth}) | _rounded(claim.diagnostics)
+    return row | best | ({} if fifth is None else {"alpha_fifth": fifth}) | _rounded(claim.diagnostics)
 
 
 def _scores(
@@ -206,7 +235,7 @@ def _scores(
 
 
 def _likeness(row: Row) -> float:
-    return float(row["ms_ssim"]) + float(row["reference_ms_ssim"])
+    return float(row["ms_ssim"]) + float(row.get("reference_ms_ssim", 0.0))
 
 
 def _rounded(scores: Mapping[Any, float]) -> dict[str, float]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from privaudit.attack import Task
 from privaudit.audit import Settings, open_context
-from privaudit.claims import Reconstruction
+from privaudit.gallery import claim_of, gallery, illustrations, primary_of
 from privaudit.jobs import Context
 from privaudit.patches import as_tensor
 from privaudit.planning import all_attacks
 from privaudit.report import Picture
-from privaudit.scene import seed_from
 from privaudit.spec import AuditSpec, read_spec
 from privaudit.utility import choose_networks, label_maps, probes
 
@@ -37,8 +36,24 @@ def encoding_picture(run: Path, cache: Path | None) -> Picture:
         "encoding",
         "Mid-axial slices: the target, the reference it was mixed with, what the server sees (first view), and what"
         " each attack makes of it, with MS-SSIM to the target. The first three requests; none was chosen.",
-        _draw(rows),
+        draw(rows),
     )
+
+
+def attack_pictures(run: Path, cache: Path | None) -> list[Picture]:
+    """What attacks that draw at random make of the first request from several initialisations, and what they hold.
+
+    Raises:
+        PrivauditError: the data is not there any more.
+    """
+    spec = read_spec(run / "spec.yaml")
+    context, _ = open_context(spec, Settings(out=run, cache=cache))
+    previews = [(attack.name, preview) for attack in all_attacks(spec) if (preview := attack.preview()) is not None]
+    return [
+        Picture(f"{name}-{shown.name}", shown.caption, draw(shown.rows))
+        for name, preview in previews
+        for shown in (gallery(context, preview), *illustrations(context, preview))
+    ]
 
 
 def segmentation_picture(run: Path, cache: Path | None) -> Picture | None:
@@ -70,7 +85,7 @@ def segmentation_picture(run: Path, cache: Path | None) -> Picture | None:
         "segmentation",
         "One mid-axial slice of the first request: image, what the server sees, true labels, and the labels that each"
         " method gives (grey levels stand for the structures).",
-        _draw([cells]),
+        draw([cells]),
     )
 
 
@@ -83,16 +98,10 @@ def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Ten
     if other is not None:
         cells.append(("reference", other))
     for attack in all_attacks(spec):
-        if attack.claim != "reconstruction":
+        if attack.claim != "reconstruction" or attack.preview() is not None:
             continue
-        protocol = next(p for p in attack.protocols(scene.defense.views) if p.primary)
-        transcripts = scene.transcripts([request], protocol, "audit")
-        seed = seed_from(spec.seed, attack.name, protocol.name)
-        scheme = {"name": scene.defense.name, **scene.defense.params}
-        task = Task(seed, context.device, spec.scoring.msssim, context.run, lambda _: None, scheme)
-        claim = next(iter(attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task)))
-        assert isinstance(claim, Reconstruction)
-        image = claim.checked(scene.cohort.shape, attack.name).image
+        protocol = primary_of(attack, context)
+        image = claim_of(context, attack, protocol, request, 0).image
         score = context.scorer.score(image, truth, brain)["ms_ssim"]
         name = (
             "what the server sees"
@@ -103,7 +112,8 @@ def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Ten
     return cells
 
 
-def _draw(rows: list[list[tuple[str, Tensor]]]) -> bytes:
+def draw(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> bytes:
+    """Middle slices of titled volumes, as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

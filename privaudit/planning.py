@@ -54,6 +54,8 @@ def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol
                 arms.append("planted")
                 if attack.claim == "reconstruction" and context.scene.has_bystanders:
                     arms.append("planted-reference")
+                if type(attack).health is not Attack.health:
+                    arms.append("health")
             out.append((attack, protocol, arms))
     return out
 

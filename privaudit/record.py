@@ -130,6 +130,17 @@ class Utility(_Model):
     curves: list[Curve] = Field(default_factory=list)
 
 
+class Health(_Model):
+    """One figure that says whether an attack works at all."""
+
+    attack: str
+    protocol: str
+    name: str
+    figure: Number
+    allowed: str = Field(description="what the figure must be, in words")
+    passed: bool
+
+
 class DatasetInfo(_Model):
     """Which data."""
 
@@ -169,6 +180,7 @@ class Record(_Model):
     seed: int
     findings: list[Finding]
     missing: list[Missing] = Field(default_factory=list)
+    health: list[Health] = Field(default_factory=list, description="checks that attacks made of themselves")
     utility: list[Utility] = Field(default_factory=list)
     utility_note: str = Field(default="", description="why utility was not measured; empty if it was")
     verdict: Verdict

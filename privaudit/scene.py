@@ -22,8 +22,9 @@ from privaudit.knowledge import Atlas, GalleryEntry, Knowledge, Rung
 from privaudit.patches import as_tensor, cut, one_hot, stitch
 from privaudit.transcript import LazyTranscripts, Transcript
 
-Arm = Literal["audit", "planted", "planted-reference"]
-"""The transcripts as they are, or with a planted leak of the target or of the reference's owner."""
+Arm = Literal["audit", "planted", "planted-reference", "health"]
+"""The transcripts as they are, with a planted leak of the target or of the reference's owner, or none: the attack's own
+checks of itself."""
 
 PLANTED_SHARE = 0.9
 PLANTED_TEXT = {

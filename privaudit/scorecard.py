@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from privaudit.attack import Attack, Protocol
+from privaudit.attack import Attack, Check, Protocol
 from privaudit.record import Interval
 from privaudit.scene import Arm, seed_from
 from privaudit.spec import ScoringSpec
@@ -20,14 +20,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scored:
-    """The finished jobs of one attack under one protocol: rows per arm, and seconds over all arms."""
+    """The finished jobs of one attack under one protocol: rows per arm, seconds over all arms, checks of itself."""
 
     attack: Attack
     protocol: Protocol
     rows: Mapping[Arm, Sequence[Row]]
     seconds: float
-    unhealthy: tuple[str, ...] = ()
-    """Why the attack's silence would say nothing."""
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def unhealthy(self) -> str:
+        """Why the attack's silence would say nothing; empty if it would."""
+        return "; ".join(str(check) for check in self.checks if not check.passed)
 
     @property
     def table(self) -> str:

@@ -32,6 +32,7 @@ class JobFile:
         rows: finished rows, in order.
         done: whether it is complete; then ``seconds`` is the time it took over all sessions.
         note: why it is reused, resumed or computed, for ``--explain``.
+        fresh: whether nothing of this key was there.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class JobFile:
     done: bool = False
     seconds: float = 0.0
     note: str = ""
+    fresh: bool = True
     _stream: IO[str] | None = field(default=None, repr=False)
 
     @classmethod
@@ -55,6 +57,7 @@ class JobFile:
         if changed:
             job.note = "computed again: " + "; ".join(_change(p, old.get(p), job.key.get(p)) for p in changed)
             return job
+        job.fresh = False
         for line in lines[1:]:
             if "row" in line:
                 job.rows.append(line["row"])
@@ -66,7 +69,8 @@ class JobFile:
             job.note = f"resumed after {len(job.rows)} rows" if job.rows else "computed: an earlier try left nothing"
         return job
 
-    def _write(self, line: Mapping[str, Any]) -> None:
+    def begin(self) -> None:
+        """Put the key on disk, so that what the attack keeps beside it is known to be of this job."""
         if self._stream is None:
             # Rewriting what is kept drops a torn line and a stale header; the move makes it one step.
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +79,10 @@ class JobFile:
             temporary.write_text("".join(json.dumps(item) + "\n" for item in head), encoding="utf-8")
             temporary.replace(self.path)
             self._stream = self.path.open("a", encoding="utf-8")
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self.begin()
+        assert self._stream is not None
         self._stream.write(json.dumps(line) + "\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())

@@ -9,27 +9,31 @@ do who wants it to work.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from privaudit.attack import Attack, Facts, Learned, Protocol, Task
+from privaudit.attack import Attack, Check, Facts, Illustration, Learned, Protocol, Task
 from privaudit.claims import Reconstruction
 from privaudit.errors import OptionError
+from privaudit.files import atomic_path
 from privaudit.knowledge import Knowledge, Rung
 from privaudit.options import PluginOptions
 from privaudit.patches import cut, grid_positions, stitch
 from privaudit.prior.noise import edm, geometric, ncsnv2
-from privaudit.prior.samplers import Weigh, dirac, langevin, least_squares, misfit, pigdm
+from privaudit.prior.samplers import Score, Tick, Weigh, dirac, keep, langevin, least_squares, misfit, pigdm
 from privaudit.prior.weights import Prior, find_prior, load_prior, prior_misfit, score_sources
 from privaudit.transcript import Transcript
 from privaudit_attacks.average import estimate_alpha, make_prior
+from privaudit_attacks.bss_health import check_prior, check_sampler, illustrate_prior
 
 Sampler = Literal["langevin", "langevin-ncsnv2", "dirac", "pigdm"]
 WHOLE: Final = 32
@@ -38,6 +42,8 @@ RESIDUAL = 0.03
 """Root mean square by which separated sources may miss the mixture."""
 ALPHA_GRID = 50
 """Candidate mixing weights, where they are estimated."""
+MANY: Final = 200
+"""Evaluations from which a sampler counts as slow."""
 
 
 class BssOptions(PluginOptions):
@@ -53,8 +59,9 @@ class BssOptions(PluginOptions):
     prior: str = Field(
         default="auto", description="trained prior: a folder, or a shipped one by name; 'auto' finds one"
     )
-    restarts: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="independent samples, M; their mean is claimed"
+    restarts: Annotated[int, Field(ge=1)] = Field(default=1, description="independent samples, M")
+    claim: Literal["mean", "best"] = Field(
+        default="mean", description="the mean of the restarts, or the best, chosen with the truth: an upper bound"
     )
     patches: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="patches attacked per scan, those with most tissue in the atlas; null for all"
@@ -64,6 +71,9 @@ class BssOptions(PluginOptions):
     )
     steps: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Langevin steps per level; null for 100 (langevin, dirac) or 5 (langevin-ncsnv2)"
+    )
+    evaluations: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(), description="also run with about so many network evaluations per patch and source, for a curve"
     )
     delta: Annotated[float, Field(gt=0)] = Field(default=3e-5, description="Langevin step size at the last level")
     likelihood: Annotated[float, Field(gt=0)] = Field(default=1.0, description="weight of the mixture, λ")
@@ -80,6 +90,20 @@ def recut(transcript: Transcript, size: int) -> Transcript:
         return transcript.first(1)
     positions = grid_positions(transcript.shape, (size,) * 3, (size,) * 3)
     return replace(transcript, views=cut(transcript.stitched(), positions, (size,) * 3)[None], positions=positions)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often the score of every source is asked for: ``steps`` at each level, and ``last`` more times."""
+
+    levels: int
+    steps: int
+    last: int
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations per patch and source."""
+        return self.levels * self.steps + self.last
 
 
 class Latest:
@@ -105,11 +129,20 @@ class BssAttack(Attack):
     beside = ("wiener",)
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """One, with one view, as the paper's."""
+        """One with one view, as the paper's; and one for each further number of evaluations."""
         rungs = {Rung.TRANSCRIPT, Rung.POPULATION, Rung.ATLAS}
         if self.options.alpha == "known":
             rungs.add(Rung.WEIGHTS)
-        return (Protocol(f"{self.options.sampler} alpha-{self.options.alpha}", frozenset(rungs)),)
+        name = f"{self.options.sampler} alpha-{self.options.alpha}"
+        if not self.options.evaluations:
+            return (Protocol(name, frozenset(rungs)),)
+        return tuple(
+            Protocol(
+                name if wanted is None else f"{name} n={wanted}", frozenset(rungs), primary=wanted is None,
+                curve="network evaluations per patch and source", curve_x=float(self._schedule(wanted).evaluations),
+            )
+            for wanted in (None, *dict.fromkeys(self.options.evaluations))
+        )  # fmt: skip
 
     def learned(self, facts: Facts) -> Sequence[Learned]:
         """The prior.
@@ -118,16 +151,34 @@ class BssAttack(Attack):
             OptionError: there is none that fits.
         """
         prior = self._prior(facts)
-        weak = ", ".join(f"{sigma:.3g}" for sigma in prior.weak_levels())
-        unhealthy = (f"the prior errs no less than a trivial predictor at σ = {weak}",) if weak else ()
-        return (Learned(prior.name, prior.digest, tuple(prior.config.people), unhealthy),)
+        return (Learned(prior.name, prior.digest, tuple(prior.config.people)),)
 
-    def complaints(self, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    def judge(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Check]:
         """Sources that do not add up to the mixture are no separation."""
         residual = float(np.mean([row["residual"] for row in rows])) if rows else 0.0
-        if residual <= RESIDUAL:
-            return ()
-        return (f"the sources miss the mixture by {residual:.3f} (root mean square, at most {RESIDUAL:g})",)
+        name = "residual of the mixture, root mean square"
+        return [Check(name, residual, f"at most {RESIDUAL:g}", residual <= RESIDUAL)]
+
+    def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
+        """Does the prior know patches, and does the sampler find what can be found?"""
+        prior = self._prior(task.facts)
+        yield from check_prior(prior, knowledge, task, lambda share: task.advance(0.2 * share))
+        schedule = self._schedule(None, prior.config.patch_size)
+        sample = partial(self._sample, prior=prior, schedule=schedule)
+        yield from check_sampler(
+            prior, knowledge, task, sample, schedule.evaluations, lambda share: task.advance(0.8 * share)
+        )
+
+    def preview(self) -> Self:
+        """Two patches, or one where the sampler is slow; one restart."""
+        few = 2 if self._schedule(None).evaluations < MANY else 1
+        patches = min(few, self.options.patches or few)
+        return type(self)(self.options.model_copy(update={"patches": patches, "restarts": 1, "evaluations": ()}))
+
+    def illustrate(self, knowledge: Knowledge, task: Task) -> Iterator[Illustration]:
+        """Samples of the prior beside patches of the attacker's people."""
+        prior = self._prior(task.facts)
+        yield illustrate_prior(prior, knowledge, task)
 
     def _prior(self, facts: Facts) -> Prior:
         size = facts.patch_size or WHOLE
@@ -153,104 +204,150 @@ class BssAttack(Attack):
         """Yield one picture of target and reference per request."""
         prior = self._prior(task.facts)
         torch.nn.Module.to(prior.network, device=task.device)
-        evaluations = self._evaluations(prior)
+        wanted = None if "n=" not in protocol.name else int(protocol.name.rpartition("n=")[2])
+        schedule = self._schedule(wanted, prior.config.patch_size)
         for transcript in transcripts:
             done = 0.0
 
-            def tick() -> None:
+            def advance(share: float) -> None:
                 nonlocal done
-                share = 0.999 / evaluations / self.options.restarts
-                done += share
-                task.advance(share)
+                done += 0.999 * share
+                task.advance(0.999 * share)
 
-            yield self._separate(transcript, knowledge, task, prior, tick)
+            yield self._separate(transcript, knowledge, task, prior, schedule, advance)
             task.advance(-done)  # the core counts the whole request once it is scored
+            for file in task.workdir.glob(f"{transcript.request}-*.safetensors"):
+                file.unlink()
 
     def _separate(
-        self, transcript: Transcript, knowledge: Knowledge, task: Task, prior: Prior, tick: Callable[[], None]
-    ) -> Reconstruction:
+        self, transcript: Transcript, knowledge: Knowledge, task: Task, prior: Prior, schedule: Schedule,
+        advance: Callable[[float], None],
+    ) -> Reconstruction:  # fmt: skip
         transcript = recut(transcript, prior.config.patch_size)
         chosen = self._choose(transcript, knowledge)
-        mixture = transcript.views[0][chosen]
-        corners = torch.from_numpy(transcript.positions[chosen])
-        where = prior.where(corners, transcript.shape)
-        generator = task.generator(transcript.request)
+        parts = [chosen[start : start + self.options.batch] for start in range(0, len(chosen), self.options.batch)]
+        draws, residuals = [], []
+        for restart in range(self.options.restarts):
+            found = []
+            for number, part in enumerate(parts):
+                piece = self._piece(transcript, knowledge, task, prior, schedule, part, restart, number, advance)
+                found.append(piece["sources"])
+                residuals += [float(piece["residual"])] * len(part)
+                advance(len(part) / len(chosen) / self.options.restarts)
+            draws.append(torch.cat(found))
+        spread = {"restart_sd": float(torch.stack(draws).std(dim=0).mean())} if len(draws) > 1 else {}
+        claimed = draws if self.options.claim == "best" else [torch.stack(draws).mean(dim=0)]
+        shares = self._shares(task.scheme)
+
+        def picture(sources: Tensor) -> tuple[Tensor, Tensor]:
+            target, reference = transcript.views[0].clone(), transcript.views[0].clone()
+            target[chosen] = sources[:, 0]
+            reference[chosen] = torch.einsum("nsxyz,s->nxyz", sources[:, 1:], shares)
+            corners, shape = transcript.positions, transcript.shape
+            return stitch(target, corners, shape), stitch(reference, corners, shape)
+
+        first, *others = [picture(sources) for sources in claimed]
+        return Reconstruction(
+            transcript.request,
+            *first,
+            positions=transcript.positions[chosen] if len(chosen) < len(transcript.positions) else None,
+            alternatives=tuple(others),
+            exchangeable=self.options.alpha != "known",
+            diagnostics={"residual": float(np.mean(residuals)), **spread},
+        )
+
+    def _piece(
+        self, transcript: Transcript, knowledge: Knowledge, task: Task, prior: Prior, schedule: Schedule,
+        part: NDArray[np.int64], restart: int, number: int, advance: Callable[[float], None],
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Sources [N, S, *patch] of some patches and their mean residual; a file of them survives a kill."""
+        file = task.workdir / f"{transcript.request}-{restart}-{number}.safetensors"
+        if file.is_file():
+            return load_file(file)
+        mixture = transcript.views[0][part]
+        where = prior.where(torch.from_numpy(transcript.positions[part]), transcript.shape)
+        generator = task.generator(f"{transcript.request}:{restart}:{number}")
+        weights, weigh = self._weights(transcript, knowledge, task.scheme, part, generator)
+        used = Latest(weights, weigh)
+        share = len(part) / max(1, self._count(transcript)) / self.options.restarts / schedule.evaluations
+        ticked = 0.0
+
+        def tick() -> None:
+            nonlocal ticked
+            ticked += share
+            advance(share)
 
         def score(x: Tensor, sigma: float) -> Tensor:
             return score_sources(prior.network, x, sigma, where, self.options.batch)
 
-        draws, residuals = [], []
-        for _ in range(self.options.restarts):
-            weights, weigh = self._weights(transcript, knowledge, task.scheme, chosen, generator)
-            used = Latest(weights, weigh)
-            draws.append(self._sample(score, mixture, weights, generator, prior, used, tick))
-            residuals.append(float(misfit(mixture, used.weights, draws[-1]).square().mean().sqrt()))
-        sources = torch.stack(draws).mean(dim=0)
-        agreement = float(torch.stack(draws).std(dim=0).mean()) if len(draws) > 1 else None
-        target, reference = transcript.views[0].clone(), transcript.views[0].clone()
-        target[chosen], reference[chosen] = sources[:, 0], sources[:, 1]
-        diagnostics = {"residual": float(np.mean(residuals))} | ({} if agreement is None else {"restart_sd": agreement})
-        return Reconstruction(
-            transcript.request,
-            stitch(target, transcript.positions, transcript.shape),
-            stitch(reference, transcript.positions, transcript.shape),
-            positions=transcript.positions[chosen] if len(chosen) < len(transcript.positions) else None,
-            exchangeable=self.options.alpha != "known",
-            diagnostics=diagnostics,
-        )
+        sources = self._sample(score, mixture, weights, generator, tick, prior=prior, schedule=schedule, weigh=used)
+        advance(-ticked)
+        found = {"sources": sources, "residual": misfit(mixture, used.weights, sources).square().mean().sqrt()}
+        with atomic_path(file) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in found.items()}, temporary)
+        return found
+
+    def _count(self, transcript: Transcript) -> int:
+        """How many of its patches are attacked."""
+        count = len(transcript.positions)
+        return count if self.options.patches is None else min(self.options.patches, count)
+
+    def _shares(self, scheme: Mapping[str, Any]) -> Tensor:
+        """What each of k references makes of what is mixed in; where only the client knows, as much as the others."""
+        return torch.full((int(scheme.get("references", 1)),), 1 / int(scheme.get("references", 1)))
 
     def _choose(self, transcript: Transcript, knowledge: Knowledge) -> NDArray[np.int64]:
         """Indices of the patches to attack: those where the atlas has most tissue."""
-        count = len(transcript.positions)
-        if self.options.patches is None or self.options.patches >= count:
+        count = self._count(transcript)
+        if count == len(transcript.positions):
             return np.arange(count)
         size = (*transcript.views.shape[-3:],)
         tissue = (cut(knowledge.atlas.mean, transcript.positions, size) > 0.1).flatten(1).double().mean(dim=1)
-        return np.sort(np.argsort(-tissue.numpy(), kind="stable")[: self.options.patches])
+        return np.sort(np.argsort(-tissue.numpy(), kind="stable")[:count])
 
     def _weights(
-        self, transcript: Transcript, knowledge: Knowledge, scheme: Mapping[str, object], chosen: NDArray[np.int64],
+        self, transcript: Transcript, knowledge: Knowledge, scheme: Mapping[str, Any], part: NDArray[np.int64],
         generator: torch.Generator,
     ) -> tuple[Tensor, Weigh]:  # fmt: skip
-        """Weights [N, 2] of target and reference to start with, and how they improve."""
+        """Weights [N, 1 + k] of target and references to start with, and how they improve."""
         pooled = scheme.get("alpha_per", "patch") != "patch"
-        mixture = transcript.views[0][chosen]
         improve: Weigh = lambda weights, clean: weights  # noqa: E731
+        shares = self._shares(scheme)
         if self.options.alpha == "known":
-            alpha = torch.from_numpy(knowledge.weights(transcript.request)).float()[0][chosen]
+            alpha = torch.from_numpy(knowledge.weights(transcript.request)).float()[0][part]
         elif self.options.alpha == "unknown":
-            alpha = torch.rand(1 if pooled else len(chosen), generator=generator).expand(len(chosen))
+            alpha = torch.rand(1 if pooled else len(part), generator=generator).expand(len(part))
         else:
             aligned = scheme.get("reference_position", "aligned") == "aligned"
             atlas = make_prior(knowledge.atlas, transcript, aligned)
-            alpha = estimate_alpha(transcript.views[:1], atlas, ALPHA_GRID, pooled)[chosen]
-            improve = least_squares(mixture, pooled)
-        alpha = alpha.clamp(0.01, 0.99)
-        return torch.stack([alpha, 1 - alpha], dim=1), improve
+            alpha = estimate_alpha(transcript.views[:1], atlas, ALPHA_GRID, pooled)[part]
+            improve = least_squares(transcript.views[0][part], pooled, shares)
+        alpha = alpha.clamp(0.01, 0.99)[:, None]
+        return torch.cat([alpha, (1 - alpha) * shares], dim=1), improve
 
-    def _sigmas(self, prior: Prior) -> list[float]:
-        o, size = self.options, prior.config.patch_size
+    def _schedule(self, wanted: int | None, size: int = WHOLE) -> Schedule:
+        """As the options say, or with about so many evaluations."""
+        o = self.options
         if o.sampler == "pigdm":
-            return edm(o.sigma_max or prior.config.levels[0].sigma, o.sigma_min, o.levels or 25)
-        if o.sampler == "langevin-ncsnv2" and o.levels is None:
-            return ncsnv2(o.sigma_max or 1.0, o.sigma_min, size**3)
-        return geometric(o.sigma_max or 1.0, o.sigma_min, o.levels or 10)
+            return Schedule((o.levels or 25) if wanted is None else max(2, (wanted + 1) // 2), 2, -1)
+        published = len(ncsnv2(o.sigma_max or 1.0, o.sigma_min, size**3)) if o.sampler == "langevin-ncsnv2" else 10
+        levels = o.levels or published
+        last = int(o.sampler != "langevin")
+        if wanted is not None:
+            return Schedule(min(levels, wanted), max(1, wanted // levels), last)
+        return Schedule(levels, o.steps or (5 if o.sampler == "langevin-ncsnv2" else 100), last)
 
-    def _steps(self) -> int:
-        return self.options.steps or (5 if self.options.sampler == "langevin-ncsnv2" else 100)
-
-    def _evaluations(self, prior: Prior) -> int:
-        """How often the score of both sources is asked for, per patch and restart."""
-        levels = len(self._sigmas(prior))
-        if self.options.sampler == "pigdm":
-            return 2 * levels - 1
-        return levels * self._steps() + (self.options.sampler != "langevin")
+    def _sigmas(self, prior: Prior, levels: int) -> list[float]:
+        o = self.options
+        if o.sampler == "pigdm":
+            return edm(o.sigma_max or prior.config.levels[0].sigma, o.sigma_min, levels)
+        return geometric(o.sigma_max or 1.0, o.sigma_min, levels)
 
     def _sample(
-        self, score: Callable[[Tensor, float], Tensor], mixture: Tensor, weights: Tensor, generator: torch.Generator,
-        prior: Prior, weigh: Weigh, tick: Callable[[], None],
+        self, score: Score, mixture: Tensor, weights: Tensor, generator: torch.Generator, tick: Tick, *, prior: Prior,
+        schedule: Schedule, weigh: Weigh = keep,
     ) -> Tensor:  # fmt: skip
-        o, sigmas, steps = self.options, self._sigmas(prior), self._steps()
+        o, sigmas, steps = self.options, self._sigmas(prior, schedule.levels), schedule.steps
         if o.sampler == "pigdm":
             return pigdm(score, mixture, weights, sigmas, generator, spread=prior.spread, weigh=weigh, tick=tick)
         if o.sampler == "dirac":

@@ -24,7 +24,8 @@ def _none() -> None:
     return None
 
 
-def _keep(weights: Tensor, clean: Tensor) -> Tensor:
+def keep(weights: Tensor, clean: Tensor) -> Tensor:
+    """Leave weights as they are."""
     return weights
 
 
@@ -44,7 +45,7 @@ def misfit(mixture: Tensor, weights: Tensor, sources: Tensor) -> Tensor:
 
 def langevin(
     score: Score, mixture: Tensor, weights: Tensor, sigmas: Sequence[float], generator: torch.Generator, *,
-    steps: int = 100, delta: float = 3e-5, likelihood: float = 1.0, denoise: bool = False, weigh: Weigh = _keep,
+    steps: int = 100, delta: float = 3e-5, likelihood: float = 1.0, denoise: bool = False, weigh: Weigh = keep,
     tick: Tick = _none,
 ) -> Tensor:  # fmt: skip
     """Noise-annealed Langevin dynamics on all sources together (Jayaram & Thickstun, ICML 2020, algorithm 1).
@@ -80,7 +81,7 @@ def langevin(
 
 def dirac(
     score: Score, mixture: Tensor, weights: Tensor, sigmas: Sequence[float], generator: torch.Generator, *,
-    steps: int = 100, delta: float = 3e-5, denoise: bool = True, weigh: Weigh = _keep, tick: Tick = _none,
+    steps: int = 100, delta: float = 3e-5, denoise: bool = True, weigh: Weigh = keep, tick: Tick = _none,
 ) -> Tensor:  # fmt: skip
     """Langevin dynamics on the surface where the mixture holds exactly (MSDM-Dirac; Mariani et al., ICLR 2024).
 
@@ -120,7 +121,7 @@ def _on_surface(sources: Tensor, mixture: Tensor, weights: Tensor, is_big: Tenso
 
 def pigdm(
     score: Score, mixture: Tensor, weights: Tensor, sigmas: Sequence[float], generator: torch.Generator, *,
-    spread: Callable[[float], float], noise: float = 1e-3, weigh: Weigh = _keep, tick: Tick = _none,
+    spread: Callable[[float], float], noise: float = 1e-3, weigh: Weigh = keep, tick: Tick = _none,
 ) -> Tensor:  # fmt: skip
     """Few steps of the posterior's probability flow (ΠGDM; Song et al., ICLR 2023) with Heun's rule (EDM, 2022).
 
@@ -167,21 +168,23 @@ def _denoised(score: Score, sources: Tensor, sigma: float, tick: Tick) -> Tensor
     return sources + sigma**2 * score(sources, sigma)
 
 
-def least_squares(mixture: Tensor, pooled: bool) -> Weigh:
-    """The M step of EM over α for two sources: the weight under which denoised sources explain the mixture best.
+def least_squares(mixture: Tensor, pooled: bool, shares: Tensor) -> Weigh:
+    """The M step of EM over α: the weight of the target under which denoised sources explain the mixture best.
 
     Args:
         mixture: [N, *patch].
         pooled: whether all patches share one weight.
+        shares: what each reference makes of what is mixed in [S - 1], adding up to 1.
     """
 
     def weigh(weights: Tensor, clean: Tensor) -> Tensor:
-        apart = (clean[:, 0] - clean[:, 1]).flatten(1)
-        along = ((mixture - clean[:, 1]).flatten(1) * apart).sum(dim=1)
+        reference = torch.einsum("ns...,s->n...", clean[:, 1:], shares.to(clean))
+        apart = (clean[:, 0] - reference).flatten(1)
+        along = ((mixture - reference).flatten(1) * apart).sum(dim=1)
         size = apart.square().sum(dim=1)
         if pooled:
             along, size = along.sum().expand_as(along), size.sum().expand_as(size)
-        alpha = (along / size.clamp_min(1e-12)).clamp(0.01, 0.99)
-        return torch.stack([alpha, 1 - alpha], dim=1)
+        alpha = (along / size.clamp_min(1e-12)).clamp(0.01, 0.99)[:, None]
+        return torch.cat([alpha, (1 - alpha) * shares.to(alpha)], dim=1)
 
     return weigh

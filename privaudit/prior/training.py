@@ -58,15 +58,17 @@ class PriorTraining(Loop):
         cpu = torch.device("cpu")
         people = scans_of(cohort, fold.train)
         self.mean, self.sd = _moments(PatchSource(cohort, people, classes, recipe, spec.seed, cpu, options.hold))
+        self.pretrained = None if options.pretrained is None else load_prior(Path(options.pretrained))
+        # The network's units are those that its weights were trained in.
+        unit = self.sd if self.pretrained is None else self.pretrained.network.data_sd
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
-            network = ScoreNet(options.architecture, options.size, self.sd, options.positions)
-        self.pretrained = None if options.pretrained is None else load_prior(Path(options.pretrained))
+            network = ScoreNet(options.architecture, options.size, unit, options.positions)
         if self.pretrained is not None:
             if self.pretrained.network.kind != network.kind:
                 raise OptionError(
                     f"the prior '{self.pretrained.name}' is of another network",
-                    todo="start from one of the same architecture, size and data_sd",
+                    todo="start from one of the same architecture, size and positions",
                 )
             network.load_state_dict(self.pretrained.network.state_dict())
         before = self.pretrained.digest if self.pretrained else None

@@ -80,10 +80,6 @@ class Prior:
         x, y = np.array(logs).T
         return float(np.exp(np.interp(np.log(sigma), x, y)))
 
-    def weak_levels(self) -> list[float]:
-        """Noise levels at which the network errs no less than the trivial predictor."""
-        return [level.sigma for level in self.config.levels if level.error >= level.trivial]
-
     def where(self, corners: Tensor, shape: tuple[int, int, int]) -> Tensor | None:
         """Voxel positions [B, 3, *patch] of patches cut at ``corners`` [B, 3]; None if the network takes none."""
         return positions_of(corners, self.config.patch_size, shape) if self.network.positions else None

@@ -63,4 +63,5 @@ def _content(source: ReportInput) -> dict[str, Any]:
         "settings": card.flat(record.settings),
         "provenance": card.flat(record.provenance),
         "glossary": card.GLOSSARY,
+        "number": card.number,
     }

@@ -69,6 +69,18 @@ class MarkdownReport(Report):
         parts += ["## The worst that happens, by what the attacker holds", table(header, cases)]
         rows = [[card.row(f)[column] for column in COLUMNS] for f in record.primary()]
         parts += ["## Figures that decide", table(list(COLUMNS.values()), rows)]
+        if record.health:
+            checks = [
+                (
+                    "passed" if h.passed else "FAILED",
+                    f"{h.attack}, {h.protocol}",
+                    h.name,
+                    card.number(h.figure),
+                    h.allowed,
+                )
+                for h in record.health
+            ]
+            parts += ["## Do the attacks work?", table(("", "Attack", "Check", "Figure", "Must be"), checks)]
         if record.utility or record.utility_note:
             parts.append("## Utility")
         if record.utility_note:

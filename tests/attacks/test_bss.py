@@ -17,11 +17,15 @@ from privaudit.spec import parse_spec
 Blobs = Callable[..., dict[str, Any]]
 
 
-def audited(blobs: Blobs, out: Path, prior: Path, defense: dict[str, Any] | None = None, **options: Any) -> Any:
+def audited(
+    blobs: Blobs, out: Path, prior: Path, defense: dict[str, Any] | None = None, side: int = 32, **options: Any
+) -> Any:
     chosen = {"name": "mixup", "alpha": 0.65, "views": 1} if defense is None else defense
     attack = {"name": "bss", "prior": str(prior), "levels": 5, **options}
     return run_audit(
-        parse_spec(blobs(chosen, [attack], dataset={"subjects": 32, "sessions": 1, "flat": True}), "test"),
+        parse_spec(
+            blobs(chosen, [attack], dataset={"subjects": 32, "sessions": 1, "flat": True, "side": side}), "test"
+        ),
         Settings(out=out),
     )
 
@@ -81,8 +85,10 @@ def test_without_a_prior_the_command_that_trains_one_is_named(blobs: Blobs, tmp_
 def test_sources_that_miss_the_mixture_are_complained_of() -> None:
     from privaudit_attacks.bss import BssAttack
 
-    assert BssAttack().complaints([{"residual": 0.001}]) == ()
-    assert "miss the mixture" in BssAttack().complaints([{"residual": 0.2}])[0]
+    assert all(check.passed for check in BssAttack().judge([{"residual": 0.001}]))
+    (check,) = BssAttack().judge([{"residual": 0.2}])
+    assert not check.passed
+    assert "residual of the mixture" in str(check)
 
 
 def test_pooling_patches_gives_the_figures_of_the_volume() -> None:
@@ -97,3 +103,83 @@ def test_pooling_patches_gives_the_figures_of_the_volume() -> None:
     scorer = choose_scorer((64, 32, 32), 32, "auto", "fast")
     found, whole = pool(scorer.by_patch(claim, truth, brain)), scorer.score(claim, truth, brain)
     assert found == pytest.approx(whole, abs=1e-6)
+
+
+def test_several_references_weigh_what_they_weigh_in_the_mixture() -> None:
+    import torch
+
+    from privaudit_attacks.bss import BssAttack
+
+    shares = BssAttack()._shares({"references": 3})
+    torch.testing.assert_close(shares, torch.full((3,), 1 / 3))
+
+
+@pytest.mark.slow
+def test_references_restarts_and_evaluations(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
+    """Three references are separated and put together; the best of restarts says so; evaluations are a curve."""
+    defense = {"name": "mixup", "alpha": 0.65, "views": 1, "references": 3}
+    options = {"alpha": "known", "levels": 2, "restarts": 2, "claim": "best", "evaluations": [5]}
+    record = audited(blobs, tmp_path / "run", blob_prior, defense, **options).record
+    assert not record.missing
+    finding = main_figure(record)
+    assert finding.notes == ["an upper bound: the best of 2 pictures, chosen with the truth"]
+    (curve,) = finding.curves
+    assert curve.x == [3.0, 5.0]
+    assert curve.y[0] == pytest.approx(finding.estimate)
+    assert main_figure(record, victim="reference").estimate is not None
+    (table,) = (tmp_path / "run" / "tables").glob("bss.*known.csv")
+    assert "restart_sd" in table.read_text().splitlines()[0]
+
+
+@pytest.mark.slow
+def test_an_attack_that_fails_its_own_checks_cannot_say_no_leak(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
+    record = audited(blobs, tmp_path / "run", blob_prior, {"name": "pure-noise"}, levels=3).record
+    names = [check.name for check in record.health]
+    assert len(names) == len(set(names)) == 7, names
+    failed = [check for check in record.health if not check.passed]
+    assert failed, "a prior trained for 80 steps is not sound"
+    assert main_figure(record).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_with_the_patches_it_had(
+    blobs: Blobs, blob_prior: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import privaudit_attacks.bss as module
+
+    calls = 0
+    sample = module.pigdm
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == stop:
+            raise KeyboardInterrupt
+        return sample(*args, **kwargs)
+
+    monkeypatch.setattr(module, "pigdm", counted)
+    # Eight overlapping patches in groups of four: two groups a scan.
+    defense = {"name": "mixup", "alpha": 0.65, "views": 1, "stride": 8}
+    options: dict[str, Any] = {"defense": defense, "alpha": "known", "levels": 2, "batch": 4, "side": 40}
+    stop = 0
+    whole = audited(blobs, tmp_path / "whole", blob_prior, **options).record
+    total, calls, stop = calls, 0, 5
+    with pytest.raises(KeyboardInterrupt):
+        audited(blobs, tmp_path / "cut", blob_prior, **options)
+    kept = list((tmp_path / "cut" / "jobs").glob("*.work/*.safetensors"))
+    before, calls, stop = calls - 1, 0, 0
+    again = audited(blobs, tmp_path / "cut", blob_prior, **options).record
+    assert again.stable() == whole.stable()
+    assert calls == total - before, f"{len(kept)} groups were kept"
+    assert not list((tmp_path / "cut" / "jobs").glob("*.work"))
+
+
+@pytest.mark.slow
+def test_the_card_shows_a_gallery_and_samples_of_the_prior(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
+    from privaudit.pictures import attack_pictures
+
+    audited(blobs, tmp_path / "run", blob_prior, alpha="estimated", levels=3)
+    gallery, prior = attack_pictures(tmp_path / "run", None)
+    assert (gallery.name, prior.name) == ("bss-gallery", "bss-prior")
+    assert "3 initialisations" in gallery.caption
+    assert gallery.png[:4] == prior.png[:4] == b"\x89PNG"

@@ -122,7 +122,7 @@ def test_unknown_weights_improve_by_the_m_step() -> None:
     from privaudit.prior.samplers import least_squares
 
     x, weights, mixture = drawn(0.8)
-    found = least_squares(mixture, pooled=False)(torch.full_like(weights, 0.5), x)
+    found = least_squares(mixture, pooled=False, shares=torch.ones(1))(torch.full_like(weights, 0.5), x)
     torch.testing.assert_close(found, weights, atol=1e-4, rtol=0)
 
 

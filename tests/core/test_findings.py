@@ -1,0 +1,53 @@
+"""Verdicts of reconstructions from rows: what the attack's own checks change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from privaudit.attack import Attack, Check
+from privaudit.findings import image_findings
+from privaudit.record import Verdict
+from privaudit.scorecard import Scorecard, Scored
+from privaudit.spec import ScoringSpec
+from privaudit_attacks.atlas import AtlasAttack
+from privaudit_attacks.average import AverageAttack
+from privaudit_attacks.random_subject import RandomSubjectAttack
+
+PASSED, FAILED = Check("fit", 0.2, "at least 0.1", True), Check("sampler", 0.05, "at least 0.1", False)
+
+
+def rows(level: float) -> list[dict[str, Any]]:
+    return [
+        {"request": f"r{n:04d}", "person": f"P{n:03d}"}
+        | dict.fromkeys(("ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain"), level + 0.001 * (n % 3))
+        for n in range(12)
+    ]
+
+
+def scored(attack: Attack, audit: float, planted: float | None = None, *checks: Check) -> Scored:
+    protocol = next(p for p in attack.protocols(1) if p.primary)
+    arms: dict[Any, Any] = {"audit": rows(audit)} | ({} if planted is None else {"planted": rows(planted)})
+    return Scored(attack, protocol, arms, 1.0, checks)
+
+
+@pytest.mark.parametrize(
+    ("level", "checks", "verdict"),
+    [
+        (0.5, (), Verdict.NO_LEAK_DETECTED),
+        (0.5, (PASSED,), Verdict.NO_LEAK_DETECTED),
+        (0.5, (PASSED, FAILED), Verdict.INCONCLUSIVE),
+        (0.8, (FAILED,), Verdict.LEAK),
+    ],
+)
+def test_an_attack_that_fails_its_own_checks_cannot_say_no_leak_but_its_leak_stands(
+    level: float, checks: tuple[Check, ...], verdict: Verdict
+) -> None:
+    trivial = [scored(AtlasAttack(), 0.5), scored(RandomSubjectAttack(), 0.4)]
+    card = Scorecard(ScoringSpec(resamples=200), 0, 12)
+    found = image_findings(scored(AverageAttack(), level, 0.95, *checks), trivial, card)
+    (main,) = [finding for finding in found if finding.role == "primary"]
+    assert main.verdict is verdict, main.reason
+    if verdict is Verdict.INCONCLUSIVE:
+        assert main.reason == "the attack is not sound: sampler 0.05 (must be at least 0.1)"
