@@ -15,7 +15,7 @@ import math
 import torch
 
 from benchmarks.msssim_bench import Row, in_turns
-from privaudit.prior.network import Architecture, ScoreNet, positions_of
+from privaudit.prior.network import Architecture, ScoreNet, context_of
 from privaudit.prior.noise import edm, geometric
 from privaudit.prior.samplers import langevin, pigdm
 from privaudit.prior.weights import score_sources
@@ -34,15 +34,16 @@ def run(quick: bool = False) -> list[Row]:
 def sampler_rows(architecture: Architecture, steps: int) -> list[Row]:
     """A step of each sampler against the network's forward pass on the same batch."""
     torch.manual_seed(0)
-    network = ScoreNet(architecture, "tiny", positions=True).eval()
+    network = ScoreNet(architecture, "tiny", context="atlas").eval()
     mixture = torch.rand(MIXTURES, SIDE, SIDE, SIDE)
     weights = torch.full((MIXTURES, 2), 0.5)
-    where = positions_of(torch.zeros(MIXTURES, 3), SIDE, VOLUME)
+    context = context_of("atlas", torch.zeros(MIXTURES, 3, dtype=torch.int64), SIDE, torch.rand(VOLUME))
+    assert context is not None
     both = torch.rand(2 * MIXTURES, 1, SIDE, SIDE, SIDE)
-    twice = where.repeat_interleave(2, dim=0)
+    twice = context.repeat_interleave(2, dim=0)
 
     def score(x: torch.Tensor, sigma: float) -> torch.Tensor:
-        return score_sources(network, x, sigma, where, 2 * MIXTURES)
+        return score_sources(network, x, sigma, context, 2 * MIXTURES)
 
     @torch.inference_mode()
     def bare() -> object:

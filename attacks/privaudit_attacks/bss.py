@@ -265,7 +265,7 @@ class BssAttack(Attack):
         if file.is_file():
             return load_file(file)
         mixture = transcript.views[0][part]
-        where = prior.where(torch.from_numpy(transcript.positions[part]), transcript.shape)
+        context = prior.context(torch.from_numpy(transcript.positions[part]), knowledge.atlas.mean)
         generator = task.generator(f"{transcript.request}:{restart}:{number}")
         weights, weigh = self._weights(transcript, knowledge, task.scheme, part, generator)
         used = Latest(weights, weigh)
@@ -278,7 +278,7 @@ class BssAttack(Attack):
             advance(share)
 
         def score(x: Tensor, sigma: float) -> Tensor:
-            return score_sources(prior.network, x, sigma, where, self.options.batch)
+            return score_sources(prior.network, x, sigma, context, self.options.batch)
 
         sources = self._sample(score, mixture, weights, generator, tick, prior=prior, schedule=schedule, weigh=used)
         advance(-ticked)

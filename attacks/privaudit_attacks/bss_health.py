@@ -57,7 +57,7 @@ def check_prior(prior: Prior, knowledge: Knowledge, task: Task, advance: Callabl
     places = fullest(prior, knowledge)
     drawn = [samples(prior, places, knowledge, task, str(n), lambda share: advance(share / 2)) for n in range(2)]
     people = patches_of(prior, places, knowledge, PEOPLE)
-    together = prior.network.positions
+    together = prior.network.context != "nothing"
     among = likeness([(one, two) for i, one in enumerate(people) for two in people[:i]], together)
     to_people = likeness([(one, two) for one in drawn for two in people], together)
     to_samples = likeness([(drawn[0], drawn[1])], together)
@@ -130,8 +130,8 @@ def patches_of(prior: Prior, places: NDArray[np.int64], knowledge: Knowledge, co
 
 def score_at(prior: Prior, places: NDArray[np.int64], knowledge: Knowledge) -> Score:
     """The prior's score of patches at places."""
-    where = prior.where(torch.from_numpy(places), (*knowledge.atlas.mean.shape[-3:],))
-    return lambda x, sigma: score_sources(prior.network, x, sigma, where, BATCH)
+    context = prior.context(torch.from_numpy(places), knowledge.atlas.mean)
+    return lambda x, sigma: score_sources(prior.network, x, sigma, context, BATCH)
 
 
 def samples(

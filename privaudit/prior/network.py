@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from privaudit.segmentation.networks import FEATURES, Size
 
 Architecture = Literal["unetplusplus", "diffusion-unet"]
+Context = Literal["nothing", "positions", "atlas"]
+CONTEXT_CHANNELS: Final[dict[Context, int]] = {"nothing": 0, "positions": 3, "atlas": 4}
 CHANNELS: Final[dict[Size, tuple[int, ...]]] = {"tiny": (16, 32, 48), "small": (32, 64, 128), "paper": (64, 128, 256)}
 FOLD: Final = 2
 """The diffusion U-Net sees blocks of 2³ voxels as channels, at an eighth of the cost of seeing voxels."""
@@ -29,61 +31,71 @@ class ScoreNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
     Args:
         architecture: one of the two.
         size: channels.
-        data_sd: standard deviation of the patches' voxels (for ``diffusion-unet``).
-        positions: whether three more channels say where in the volume a voxel lies: patches of aligned brains are far
-            from alike in distribution, and a transcript tells an attacker where each was cut.
+        data_sd: standard deviation of the patches' voxels, or of what tells them from the atlas (for
+            ``diffusion-unet``).
+        context: what else the network is told. 'positions': where in the volume each voxel lies; patches of aligned
+            brains are far from alike in distribution, and a transcript tells an attacker where each was cut. 'atlas':
+            that, and the mean of the attacker's sample there; the network then models how people differ from it.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self, architecture: Architecture = "diffusion-unet", size: Size = "tiny", data_sd: float = 0.3,
-        positions: bool = False,
+        context: Context = "nothing",
     ) -> None:  # fmt: skip
         super().__init__()  # type: ignore[no-untyped-call]
-        self.architecture, self.size, self.positions, self.data_sd = architecture, size, positions, data_sd
-        inputs = 4 if positions else 1
+        self.architecture, self.size, self.context, self.data_sd = architecture, size, context, data_sd
         self.net: nn.Module
         if architecture == "unetplusplus":
             from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
 
             # Instance norm would erase a patch's mean intensity, and fails on the single voxel at the bottom of 32³.
             norm = ("group", {"num_groups": 4})
-            self.net = BasicUNetPlusPlus(3, inputs, 1, features=FEATURES[size], norm=norm)
+            self.net = BasicUNetPlusPlus(3, 1 + CONTEXT_CHANNELS[context], 1, features=FEATURES[size], norm=norm)
         else:
             from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 
             channels = CHANNELS[size]
             levels = (False,) * len(channels)
+            folded = (2 if context == "atlas" else 1) * FOLD**3 + (0 if context == "nothing" else 3)
             self.net = DiffusionModelUNet(
-                3, FOLD**3 + inputs - 1, FOLD**3, num_res_blocks=1, channels=channels, attention_levels=levels,
+                3, folded, FOLD**3, num_res_blocks=1, channels=channels, attention_levels=levels,
                 norm_num_groups=4,
             )  # fmt: skip
 
     @property
-    def kind(self) -> tuple[str, str, bool, float]:
+    def kind(self) -> tuple[str, str, str, float]:
         """What it takes to build it again."""
-        return self.architecture, self.size, self.positions, self.data_sd
+        return self.architecture, self.size, self.context, self.data_sd
 
-    def forward(self, x: Tensor, sigma: Tensor, where: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, sigma: Tensor, context: Tensor | None = None) -> Tensor:
         """Scores [B, 1, *patch] of noisy patches.
 
         Args:
             x: [B, 1, *patch].
             sigma: noise level of each [B], in units of intensity.
-            where: voxel positions [B, 3, *patch], each axis of the volume from -1 to 1; needed with ``positions``.
+            context: what the network is told: nothing, or [B, 3 or 4, *patch]: voxel positions, each axis of the volume
+                from -1 to 1, and with 'atlas' the mean there.
         """
         level = sigma.to(x.dtype).reshape(-1, 1, 1, 1, 1)
         if self.architecture == "unetplusplus":
-            out: Tensor = self.net(_join(x, where))[0] / level
+            told = x if context is None else torch.cat([x, context.to(x.dtype)], dim=1)
+            out: Tensor = self.net(told)[0] / level
             return out
-        both = level.square() + self.data_sd**2
         from monai.networks.utils import pixelshuffle, pixelunshuffle
 
-        coarse = None if where is None else nn.functional.avg_pool3d(where, FOLD)
-        folded = _join(pixelunshuffle(x / both.sqrt(), 3, FOLD), coarse)
-        guess = pixelshuffle(self.net(folded, EMBEDDED * sigma.log()), 3, FOLD)
-        clean = self.data_sd**2 / both * x + level * self.data_sd / both.sqrt() * guess
-        score: Tensor = (clean - x) / level.square()
+        both = level.square() + self.data_sd**2
+        # The network sees, and returns, how a patch differs from what is expected of it.
+        centre = context[:, 3:].to(x.dtype) if context is not None and self.context == "atlas" else torch.zeros_like(x)
+        apart = x - centre
+        inputs = [pixelunshuffle(apart / both.sqrt(), 3, FOLD)]
+        if context is not None:
+            inputs.append(nn.functional.avg_pool3d(context[:, :3].to(x.dtype), FOLD))
+        if self.context == "atlas":
+            inputs.append(pixelunshuffle(centre, 3, FOLD))
+        guess = pixelshuffle(self.net(torch.cat(inputs, dim=1), EMBEDDED * sigma.log()), 3, FOLD)
+        clean = self.data_sd**2 / both * apart + level * self.data_sd / both.sqrt() * guess
+        score: Tensor = (clean - apart) / level.square()
         return score
 
     def emphasis(self, sigma: Tensor) -> Tensor:
@@ -91,10 +103,6 @@ class ScoreNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         if self.architecture == "unetplusplus":
             return torch.ones_like(sigma)
         return (sigma.square() + self.data_sd**2) / self.data_sd**2
-
-
-def _join(x: Tensor, where: Tensor | None) -> Tensor:
-    return x if where is None else torch.cat([x, where.to(x.dtype)], dim=1)
 
 
 def positions_of(corners: Tensor, size: int, shape: tuple[int, int, int]) -> Tensor:
@@ -113,3 +121,21 @@ def positions_of(corners: Tensor, size: int, shape: tuple[int, int, int]) -> Ten
         axes[2][:, None, None, :].expand(-1, size, size, size),
     ]
     return torch.stack(grids, dim=1).float()
+
+
+def context_of(kind: Context, corners: Tensor, size: int, atlas: Tensor) -> Tensor | None:
+    """What a network is told of patches [B, 3 or 4, size, size, size], or None.
+
+    Args:
+        kind: of context.
+        corners: first voxel of each patch [B, 3].
+        size: side of the patches.
+        atlas: mean of the attacker's sample [X, Y, Z], on the corners' device.
+    """
+    if kind == "nothing":
+        return None
+    places = positions_of(corners, size, (atlas.shape[0], atlas.shape[1], atlas.shape[2]))
+    if kind == "positions":
+        return places
+    there = [atlas[x : x + size, y : y + size, z : z + size] for x, y, z in corners.tolist()]
+    return torch.cat([places, torch.stack(there)[:, None].float()], dim=1)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from privaudit.learning.options import LoopOptions
-from privaudit.prior.network import Architecture
+from privaudit.prior.network import Architecture, Context
 from privaudit.segmentation.networks import STEP, Size
 from privaudit.segmentation.options import Preset
 from privaudit.spec import PluginSpec, SplitSpec, digest_of
@@ -22,8 +22,10 @@ class PriorOptions(LoopOptions):
         default="diffusion-unet", description="'unetplusplus' is the paper's, f(x)/σ; 'diffusion-unet' is told σ"
     )
     size: Size = Field(default="tiny", description="channels of the network")
-    positions: bool = Field(
-        default=True, description="tell the network where in the volume a patch lies, as a transcript tells an attacker"
+    context: Context = Field(
+        default="atlas",
+        description="what the network is told: nothing, where in the volume a patch lies (as a transcript tells an"
+        " attacker), or that and the mean of the attacker's sample there",
     )
     patch_size: Annotated[int, Field(ge=2 * STEP, multiple_of=STEP)] = Field(
         default=32, description="side of the patches in voxels"
@@ -32,7 +34,7 @@ class PriorOptions(LoopOptions):
         default="log-uniform",
         description="noise levels trained on: any between the ends, or ten in geometric progression",
     )
-    sigma_max: Positive = Field(default=20.0, description="largest noise level")
+    sigma_max: Positive = Field(default=10.0, description="largest noise level")
     sigma_min: Positive = Field(default=0.01, description="smallest noise level")
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="share of the patches placed over labelled tissue, every label as often"
@@ -51,7 +53,7 @@ PRIOR_PRESETS: Final[dict[Preset, dict[str, Any]]] = {
         "validate_every": 2000, "checkpoint_every": 1000,
     },
     "paper": {
-        "architecture": "unetplusplus", "size": "paper", "positions": False, "noise": "geometric", "sigma_max": 1.0,
+        "architecture": "unetplusplus", "size": "paper", "context": "nothing", "noise": "geometric", "sigma_max": 1.0,
         "steps": 100_000, "batch": 16, "learning_rate": 5e-4, "schedule": "constant", "ema": 0.999, "foreground": 0.0,
         "flip": False, "validate_every": 5000, "checkpoint_every": 1000,
     },

@@ -53,7 +53,11 @@ class PatchPipeline(DiffusionPipeline):
 
     @torch.inference_mode()
     def __call__(
-        self, shape: tuple[int, int, int], generator: torch.Generator, batch_size: int = 1, where: Tensor | None = None
+        self,
+        shape: tuple[int, int, int],
+        generator: torch.Generator,
+        batch_size: int = 1,
+        context: Tensor | None = None,
     ) -> PatchOutput:
         """Sample patches; the last step denoises (NCSNv2).
 
@@ -61,7 +65,7 @@ class PatchPipeline(DiffusionPipeline):
             shape: of a patch.
             generator: of all noise, on the CPU.
             batch_size: how many.
-            where: voxel positions [B, 3, *patch], for a network that takes them.
+            context: what the network is told of each patch [B, C, *patch].
         """
         scheduler, score = self.scheduler, self.score
         first = scheduler.sigmas[0]
@@ -69,7 +73,7 @@ class PatchPipeline(DiffusionPipeline):
         for sigma in scheduler.sigmas:
             level = torch.full((batch_size,), sigma, device=self.device)
             for _ in range(scheduler.steps):
-                sample = scheduler.step(score(sample, level, where), sigma, sample, generator)
+                sample = scheduler.step(score(sample, level, context), sigma, sample, generator)
         last = scheduler.sigmas[-1]
         level = torch.full((batch_size,), last, device=self.device)
-        return PatchOutput(patches=sample + last**2 * score(sample, level, where))
+        return PatchOutput(patches=sample + last**2 * score(sample, level, context))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from privaudit.cohort import Cohort, Dataset, Split, first_scan_hashes, split_su
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
 from privaudit.learning.loop import Loop
-from privaudit.prior.network import ScoreNet, positions_of
+from privaudit.prior.network import ScoreNet, context_of
 from privaudit.prior.noise import geometric
 from privaudit.prior.options import PriorSpec
 from privaudit.prior.weights import Level, PriorConfig, load_prior, save_prior
@@ -57,18 +58,19 @@ class PriorTraining(Loop):
         recipe = Recipe(options.patch_size, None, foreground=options.foreground, flip=options.flip)
         cpu = torch.device("cpu")
         people = scans_of(cohort, fold.train)
-        self.mean, self.sd = _moments(PatchSource(cohort, people, classes, recipe, spec.seed, cpu, options.hold))
+        self._atlas = mean_of(cohort, fold.train)
+        self.mean, self.sd = self._moments(PatchSource(cohort, people, classes, recipe, spec.seed, cpu, options.hold))
         self.pretrained = None if options.pretrained is None else load_prior(Path(options.pretrained))
         # The network's units are those that its weights were trained in.
         unit = self.sd if self.pretrained is None else self.pretrained.network.data_sd
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
-            network = ScoreNet(options.architecture, options.size, unit, options.positions)
+            network = ScoreNet(options.architecture, options.size, unit, options.context)
         if self.pretrained is not None:
             if self.pretrained.network.kind != network.kind:
                 raise OptionError(
                     f"the prior '{self.pretrained.name}' is of another network",
-                    todo="start from one of the same architecture, size and positions",
+                    todo="start from one of the same architecture, size and context",
                 )
             network.load_state_dict(self.pretrained.network.state_dict())
         before = self.pretrained.digest if self.pretrained else None
@@ -93,18 +95,44 @@ class PriorTraining(Loop):
         sigma = torch.tensor(drawn, dtype=torch.float32, device=batch.image.device)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         with self.accelerator.autocast():
-            errors = self._errors(model, batch, sigma, generator)
+            errors = self._errors(model, batch, sigma, generator, seen=True)
         return 0.5 * (self.networks.emphasis(sigma) * errors).mean()
 
-    def _errors(self, model: nn.Module, batch: Batch, sigma: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean over voxels of ``(σ s + n)²`` for each patch [B]."""
+    def _errors(
+        self, model: nn.Module, batch: Batch, sigma: Tensor, generator: torch.Generator, seen: bool = False
+    ) -> Tensor:
+        """Mean over voxels of ``(σ s + n)²`` for each patch [B]; ``seen`` are people whom the atlas is made of."""
         noise = torch.randn(batch.image.shape, generator=generator).to(batch.image)
-        where = None
-        if self.spec.train.positions:
-            where = positions_of(batch.corners, self.spec.train.patch_size, self.cohort.shape)
         level = sigma.reshape(-1, 1, 1, 1, 1)
-        found: Tensor = (level * model(batch.image + level * noise, sigma, where) + noise).float()
+        context = self._context(batch, seen)
+        found: Tensor = (level * model(batch.image + level * noise, sigma, context) + noise).float()
         return found.square().flatten(1).mean(dim=1)
+
+    def _context(self, batch: Batch, seen: bool) -> Tensor | None:
+        """What the network is told. An atlas with the patch's own person in it would tell what none does in use."""
+        kind, size = self.spec.train.context, self.spec.train.patch_size
+        atlas = self._atlas.to(batch.image.device)
+        context = context_of(kind, batch.corners, size, atlas)
+        if kind != "atlas" or context is None:
+            return context
+        mirrored = context_of(kind, batch.corners, size, atlas.flip(0))
+        assert mirrored is not None
+        context = torch.where(batch.mirrored[:, None, None, None, None], mirrored, context)
+        people = len(self.fold.train)
+        if seen and people > 1:
+            context[:, 3:] = (people * context[:, 3:] - batch.image) / (people - 1)
+        return context
+
+    def _moments(self, source: PatchSource, batches: int = 16) -> tuple[float, float]:
+        """Mean and standard deviation of what the network models: voxels, or how they differ from the atlas."""
+        parts = []
+        for number in range(batches):
+            batch = source.batch(number, 8)
+            context = self._context(batch, seen=True)
+            told = context is not None and self.spec.train.context == "atlas"
+            parts.append(batch.image - context[:, 3:] if told and context is not None else batch.image)
+        voxels = torch.cat(parts).double()
+        return round(float(voxels.mean()), 4), round(float(voxels.std()), 4)
 
     def measure(self) -> dict[str, float | None]:
         """Held-out error at each level, as a share of the trivial predictor's: below 1, something was learned."""
@@ -157,10 +185,12 @@ def trivial_error(sigma: float, sd: float) -> float:
     return sd**2 / (sd**2 + sigma**2)
 
 
-def _moments(source: PatchSource, batches: int = 16) -> tuple[float, float]:
-    """Mean and standard deviation of the voxels of training patches."""
-    voxels = torch.cat([source.batch(number, 8).image for number in range(batches)]).double()
-    return round(float(voxels.mean()), 4), round(float(voxels.std()), 4)
+def mean_of(cohort: Cohort, people: Sequence[str]) -> Tensor:
+    """Mean of people's first scans [X, Y, Z]."""
+    total = torch.zeros(cohort.shape, dtype=torch.float64)
+    for person in people:
+        total += torch.from_numpy(cohort.load(cohort.sessions_of(person)[0]).image)
+    return (total / len(people)).float()
 
 
 def choose_sample(split: Split, seed: int, validation: float) -> Fold:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import write_text
-from privaudit.prior.network import ScoreNet, positions_of
+from privaudit.prior.network import ScoreNet, context_of
 from privaudit.prior.noise import geometric
 from privaudit.prior.pipeline import AnnealedLangevinScheduler, PatchPipeline
 from privaudit.segmentation.networks import parameters
@@ -46,7 +46,7 @@ class PriorConfig(BaseModel):
     Attributes:
         voxel_mm: voxel size it was trained at.
         patch_size: side of the patches.
-        mean: of the training patches' voxels.
+        mean: of the training patches' voxels, or of their difference to the atlas where the network is told it.
         sd: their standard deviation.
         levels: held-out errors, largest level first.
         dataset: name, options, fingerprint and number of people it was trained on.
@@ -80,9 +80,9 @@ class Prior:
         x, y = np.array(logs).T
         return float(np.exp(np.interp(np.log(sigma), x, y)))
 
-    def where(self, corners: Tensor, shape: tuple[int, int, int]) -> Tensor | None:
-        """Voxel positions [B, 3, *patch] of patches cut at ``corners`` [B, 3]; None if the network takes none."""
-        return positions_of(corners, self.config.patch_size, shape) if self.network.positions else None
+    def context(self, corners: Tensor, atlas: Tensor) -> Tensor | None:
+        """What the network is told of patches cut at ``corners`` [B, 3], given the attacker's atlas [X, Y, Z]."""
+        return context_of(self.network.context, corners, self.config.patch_size, atlas)
 
 
 def save_prior(folder: Path, config: PriorConfig, network: ScoreNet) -> None:
@@ -138,7 +138,11 @@ def model_card(name: str, config: PriorConfig, network: ScoreNet) -> str:
         f"| {level.sigma:.3g} | {level.error:.4f} | {level.trivial:.4f} | {level.error / level.trivial:.3f} |"
         for level in config.levels
     )
-    told = "told where in the volume a patch lies" if network.positions else "not told where a patch lies"
+    told = {
+        "nothing": "not told where a patch lies",
+        "positions": "told where in the volume a patch lies",
+        "atlas": "told where in the volume a patch lies, and the mean of the attacker's sample there",
+    }[network.context]
     return f"""# {name}
 
 Score prior of raw patches, for source separation (`privaudit attack bss`), trained by privaudit {training["version"]}.
@@ -180,19 +184,19 @@ def prior_misfit(config: PriorConfig, voxel_mm: float, patch_size: int) -> str |
     return None
 
 
-def score_sources(network: ScoreNet, sources: Tensor, sigma: float, where: Tensor | None, batch: int) -> Tensor:
+def score_sources(network: ScoreNet, sources: Tensor, sigma: float, context: Tensor | None, batch: int) -> Tensor:
     """Scores [N, S, *patch] of noisy sources [N, S, *patch] at one noise level, in batches of patches.
 
     Args:
         network: the prior's.
         sources: on any device.
         sigma: the level.
-        where: voxel positions [N, 3, *patch], for a network that takes them.
+        context: what the network is told of each patch [N, C, *patch].
         batch: patches per evaluation.
     """
     count, number = sources.shape[:2]
     flat = sources.reshape(count * number, 1, *sources.shape[2:])
-    places = None if where is None else where.repeat_interleave(number, dim=0)
+    places = None if context is None else context.repeat_interleave(number, dim=0)
     device = next(network.parameters()).device
     parts = []
     with torch.inference_mode():

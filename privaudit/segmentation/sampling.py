@@ -48,10 +48,12 @@ class Recipe:
 class Batch:
     """Training examples; maps are [B, C, *patch], images [B, 1, *patch], α [B]. Nothing is mixed where α is None.
 
-    ``corners`` [B, 3] is where the targets were cut; a mirrored one counts as cut from the mirrored volume.
+    ``corners`` [B, 3] is where the targets were cut; a mirrored one counts as cut from the mirrored volume, and
+    ``mirrored`` [B] says which are.
     """
 
     corners: Tensor
+    mirrored: Tensor
     image: Tensor
     mixed_map: Tensor
     target_map: Tensor
@@ -112,9 +114,9 @@ class PatchSource:
         image, target = self._cut(targets, corners, mirrored)
         size, width = r.size, self._cohort.shape[0]
         placed = [(width - size - x if flip else x, y, z) for (x, y, z), flip in zip(corners, mirrored, strict=True)]
-        where = torch.tensor(placed, device=self._device)
+        where, flags = torch.tensor(placed, device=self._device), torch.from_numpy(mirrored).to(self._device)
         if r.alpha is None:
-            return Batch(where, image, target, target, None, None)
+            return Batch(where, flags, image, target, target, None, None)
         low, high = r.alpha
         alpha = torch.tensor(high - (high - low) * rng.random(count), dtype=torch.float32, device=self._device)
         others = np.stack([self._others(rng, int(slot), r.references) for slot in targets])
@@ -126,7 +128,7 @@ class PatchSource:
         reference_map = combine(torch.stack([piece[1] for piece in pieces], dim=1), weights)
         spread = alpha[:, None, None, None, None]
         mixed = torch.lerp(reference, image, spread)
-        return Batch(where, mixed, torch.lerp(reference_map, target, spread), target, reference_map, alpha)
+        return Batch(where, flags, mixed, torch.lerp(reference_map, target, spread), target, reference_map, alpha)
 
     def _others(self, rng: np.random.Generator, slot: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Slots of other people than the target's."""

@@ -8,11 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from privaudit import plugin
+from privaudit.attack import Attack, Facts, Task
 from privaudit.audit import Settings, run_audit
+from privaudit.cohort import Dataset, split_subjects
+from privaudit.defense import Defense
 from privaudit.errors import OptionError
+from privaudit.prior.weights import score_sources
 from privaudit.record import Finding, Verdict
+from privaudit.scene import Scene
 from privaudit.spec import parse_spec
+from privaudit_attacks import bss
 
 Blobs = Callable[..., dict[str, Any]]
 
@@ -83,17 +91,13 @@ def test_without_a_prior_the_command_that_trains_one_is_named(blobs: Blobs, tmp_
 
 
 def test_sources_that_miss_the_mixture_are_complained_of() -> None:
-    from privaudit_attacks.bss import BssAttack
-
-    assert all(check.passed for check in BssAttack().judge([{"residual": 0.001}]))
-    (check,) = BssAttack().judge([{"residual": 0.2}])
+    assert all(check.passed for check in bss.BssAttack().judge([{"residual": 0.001}]))
+    (check,) = bss.BssAttack().judge([{"residual": 0.2}])
     assert not check.passed
     assert "residual of the mixture" in str(check)
 
 
 def test_pooling_patches_gives_the_figures_of_the_volume() -> None:
-    import torch
-
     from privaudit.image_scores import choose_scorer, pool
 
     generator = torch.Generator().manual_seed(0)
@@ -106,11 +110,7 @@ def test_pooling_patches_gives_the_figures_of_the_volume() -> None:
 
 
 def test_several_references_weigh_what_they_weigh_in_the_mixture() -> None:
-    import torch
-
-    from privaudit_attacks.bss import BssAttack
-
-    shares = BssAttack()._shares({"references": 3})
+    shares = bss.BssAttack()._shares({"references": 3})
     torch.testing.assert_close(shares, torch.full((3,), 1 / 3))
 
 
@@ -118,7 +118,7 @@ def test_several_references_weigh_what_they_weigh_in_the_mixture() -> None:
 def test_references_restarts_and_evaluations(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
     """Three references are separated and put together; the best of restarts says so; evaluations are a curve."""
     defense = {"name": "mixup", "alpha": 0.65, "views": 1, "references": 3}
-    options = {"alpha": "known", "levels": 2, "restarts": 2, "claim": "best", "evaluations": [5]}
+    options: dict[str, Any] = {"alpha": "known", "levels": 2, "restarts": 2, "claim": "best", "evaluations": [5]}
     record = audited(blobs, tmp_path / "run", blob_prior, defense, **options).record
     assert not record.missing
     finding = main_figure(record)
@@ -141,37 +141,47 @@ def test_an_attack_that_fails_its_own_checks_cannot_say_no_leak(blobs: Blobs, bl
     assert main_figure(record).verdict is Verdict.INCONCLUSIVE
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_patches_it_had(
-    blobs: Blobs, blob_prior: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    thirdparty: Path, blob_prior: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import privaudit_attacks.bss as module
+    """Eight overlapping patches in groups of three; the kill falls into the second group."""
+    attack = plugin.create(
+        "attacks", "bss", Attack, {"prior": str(blob_prior), "alpha": "known", "levels": 2, "batch": 3}
+    )
+    cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 8, "side": 40, "flat": True}).open()
+    defense = plugin.create("defenses", "mixup", Defense, {"stride": 8})
+    scene = Scene(cohort, split_subjects(cohort.subjects, 0), defense, 0)
+    (protocol,) = attack.protocols(1)
+    score, calls, stop = score_sources, 0, 0
 
-    calls = 0
-    sample = module.pigdm
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
+    def counted(*args: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == stop:
             raise KeyboardInterrupt
-        return sample(*args, **kwargs)
+        return score(*args)
 
-    monkeypatch.setattr(module, "pigdm", counted)
-    # Eight overlapping patches in groups of four: two groups a scan.
-    defense = {"name": "mixup", "alpha": 0.65, "views": 1, "stride": 8}
-    options: dict[str, Any] = {"defense": defense, "alpha": "known", "levels": 2, "batch": 4, "side": 40}
-    stop = 0
-    whole = audited(blobs, tmp_path / "whole", blob_prior, **options).record
-    total, calls, stop = calls, 0, 5
+    def recovered(folder: str) -> Any:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        task = Task(1, torch.device("cpu"), "fast", tmp_path / folder, lambda _: None, defense.params, facts)
+        transcripts = scene.transcripts(scene.requests[:1], protocol, "audit")
+        (claim,) = attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task)
+        return claim
+
+    facts = Facts("blobs", cohort.kind, cohort.voxel_mm, 32)
+    monkeypatch.setattr("privaudit_attacks.bss.score_sources", counted)
+    whole = recovered("whole")
+    assert calls == 9, "three groups, three evaluations each"
+    calls, stop = 0, 5
     with pytest.raises(KeyboardInterrupt):
-        audited(blobs, tmp_path / "cut", blob_prior, **options)
-    kept = list((tmp_path / "cut" / "jobs").glob("*.work/*.safetensors"))
-    before, calls, stop = calls - 1, 0, 0
-    again = audited(blobs, tmp_path / "cut", blob_prior, **options).record
-    assert again.stable() == whole.stable()
-    assert calls == total - before, f"{len(kept)} groups were kept"
-    assert not list((tmp_path / "cut" / "jobs").glob("*.work"))
+        recovered("cut")
+    assert len(list((tmp_path / "cut").iterdir())) == 1
+    calls, stop = 0, 0
+    again = recovered("cut")
+    assert calls == 6, "the first group is not separated again"
+    assert torch.equal(again.image, whole.image)
+    assert again.diagnostics == whole.diagnostics
+    assert not list((tmp_path / "cut").iterdir())
 
 
 @pytest.mark.slow

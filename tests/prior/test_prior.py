@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from privaudit.cohort import require_unseen
 from privaudit.errors import OptionError, PrivauditError
-from privaudit.prior.network import ScoreNet, positions_of
+from privaudit.prior.network import ScoreNet, context_of, positions_of
 from privaudit.prior.noise import edm, geometric, ncsnv2, overlap_ratio
 from privaudit.prior.options import PRIOR_PRESETS, PriorOptions, PriorSpec
 from privaudit.prior.pipeline import PatchPipeline
@@ -24,9 +24,9 @@ from privaudit.segmentation.options import parse_training
 pytestmark = pytest.mark.usefixtures("thirdparty")
 
 
-def opened(folder: Path, **train: Any) -> PriorTraining:
+def opened(folder: Path, sessions: int = 2, **train: Any) -> PriorTraining:
     options = {"steps": 4, "batch": 2, "validate_every": 2, "checkpoint_every": 2, "validation_batches": 1, **train}
-    data = {"dataset": {"name": "blobs", "subjects": 16}, "train": options}
+    data = {"dataset": {"name": "blobs", "subjects": 16, "sessions": sessions}, "train": options}
     spec = parse_training(PriorSpec, PriorOptions, data, "test")
     return open_prior_training(spec, folder, device="cpu", command="privaudit train --prior")
 
@@ -55,10 +55,10 @@ def test_edm_levels_end_where_they_should() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["unetplusplus", "diffusion-unet"])
-@pytest.mark.parametrize("positions", [False, True])
-def test_scores_have_the_shape_of_patches(architecture: Any, positions: bool) -> None:
-    network = ScoreNet(architecture, positions=positions).eval()
-    where = positions_of(torch.tensor([[0, 4, 8], [1, 2, 3]]), 32, (40, 48, 44)) if positions else None
+@pytest.mark.parametrize("kind", ["nothing", "positions", "atlas"])
+def test_scores_have_the_shape_of_patches(architecture: Any, kind: Any) -> None:
+    network = ScoreNet(architecture, context=kind).eval()
+    where = context_of(kind, torch.tensor([[0, 4, 8], [1, 2, 3]]), 32, torch.rand(40, 48, 44))
     with torch.no_grad():
         scores = network(torch.rand(2, 1, 32, 32, 32), torch.tensor([0.01, 5.0]), where)
     assert scores.shape == (2, 1, 32, 32, 32)
@@ -72,6 +72,32 @@ def test_at_large_noise_the_preconditioned_network_says_what_noise_alone_would()
     with torch.no_grad():
         scores = network(noise, torch.tensor([50.0]))
     torch.testing.assert_close(scores, -noise / (50.0**2 + 0.3**2), atol=5e-3, rtol=0.02)
+
+
+def test_before_training_a_network_told_the_atlas_is_the_linear_estimate_around_it() -> None:
+    network = ScoreNet("diffusion-unet", data_sd=0.1, context="atlas").eval()
+    atlas, x = torch.rand(32, 32, 32), torch.rand(1, 1, 32, 32, 32)
+    context = context_of("atlas", torch.zeros(1, 3, dtype=torch.int64), 32, atlas)
+    with torch.no_grad():
+        scores = network(x, torch.tensor([0.2]), context)
+    torch.testing.assert_close(scores, -(x - atlas) / (0.2**2 + 0.1**2), atol=1e-4, rtol=1e-4)
+
+
+def test_the_atlas_told_in_training_is_without_the_patchs_own_person_and_mirrored_with_it(tmp_path: Path) -> None:
+    training = opened(tmp_path, sessions=1, batch=16)
+    batch = training._source.batch(0, 16)
+    assert 0 < int(batch.mirrored.sum()) < 16
+    context = training._context(batch, seen=True)
+    assert context is not None
+    scans = [training.cohort.load(training.cohort.sessions_of(p)[0]).image for p in training.fold.train]
+    for corner, mirrored, image, told in zip(batch.corners, batch.mirrored, batch.image, context, strict=True):
+        x, y, z = corner.tolist()
+        flipped = [scan[::-1] if mirrored else scan for scan in scans]
+        pieces = [torch.from_numpy(scan[x : x + 32, y : y + 32, z : z + 32].copy()) for scan in flipped]
+        own = min(range(len(pieces)), key=lambda n: float((pieces[n] - image[0]).abs().max()))
+        torch.testing.assert_close(pieces[own], image[0], atol=1e-3, rtol=0)  # scans are held in half precision
+        others = torch.stack([piece for n, piece in enumerate(pieces) if n != own]).mean(dim=0)
+        torch.testing.assert_close(told[3], others, atol=1e-3, rtol=0)
 
 
 def test_positions_run_from_minus_one_to_one_over_the_volume() -> None:
@@ -128,12 +154,12 @@ def test_the_folder_is_a_diffusers_pipeline_and_says_what_made_it(tmp_path: Path
     assert not list((tmp_path / "w").rglob("*.bin")), "safetensors only"
     pipeline = PatchPipeline.from_pretrained(tmp_path / "w", low_cpu_mem_usage=False)
     pipeline.scheduler.steps = 1
-    where = positions_of(torch.tensor([[0, 0, 0]]), 32, training.cohort.shape)
-    draws = [pipeline((32, 32, 32), torch.Generator().manual_seed(seed), where=where).patches for seed in (1, 1, 2)]
+    context = prior.context(torch.tensor([[0, 0, 0]]), torch.rand(training.cohort.shape))
+    draws = [pipeline((32, 32, 32), torch.Generator().manual_seed(seed), context=context).patches for seed in (1, 1, 2)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     x = torch.rand(3, 2, 32, 32, 32)
-    places = prior.where(torch.zeros(3, 3, dtype=torch.int64), training.cohort.shape)
+    places = prior.context(torch.zeros(3, 3, dtype=torch.int64), torch.rand(training.cohort.shape))
     together, apart = (score_sources(prior.network, x, 0.1, places, batch) for batch in (6, 2))
     torch.testing.assert_close(together, apart, atol=1e-4, rtol=1e-4)
     card = (tmp_path / "w" / "README.md").read_text()

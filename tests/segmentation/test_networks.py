@@ -59,7 +59,9 @@ def test_the_loss_falls_as_maps_get_right_and_counts_both_maps() -> None:
     target, reference = maps(1, 5), maps(1, 6)
     alpha = torch.tensor([0.5])
     mixed = torch.lerp(reference, target, 0.5)
-    batch = Batch(torch.zeros(1, 3), torch.rand(1, 1, 16, 16, 16), mixed, target, reference, alpha)
+    batch = Batch(
+        torch.zeros(1, 3), torch.zeros(1).bool(), torch.rand(1, 1, 16, 16, 16), mixed, target, reference, alpha
+    )
     loss = SystemLoss()
     good, bad = 20 * (target - 0.5), -20 * (target - 0.5)
     right = (mixed + 1e-6).log()
