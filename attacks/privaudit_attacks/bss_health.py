@@ -22,12 +22,12 @@ LEARNED: Final = 0.5
 """Where noise is of the size of what tells voxels apart, a prior must err at most half of one that knows no shapes."""
 HARMLESS: Final = 1.05
 """At the smallest levels there is next to nothing to gain, and nobody does much better than the trivial predictor."""
-PLACES: Final = 6
+PLACES: Final = 4
 """Places at which samples are drawn."""
 PEOPLE: Final = 6
 """People they are compared with."""
-LEVELS: Final = 18
-"""Noise levels of a sample of the prior: 35 evaluations."""
+LEVELS: Final = 15
+"""Noise levels of a sample of the prior: 29 evaluations."""
 TRIED: Final = 2
 """Patches that the sampler is tried on."""
 KNOWN: Final = 0.9

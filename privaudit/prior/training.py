@@ -18,7 +18,7 @@ from privaudit.devices import choose_device
 from privaudit.errors import OptionError
 from privaudit.learning.loop import Loop
 from privaudit.prior.network import ScoreNet, context_of
-from privaudit.prior.noise import geometric
+from privaudit.prior.noise import geometric, ncsnv2
 from privaudit.prior.options import PriorSpec
 from privaudit.prior.weights import Level, PriorConfig, load_prior, save_prior
 from privaudit.segmentation.sampling import Batch, PatchSource, Recipe
@@ -26,6 +26,8 @@ from privaudit.segmentation.training import WEIGHTS, Fold, choose_fold, describe
 
 LEVELS = 10
 """Noise levels that validation looks at, and that 'geometric' trains on."""
+MOMENTS = 16
+"""Batches of eight patches that statistics of the data are taken from."""
 
 
 class PriorTraining(Loop):
@@ -59,7 +61,8 @@ class PriorTraining(Loop):
         cpu = torch.device("cpu")
         people = scans_of(cohort, fold.train)
         self._atlas = mean_of(cohort, fold.train)
-        self.mean, self.sd = self._moments(PatchSource(cohort, people, classes, recipe, spec.seed, cpu, options.hold))
+        sample = PatchSource(cohort, people, classes, recipe, spec.seed, cpu, options.hold)
+        self.mean, self.sd = self._moments(sample)
         self.pretrained = None if options.pretrained is None else load_prior(Path(options.pretrained))
         # The network's units are those that its weights were trained in.
         unit = self.sd if self.pretrained is None else self.pretrained.network.data_sd
@@ -80,15 +83,21 @@ class PriorTraining(Loop):
         self._source = PatchSource(cohort, people, classes, recipe, spec.seed, where, options.hold)
         held_out = scans_of(cohort, fold.validation)
         self._validation = PatchSource(cohort, held_out, classes, recipe, spec.seed + 1, where, options.hold)
-        self._levels = geometric(options.sigma_max, options.sigma_min, LEVELS)
+        largest = options.sigma_max
+        if options.noise == "ncsnv2":
+            images = torch.cat([sample.batch(number, 8).image for number in range(MOMENTS)]).flatten(1)
+            largest = round(float(torch.cdist(images, images).max()), 4)
+        self._levels = geometric(largest, options.sigma_min, LEVELS)
+        dense = options.noise == "ncsnv2"
+        self._drawn = ncsnv2(largest, options.sigma_min, options.patch_size**3) if dense else self._levels
 
     def compute_loss(self, model: nn.Module, step: int) -> Tensor:
         """``½ λ(σ) ‖σ s(x + σn, σ) + n‖²``, mean over voxels and patches."""
         options = self.spec.train
         batch = self._source.batch(step, options.batch, self.accelerator.process_index)
         rng = np.random.default_rng([self.spec.seed, 4, step, self.accelerator.process_index])
-        if options.noise == "geometric":
-            drawn = rng.choice(self._levels, size=options.batch)
+        if options.noise != "log-uniform":
+            drawn = rng.choice(self._drawn, size=options.batch)
         else:
             ends = math.log(options.sigma_min), math.log(options.sigma_max)
             drawn = np.exp(rng.uniform(*ends, size=options.batch))
@@ -123,10 +132,10 @@ class PriorTraining(Loop):
             context[:, 3:] = (people * context[:, 3:] - batch.image) / (people - 1)
         return context
 
-    def _moments(self, source: PatchSource, batches: int = 16) -> tuple[float, float]:
+    def _moments(self, source: PatchSource) -> tuple[float, float]:
         """Mean and standard deviation of what the network models: voxels, or how they differ from the atlas."""
         parts = []
-        for number in range(batches):
+        for number in range(MOMENTS):
             batch = source.batch(number, 8)
             context = self._context(batch, seen=True)
             told = context is not None and self.spec.train.context == "atlas"

@@ -16,7 +16,6 @@ from torch import Tensor
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import write_text
 from privaudit.prior.network import ScoreNet, context_of
-from privaudit.prior.noise import geometric
 from privaudit.prior.pipeline import AnnealedLangevinScheduler, PatchPipeline
 from privaudit.segmentation.networks import parameters
 from privaudit.segmentation.weights import pretrained_text
@@ -87,8 +86,7 @@ class Prior:
 
 def save_prior(folder: Path, config: PriorConfig, network: ScoreNet) -> None:
     """Write the folder, the config last: without it the folder is not taken for a prior."""
-    options = config.training["options"]
-    scheduler = AnnealedLangevinScheduler(geometric(options["sigma_max"], options["sigma_min"], 10))
+    scheduler = AnnealedLangevinScheduler([level.sigma for level in config.levels])
     PatchPipeline(network, scheduler).save_pretrained(folder, safe_serialization=True)
     write_text(folder / CARD, model_card(folder.name, config, network))
     write_text(folder / CONFIG, json.dumps(config.model_dump(mode="json"), indent=1) + "\n")

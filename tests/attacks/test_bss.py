@@ -60,7 +60,7 @@ def test_some_patches_are_compared_on_the_same_ones(blobs: Blobs, blob_prior: Pa
     """With one patch per volume of one patch, a claim of some patches is the claim of all."""
     both = [
         audited(
-            blobs, tmp_path / str(n), blob_prior, patches=n, alpha="known", levels=3,
+            blobs, tmp_path / str(n), blob_prior, patches=n, alpha="known", levels=2,
             defense={"name": "mixup", "alpha": 0.65, "views": 1, "stride": 4},
         ).record
         for n in (1, None)
@@ -73,7 +73,7 @@ def test_some_patches_are_compared_on_the_same_ones(blobs: Blobs, blob_prior: Pa
 
 @pytest.mark.slow
 def test_an_order_that_nobody_knows_is_resolved_by_the_scorer(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
-    record = audited(blobs, tmp_path / "run", blob_prior, alpha="unknown", levels=3).record
+    record = audited(blobs, tmp_path / "run", blob_prior, alpha="unknown", levels=2).record
     assert "resolved by the scorer" in main_figure(record).notes[0]
 
 

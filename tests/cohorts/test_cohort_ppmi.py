@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from privaudit.audit import Settings, run_audit
 from privaudit.cohort import Cohort, ScanId
 from privaudit.cohorts.freesurfer import ASEG, CSF, GREY, WHITE
 from privaudit.cohorts.ppmi import PpmiDataset
 from privaudit.errors import DataError, OptionError
+from privaudit.prior.options import PriorOptions, PriorSpec
+from privaudit.prior.training import open_prior_training
+from privaudit.segmentation.options import parse_training
+from privaudit.spec import parse_spec
 
 Writer = Callable[..., Path]
 Brain = Callable[..., tuple[NDArray[Any], NDArray[Any]]]
@@ -132,3 +137,24 @@ def test_the_label_mapping_names_each_id_once() -> None:
     assert len({*CSF, *GREY, *WHITE}) == len(CSF) + len(GREY) + len(WHITE)
     some = {0: 0, 4: 1, 24: 1, 3: 2, 42: 2, 17: 2, 1035: 2, 2: 3, 41: 3, 16: 3, 251: 3, 3001: 3}
     assert {label: ASEG[label] for label in some} == some
+
+
+@pytest.mark.slow
+def test_separation_runs_on_a_folder_of_people_and_visits(tmp_path: Path, recon: Callable[..., Path]) -> None:
+    """``privaudit train --prior`` and ``privaudit attack bss`` on the layout; without a prior, the command is named."""
+    for number in range(8):
+        for visit in ("BL", "V04"):
+            recon(tmp_path / "fs" / f"31{number:02d}_{visit}", seed=number)
+    dataset = {"name": "ppmi", "root": str(tmp_path / "fs"), "shape": [32, 32, 32]}
+    train = {"steps": 1, "batch": 1, "validation_batches": 1, "validate_every": 1}
+    plan = parse_training(PriorSpec, PriorOptions, {"dataset": dataset, "train": train}, "test")
+    open_prior_training(plan, tmp_path / "prior", device="cpu").run()
+    attack = {"name": "bss", "prior": str(tmp_path / "prior"), "levels": 2, "patches": 1}
+    spec = {"dataset": dataset, "attacks": [attack], "scoring": {"resamples": 200}}
+    record = run_audit(parse_spec(spec, "test"), Settings(out=tmp_path / "run")).record
+    assert not record.missing
+    (finding,) = [f for f in record.primary() if f.attack == "bss" and f.victim == "target"]
+    assert {c.name for c in finding.comparisons} == {"as-is", "atlas", "random-subject", "wiener"}
+    spec["attacks"] = ["bss"]
+    with pytest.raises(OptionError, match="privaudit train --prior --dataset ppmi"):
+        run_audit(parse_spec(spec, "test"), Settings(out=tmp_path / "none"))

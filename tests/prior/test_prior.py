@@ -100,6 +100,16 @@ def test_the_atlas_told_in_training_is_without_the_patchs_own_person_and_mirrore
         torch.testing.assert_close(told[3], others, atol=1e-3, rtol=0)
 
 
+def test_ncsnv2_levels_follow_from_the_data_and_the_dimension(tmp_path: Path) -> None:
+    training = opened(tmp_path, noise="ncsnv2")
+    image = training._source.batch(0, 8).image.flatten(1)
+    assert training._drawn[0] >= 0.8 * float(torch.cdist(image, image).max())
+    assert training._drawn[0] == training._levels[0]
+    ratios = np.divide(training._drawn[:-1], training._drawn[1:])
+    assert float(ratios.max()) < 1.02, "as dense as 32 cubed asks for"
+    assert math.isfinite(float(training.compute_loss(training.networks, 1).detach()))
+
+
 def test_positions_run_from_minus_one_to_one_over_the_volume() -> None:
     where = positions_of(torch.tensor([[0, 0, 0], [8, 16, 12]]), 32, (40, 48, 44))
     assert where.shape == (2, 3, 32, 32, 32)
