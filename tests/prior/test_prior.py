@@ -18,7 +18,7 @@ from privaudit.prior.noise import edm, geometric, ncsnv2, overlap_ratio
 from privaudit.prior.options import PRIOR_PRESETS, PriorOptions, PriorSpec
 from privaudit.prior.pipeline import PatchPipeline
 from privaudit.prior.training import PriorTraining, open_prior_training, trivial_error
-from privaudit.prior.weights import find_prior, load_prior, prior_misfit, score_sources
+from privaudit.prior.weights import find_prior, load_prior, prior_misfit, score_sources, shipped_priors
 from privaudit.segmentation.options import parse_training
 
 pytestmark = pytest.mark.usefixtures("thirdparty")
@@ -207,3 +207,24 @@ def test_what_is_no_prior_is_refused(tmp_path: Path) -> None:
 def test_presets_are_usable() -> None:
     for preset in PRIOR_PRESETS.values():
         parse_training(PriorSpec, PriorOptions, {"train": preset}, "preset")
+
+
+@pytest.mark.parametrize("folder", shipped_priors(), ids=lambda folder: folder.name)
+def test_shipped_priors_are_small_learned_something_and_say_what_made_them(folder: Path) -> None:
+    prior = load_prior(Path(folder.name))
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 8e6
+    assert not list(folder.rglob("checkpoint*"))
+    shares = [level.error / level.trivial for level in prior.config.levels]
+    assert max(shares) < 1
+    assert min(shares) < 0.5
+    card = (folder / "README.md").read_text()
+    assert f"--out {folder.name}`" in card
+    assert f"{prior.config.dataset['people']} people" in card
+
+
+def test_the_embedded_cohort_finds_its_prior() -> None:
+    found = find_prior("virtual", 2.0, 32)
+    assert found is not None
+    assert found.name == "phantom-prior"
+    assert find_prior("virtual", 2.0, 64) is None
+    assert find_prior("real", 2.0, 32) is None
