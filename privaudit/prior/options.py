@@ -30,10 +30,11 @@ class PriorOptions(LoopOptions):
     patch_size: Annotated[int, Field(ge=2 * STEP, multiple_of=STEP)] = Field(
         default=32, description="side of the patches in voxels"
     )
-    noise: Literal["log-uniform", "geometric", "ncsnv2"] = Field(
+    noise: Literal["log-uniform", "edm", "geometric", "ncsnv2"] = Field(
         default="log-uniform",
-        description="noise levels trained on: any between the ends, ten in geometric progression, or NCSNv2's: from the"
-        " largest distance between training patches down, as dense as the dimension asks for",
+        description="noise levels trained on: any between the ends; EDM's log-normal around the size of the details;"
+        " ten in geometric progression; or NCSNv2's, from the largest distance between training patches down, as dense"
+        " as the dimension asks for",
     )
     sigma_max: Positive = Field(default=10.0, description="largest noise level; 'ncsnv2' measures its own")
     sigma_min: Positive = Field(default=0.01, description="smallest noise level")

@@ -26,6 +26,8 @@ from privaudit.segmentation.training import WEIGHTS, Fold, choose_fold, describe
 
 LEVELS = 10
 """Noise levels that validation looks at, and that 'geometric' trains on."""
+EDM_CENTRE, EDM_SPREAD = 0.6, 1.2
+"""Median of EDM's noise levels in standard deviations of the data, and spread of their logarithm (its P_mean, P_std)."""
 MOMENTS = 16
 """Batches of eight patches that statistics of the data are taken from."""
 
@@ -96,11 +98,14 @@ class PriorTraining(Loop):
         options = self.spec.train
         batch = self._source.batch(step, options.batch, self.accelerator.process_index)
         rng = np.random.default_rng([self.spec.seed, 4, step, self.accelerator.process_index])
-        if options.noise != "log-uniform":
-            drawn = rng.choice(self._drawn, size=options.batch)
-        else:
-            ends = math.log(options.sigma_min), math.log(options.sigma_max)
+        ends = math.log(options.sigma_min), math.log(options.sigma_max)
+        if options.noise == "log-uniform":
             drawn = np.exp(rng.uniform(*ends, size=options.batch))
+        elif options.noise == "edm":
+            logs = rng.normal(math.log(EDM_CENTRE * self.networks.data_sd), EDM_SPREAD, size=options.batch)
+            drawn = np.exp(logs.clip(*ends))
+        else:
+            drawn = rng.choice(self._drawn, size=options.batch)
         sigma = torch.tensor(drawn, dtype=torch.float32, device=batch.image.device)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         with self.accelerator.autocast():
