@@ -64,7 +64,9 @@ class BssOptions(PluginOptions):
         default="mean", description="the mean of the restarts, or the best, chosen with the truth: an upper bound"
     )
     patches: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="patches attacked per scan, those with most tissue in the atlas; null for all"
+        default=2,
+        description="patches attacked per scan, those with most tissue in the atlas; null for all, which takes hours on"
+        " a CPU. Where whole volumes are sent, all are attacked",
     )
     levels: Annotated[int, Field(ge=2)] | None = Field(
         default=None, description="noise levels; null for 10 (langevin, dirac), NCSNv2's count, or 25 (pigdm)"
@@ -224,7 +226,7 @@ class BssAttack(Attack):
         advance: Callable[[float], None],
     ) -> Reconstruction:  # fmt: skip
         transcript = recut(transcript, prior.config.patch_size)
-        chosen = self._choose(transcript, knowledge)
+        chosen = self._choose(transcript, knowledge, task.facts)
         parts = [chosen[start : start + self.options.batch] for start in range(0, len(chosen), self.options.batch)]
         draws, residuals = [], []
         for restart in range(self.options.restarts):
@@ -269,7 +271,8 @@ class BssAttack(Attack):
         generator = task.generator(f"{transcript.request}:{restart}:{number}")
         weights, weigh = self._weights(transcript, knowledge, task.scheme, part, generator)
         used = Latest(weights, weigh)
-        share = len(part) / max(1, self._count(transcript)) / self.options.restarts / schedule.evaluations
+        count = self._count(transcript, task.facts)
+        share = len(part) / count / self.options.restarts / schedule.evaluations
         ticked = 0.0
 
         def tick() -> None:
@@ -287,18 +290,18 @@ class BssAttack(Attack):
             save_file({name: tensor.contiguous() for name, tensor in found.items()}, temporary)
         return found
 
-    def _count(self, transcript: Transcript) -> int:
+    def _count(self, transcript: Transcript, facts: Facts) -> int:
         """How many of its patches are attacked."""
-        count = len(transcript.positions)
-        return count if self.options.patches is None else min(self.options.patches, count)
+        count, wanted = len(transcript.positions), self.options.patches
+        return count if wanted is None or facts.patch_size is None else min(wanted, count)
 
     def _shares(self, scheme: Mapping[str, Any]) -> Tensor:
         """What each of k references makes of what is mixed in; where only the client knows, as much as the others."""
         return torch.full((int(scheme.get("references", 1)),), 1 / int(scheme.get("references", 1)))
 
-    def _choose(self, transcript: Transcript, knowledge: Knowledge) -> NDArray[np.int64]:
+    def _choose(self, transcript: Transcript, knowledge: Knowledge, facts: Facts) -> NDArray[np.int64]:
         """Indices of the patches to attack: those where the atlas has most tissue."""
-        count = self._count(transcript)
+        count = self._count(transcript, facts)
         if count == len(transcript.positions):
             return np.arange(count)
         size = (*transcript.views.shape[-3:],)

@@ -34,6 +34,8 @@ KNOWN: Final = 0.9
 """MS-SSIM to the truth of a target whose reference is known."""
 APART: Final = 0.1
 """Most that likeness among samples, or of samples to people, may differ from that among people."""
+ROUGH: Final = 2.0
+"""Factor by which steps between neighbouring voxels may differ: MS-SSIM alone takes noisy atlases for people."""
 AGREEMENT: Final = 0.15
 """Most by which restarts may be more like each other than like the truth, or less."""
 BATCH: Final = 16
@@ -67,6 +69,17 @@ def check_prior(prior: Prior, knowledge: Knowledge, task: Task, advance: Callabl
             f"MS-SSIM of the prior's samples to {name}, less that among people ({among:.2f}):", more,
             f"between -{APART:g} and {APART:g}", abs(more) <= APART,
         )  # fmt: skip
+
+    rough = roughness(torch.cat(drawn)) / roughness(torch.cat(people))
+    yield Check(
+        "squared step between neighbouring voxels of samples, as a share of people's", rough,
+        f"between {1 / ROUGH:g} and {ROUGH:g}", 1 / ROUGH <= rough <= ROUGH,
+    )  # fmt: skip
+
+
+def roughness(patches: Tensor) -> float:
+    """Mean squared difference between neighbouring voxels of patches [P, *patch]."""
+    return float(torch.stack([patches.diff(dim=axis).square().mean() for axis in (1, 2, 3)]).mean())
 
 
 def check_sampler(

@@ -27,7 +27,7 @@ from privaudit.segmentation.training import WEIGHTS, Fold, choose_fold, describe
 LEVELS = 10
 """Noise levels that validation looks at, and that 'geometric' trains on."""
 EDM_CENTRE, EDM_SPREAD = 0.6, 1.2
-"""Median of EDM's noise levels in standard deviations of the data, and spread of their logarithm (its P_mean, P_std)."""
+"""Median of EDM's noise levels in standard deviations of the data, and spread of their logarithm (P_mean, P_std)."""
 MOMENTS = 16
 """Batches of eight patches that statistics of the data are taken from."""
 

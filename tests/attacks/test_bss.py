@@ -135,7 +135,7 @@ def test_references_restarts_and_evaluations(blobs: Blobs, blob_prior: Path, tmp
 def test_an_attack_that_fails_its_own_checks_cannot_say_no_leak(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
     record = audited(blobs, tmp_path / "run", blob_prior, {"name": "pure-noise"}, levels=3).record
     names = [check.name for check in record.health]
-    assert len(names) == len(set(names)) == 7, names
+    assert len(names) == len(set(names)) == 8, names
     failed = [check for check in record.health if not check.passed]
     assert failed, "a prior trained for 80 steps is not sound"
     assert main_figure(record).verdict is Verdict.INCONCLUSIVE
@@ -146,7 +146,7 @@ def test_a_killed_run_goes_on_with_the_patches_it_had(
 ) -> None:
     """Eight overlapping patches in groups of three; the kill falls into the second group."""
     attack = plugin.create(
-        "attacks", "bss", Attack, {"prior": str(blob_prior), "alpha": "known", "levels": 2, "batch": 3}
+        "attacks", "bss", Attack, {"prior": str(blob_prior), "alpha": "known", "levels": 2, "batch": 3, "patches": None}
     )
     cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 8, "side": 40, "flat": True}).open()
     defense = plugin.create("defenses", "mixup", Defense, {"stride": 8})
