@@ -42,6 +42,8 @@ class Defense(Plugin):
 
     needs_pool: ClassVar[bool] = False
     """Whether ``draw_key`` needs labelled reference scans."""
+    lossless: ClassVar[bool] = True
+    """Whether a perfect server's maps decode to the labels exactly; False where interpolation blurs their borders."""
 
     @property
     def views(self) -> int:

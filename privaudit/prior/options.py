@@ -31,8 +31,8 @@ class PriorOptions(LoopOptions):
         default=32, description="side of the patches in voxels"
     )
     noise: Literal["log-uniform", "edm", "geometric", "ncsnv2"] = Field(
-        default="log-uniform",
-        description="noise levels trained on: any between the ends; EDM's log-normal around the size of the details;"
+        default="edm",
+        description="noise levels trained on: EDM's log-normal around the size of the details; any between the ends;"
         " ten in geometric progression; or NCSNv2's, from the largest distance between training patches down, as dense"
         " as the dimension asks for",
     )

@@ -33,6 +33,7 @@ MIXUP: list[dict[str, Any]] = [
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("none", {}),
     ("pure-noise", {}),
+    ("deformation", {"strength": 2.0}),
     *(("mixup", case) for case in MIXUP),
 ]
 
@@ -76,6 +77,10 @@ def test_a_perfect_server_gives_the_labels_back(scene: Scene) -> None:
     assert decoded.shape == maps.shape
     weights = scene.defense.weights(key)
     smallest = 1.0 if weights is None else float(weights.min())
+    if not scene.defense.lossless:
+        # Borders between labels are interpolated twice; what is not a border must come back.
+        assert (decoded.argmax(dim=0).numpy() == labels).mean() > 0.97
+        return
     # One rounding of a float32 map, divided by the smallest mixing weight.
     assert (decoded - maps).abs().max().item() <= 2e-7 / smallest + 1e-6
     assert (decoded.argmax(dim=0).numpy() == labels).all()
