@@ -41,7 +41,7 @@ def draw_velocity(rng: random.Random, shape: Shape, strength: float, spacing: in
 @torch.no_grad()
 def integrate(velocity: Tensor) -> Tensor:
     """The displacement [3, X, Y, Z] after unit time; that of the negated velocity undoes it."""
-    displacement = velocity / 2**SQUARINGS
+    displacement: Tensor = velocity / 2**SQUARINGS
     for _ in range(SQUARINGS):
         displacement = displacement + warp(displacement, displacement)
     return displacement
