@@ -314,10 +314,12 @@ class BssAttack(Attack):
     ) -> tuple[Tensor, Weigh]:  # fmt: skip
         """Weights [N, 1 + k] of target and references to start with, and how they improve."""
         pooled = scheme.get("alpha_per", "patch") != "patch"
-        improve: Weigh = lambda weights, clean: weights  # noqa: E731
+        improve: Weigh = keep
         shares = self._shares(scheme)
         if self.options.alpha == "known":
-            alpha = torch.from_numpy(knowledge.weights(transcript.request)).float()[0][part]
+            known = torch.from_numpy(knowledge.weights(transcript.request)).float()[0]
+            # A volume sent whole has one weight, however it is cut to be attacked.
+            alpha = known.expand(len(part)) if len(known) == 1 else known[part]
         elif self.options.alpha == "unknown":
             alpha = torch.rand(1 if pooled else len(part), generator=generator).expand(len(part))
         else:

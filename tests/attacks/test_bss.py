@@ -26,13 +26,19 @@ Blobs = Callable[..., dict[str, Any]]
 
 
 def audited(
-    blobs: Blobs, out: Path, prior: Path, defense: dict[str, Any] | None = None, side: int = 32, **options: Any
+    blobs: Blobs,
+    out: Path,
+    prior: Path,
+    defense: dict[str, Any] | None = None,
+    side: int = 32,
+    subjects: int = 32,
+    **options: Any,
 ) -> Any:
     chosen = {"name": "mixup", "alpha": 0.65, "views": 1} if defense is None else defense
     attack = {"name": "bss", "prior": str(prior), "levels": 5, **options}
     return run_audit(
         parse_spec(
-            blobs(chosen, [attack], dataset={"subjects": 32, "sessions": 1, "flat": True, "side": side}), "test"
+            blobs(chosen, [attack], dataset={"subjects": subjects, "sessions": 1, "flat": True, "side": side}), "test"
         ),
         Settings(out=out),
     )
@@ -129,6 +135,14 @@ def test_references_restarts_and_evaluations(blobs: Blobs, blob_prior: Path, tmp
     assert main_figure(record, victim="reference").estimate is not None
     (table,) = (tmp_path / "run" / "tables").glob("bss.*known.csv")
     assert "restart_sd" in table.read_text().splitlines()[0]
+
+
+@pytest.mark.slow
+def test_a_volume_sent_whole_is_cut_separated_and_put_together(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
+    defense = {"name": "mixup", "alpha": 0.65, "views": 1, "patch_size": None}
+    record = audited(blobs, tmp_path / "run", blob_prior, defense, side=36, alpha="known", levels=2, subjects=8).record
+    assert not record.missing
+    assert main_figure(record).notes == [], "all patches of each scan"
 
 
 @pytest.mark.slow
