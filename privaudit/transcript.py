@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from privaudit.patches import Shape, stitch
+from privaudit.patches import Shape, cut, grid_positions, stitch
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,14 @@ class Transcript:
         """The same request with only its first views."""
         returned = None if self.returned is None else self.returned[:views]
         return replace(self, views=self.views[:views], returned=returned)
+
+    def recut(self, size: int) -> Transcript:
+        """The first view in patches of ``size`` without what came back, where it was sent in others or whole."""
+        if tuple(self.views.shape[-3:]) == (size,) * 3:
+            return self.first(1)
+        positions = grid_positions(self.shape, (size,) * 3, (size,) * 3)
+        views = cut(self.stitched(), positions, (size,) * 3)[None]
+        return replace(self, views=views, returned=None, positions=positions)
 
     def digest(self) -> str:
         """SHA-256 (hex) over everything in it: equal seeds must give equal transcripts."""

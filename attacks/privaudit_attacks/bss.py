@@ -9,7 +9,6 @@ do who wants it to work.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -27,13 +26,25 @@ from privaudit.errors import OptionError
 from privaudit.files import atomic_path
 from privaudit.knowledge import Knowledge, Rung
 from privaudit.options import PluginOptions
-from privaudit.patches import cut, grid_positions, stitch
+from privaudit.patches import cut, stitch
+from privaudit.prior.health import check_prior, check_sampler, illustrate_prior
 from privaudit.prior.noise import edm, geometric, ncsnv2
-from privaudit.prior.samplers import Score, Tick, Weigh, dirac, keep, langevin, least_squares, misfit, pigdm
+from privaudit.prior.samplers import (
+    Latest,
+    Schedule,
+    Score,
+    Tick,
+    Weigh,
+    dirac,
+    keep,
+    langevin,
+    least_squares,
+    misfit,
+    pigdm,
+)  # fmt: skip
 from privaudit.prior.weights import Prior, find_prior, load_prior, prior_misfit, score_sources
 from privaudit.transcript import Transcript
 from privaudit_attacks.average import estimate_alpha, make_prior
-from privaudit_attacks.bss_health import check_prior, check_sampler, illustrate_prior
 
 Sampler = Literal["langevin", "langevin-ncsnv2", "dirac", "pigdm"]
 WHOLE: Final = 32
@@ -84,40 +95,6 @@ class BssOptions(PluginOptions):
     )
     sigma_min: Annotated[float, Field(gt=0)] = Field(default=0.01, description="last noise level")
     batch: Annotated[int, Field(ge=1)] = Field(default=16, description="patches per evaluation of the network")
-
-
-def recut(transcript: Transcript, size: int) -> Transcript:
-    """The first view in patches of ``size``, where it was sent in others or as a whole volume."""
-    if tuple(transcript.views.shape[-3:]) == (size,) * 3:
-        return transcript.first(1)
-    positions = grid_positions(transcript.shape, (size,) * 3, (size,) * 3)
-    return replace(transcript, views=cut(transcript.stitched(), positions, (size,) * 3)[None], positions=positions)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How often the score of every source is asked for: ``steps`` at each level, and ``last`` more times."""
-
-    levels: int
-    steps: int
-    last: int
-
-    @property
-    def evaluations(self) -> int:
-        """Network evaluations per patch and source."""
-        return self.levels * self.steps + self.last
-
-
-class Latest:
-    """The weights of a run as they are now."""
-
-    def __init__(self, weights: Tensor, improve: Weigh) -> None:
-        self.weights, self._improve = weights, improve
-
-    def __call__(self, weights: Tensor, clean: Tensor) -> Tensor:
-        """Improve them, and remember."""
-        self.weights = self._improve(weights, clean)
-        return self.weights
 
 
 class BssAttack(Attack):
@@ -225,7 +202,7 @@ class BssAttack(Attack):
         self, transcript: Transcript, knowledge: Knowledge, task: Task, prior: Prior, schedule: Schedule,
         advance: Callable[[float], None],
     ) -> Reconstruction:  # fmt: skip
-        transcript = recut(transcript, prior.config.patch_size)
+        transcript = transcript.recut(prior.config.patch_size)
         chosen = self._choose(transcript, knowledge, task.facts)
         parts = [chosen[start : start + self.options.batch] for start in range(0, len(chosen), self.options.batch)]
         draws, residuals = [], []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,6 +28,32 @@ def _none() -> None:
 def keep(weights: Tensor, clean: Tensor) -> Tensor:
     """Leave weights as they are."""
     return weights
+
+
+class Latest:
+    """The weights of a run as they are now."""
+
+    def __init__(self, weights: Tensor, improve: Weigh) -> None:
+        self.weights, self._improve = weights, improve
+
+    def __call__(self, weights: Tensor, clean: Tensor) -> Tensor:
+        """Improve them, and remember."""
+        self.weights = self._improve(weights, clean)
+        return self.weights
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often the score of every source is asked for: ``steps`` at each level, and ``last`` more times."""
+
+    levels: int
+    steps: int
+    last: int
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations per patch and source."""
+        return self.levels * self.steps + self.last
 
 
 def _spread(weights: Tensor, like: Tensor) -> Tensor:

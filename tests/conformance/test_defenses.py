@@ -137,11 +137,11 @@ def test_operating_system_keys_differ(scene: Scene) -> None:
         pytest.skip("there is no key to draw")
     image = as_tensor(scene.truth(scene.requests[0]).image)
     source = random.SystemRandom()
-    views = [
+    first, *others = [
         scene.defense.encode(image, scene.defense.draw_key(scene.cohort.shape, scene.pool, source), 1).views
-        for _ in range(2)
+        for _ in range(8)  # where α is fixed and the pool small, two may well draw the same reference
     ]
-    assert not torch.equal(*views)
+    assert not all(torch.equal(first, other) for other in others)
 
 
 def test_bystanders_and_weights_explain_the_encoding(scene: Scene) -> None:
