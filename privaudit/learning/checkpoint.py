@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from privaudit.errors import PrivauditError
+from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import atomic_path
 
 
@@ -59,9 +59,10 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, key: str, model: nn.Module, optimizer: torch.optim.Adam, shadow: list[Tensor]
 ) -> Progress | None:
-    """Restore a training; None where there is no checkpoint, or it is of another training.
+    """Restore a training; None where there is no checkpoint.
 
     Raises:
+        OptionError: it is of another training, whose work a fresh start would overwrite.
         PrivauditError: the file is damaged.
     """
     if not path.is_file():
@@ -70,7 +71,11 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             if metadata.get("key") != key:
-                return None
+                raise OptionError(
+                    f"{path} is the checkpoint of another training",
+                    got="other options, other data or another version of the code than it was written with",
+                    todo="give another --out, or remove the file to start afresh",
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise PrivauditError(f"the checkpoint {path} is damaged: {error}", todo="remove it") from None

@@ -17,6 +17,8 @@ CONTEXT_CHANNELS: Final[dict[Context, int]] = {"nothing": 0, "positions": 3, "at
 CHANNELS: Final[dict[Size, tuple[int, ...]]] = {"tiny": (16, 32, 48), "small": (32, 64, 128), "paper": (64, 128, 256)}
 FOLD: Final = 2
 """The diffusion U-Net sees blocks of 2³ voxels as channels, at an eighth of the cost of seeing voxels."""
+DETAIL: Final[dict[Size, int]] = {"tiny": 8, "small": 16, "paper": 16}
+"""Channels of the branch that does see voxels: noise finer than a block does not fit through the U-Net's channels."""
 EMBEDDED: Final = 250.0
 """Scale of ln σ before MONAI's sinusoidal embedding, which expects time steps of some hundreds."""
 
@@ -36,16 +38,18 @@ class ScoreNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         context: what else the network is told. 'positions': where in the volume each voxel lies; patches of aligned
             brains are far from alike in distribution, and a transcript tells an attacker where each was cut. 'atlas':
             that, and the mean of the attacker's sample there; the network then models how people differ from it.
+        detail: refine what the diffusion U-Net returns by three convolutions over voxels.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self, architecture: Architecture = "diffusion-unet", size: Size = "tiny", data_sd: float = 0.3,
-        context: Context = "nothing",
+        context: Context = "nothing", detail: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()  # type: ignore[no-untyped-call]
         self.architecture, self.size, self.context, self.data_sd = architecture, size, context, data_sd
         self.net: nn.Module
+        self.details: nn.Sequential | None = None
         if architecture == "unetplusplus":
             from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
 
@@ -62,6 +66,14 @@ class ScoreNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 3, folded, FOLD**3, num_res_blocks=1, channels=channels, attention_levels=levels,
                 norm_num_groups=4,
             )  # fmt: skip
+            if detail:
+                width = DETAIL[size]
+                self.details = nn.Sequential(
+                    nn.Conv3d(4, width, 3, padding=1), nn.SiLU(), nn.Conv3d(width, width, 3, padding=1), nn.SiLU(),
+                    nn.Conv3d(width, 1, 3, padding=1),
+                )  # fmt: skip
+                for parameter in self.details[-1].parameters():
+                    nn.init.zeros_(parameter)
 
     @property
     def kind(self) -> tuple[str, str, str, float]:
@@ -88,12 +100,16 @@ class ScoreNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         # The network sees, and returns, how a patch differs from what is expected of it.
         centre = context[:, 3:].to(x.dtype) if context is not None and self.context == "atlas" else torch.zeros_like(x)
         apart = x - centre
-        inputs = [pixelunshuffle(apart / both.sqrt(), 3, FOLD)]
+        seen = apart / both.sqrt()
+        inputs = [pixelunshuffle(seen, 3, FOLD)]
         if context is not None:
             inputs.append(nn.functional.avg_pool3d(context[:, :3].to(x.dtype), FOLD))
         if self.context == "atlas":
             inputs.append(pixelunshuffle(centre, 3, FOLD))
         guess = pixelshuffle(self.net(torch.cat(inputs, dim=1), EMBEDDED * sigma.log()), 3, FOLD)
+        if self.details is not None:
+            loudness = (level / self.data_sd).log().expand_as(seen)
+            guess = guess + self.details(torch.cat([seen, guess, centre, loudness], dim=1))
         clean = self.data_sd**2 / both * apart + level * self.data_sd / both.sqrt() * guess
         score: Tensor = (clean - apart) / level.square()
         return score

@@ -27,14 +27,17 @@ class PriorOptions(LoopOptions):
         description="what the network is told: nothing, where in the volume a patch lies (as a transcript tells an"
         " attacker), or that and the mean of the attacker's sample there",
     )
+    detail: bool = Field(
+        default=True, description="refine what the diffusion U-Net returns by convolutions over single voxels"
+    )
     patch_size: Annotated[int, Field(ge=2 * STEP, multiple_of=STEP)] = Field(
         default=32, description="side of the patches in voxels"
     )
     noise: Literal["log-uniform", "edm", "geometric", "ncsnv2"] = Field(
         default="edm",
-        description="noise levels trained on: EDM's log-normal around the size of the details; any between the ends;"
-        " ten in geometric progression; or NCSNv2's, from the largest distance between training patches down, as dense"
-        " as the dimension asks for",
+        description="noise levels trained on: EDM's log-normal around the size of the details, with one in eight from"
+        " anywhere between the ends; all from anywhere; ten in geometric progression; or NCSNv2's, from the largest"
+        " distance between training patches down, as dense as the dimension asks for",
     )
     sigma_max: Positive = Field(default=10.0, description="largest noise level; 'ncsnv2' measures its own")
     sigma_min: Positive = Field(default=0.01, description="smallest noise level")

@@ -28,6 +28,8 @@ LEVELS = 10
 """Noise levels that validation looks at, and that 'geometric' trains on."""
 EDM_CENTRE, EDM_SPREAD = 0.6, 1.2
 """Median of EDM's noise levels in standard deviations of the data, and spread of their logarithm (P_mean, P_std)."""
+ANYWHERE = 1 / 8
+"""Share of the levels drawn from any with EDM's: else the largest, where samplers start, are unlearned with time."""
 MOMENTS = 16
 """Batches of eight patches that statistics of the data are taken from."""
 
@@ -70,14 +72,16 @@ class PriorTraining(Loop):
         unit = self.sd if self.pretrained is None else self.pretrained.network.data_sd
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
-            network = ScoreNet(options.architecture, options.size, unit, options.context)
+            network = ScoreNet(options.architecture, options.size, unit, options.context, options.detail)
         if self.pretrained is not None:
-            if self.pretrained.network.kind != network.kind:
+            old = self.pretrained.network
+            if old.kind != network.kind or (old.details is not None and network.details is None):
                 raise OptionError(
                     f"the prior '{self.pretrained.name}' is of another network",
                     todo="start from one of the same architecture, size and context",
                 )
-            network.load_state_dict(self.pretrained.network.state_dict())
+            # A branch for details that the old weights lack starts from nothing.
+            network.load_state_dict({**network.state_dict(), **self.pretrained.network.state_dict()})
         before = self.pretrained.digest if self.pretrained else None
         identity = ["prior", spec.model_dump(mode="json"), list(fold.train), cohort.fingerprint, before]
         super().__init__(options, network, folder, identity, device)
@@ -103,7 +107,8 @@ class PriorTraining(Loop):
             drawn = np.exp(rng.uniform(*ends, size=options.batch))
         elif options.noise == "edm":
             logs = rng.normal(math.log(EDM_CENTRE * self.networks.data_sd), EDM_SPREAD, size=options.batch)
-            drawn = np.exp(logs.clip(*ends))
+            anywhere = rng.random(options.batch) < ANYWHERE
+            drawn = np.exp(np.where(anywhere, rng.uniform(*ends, size=options.batch), logs.clip(*ends)))
         else:
             drawn = rng.choice(self._drawn, size=options.batch)
         sigma = torch.tensor(drawn, dtype=torch.float32, device=batch.image.device)

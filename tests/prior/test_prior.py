@@ -56,8 +56,9 @@ def test_edm_levels_end_where_they_should() -> None:
 
 @pytest.mark.parametrize("architecture", ["unetplusplus", "diffusion-unet"])
 @pytest.mark.parametrize("kind", ["nothing", "positions", "atlas"])
-def test_scores_have_the_shape_of_patches(architecture: Any, kind: Any) -> None:
-    network = ScoreNet(architecture, context=kind).eval()
+@pytest.mark.parametrize("detail", [False, True])
+def test_scores_have_the_shape_of_patches(architecture: Any, kind: Any, detail: bool) -> None:
+    network = ScoreNet(architecture, context=kind, detail=detail).eval()
     where = context_of(kind, torch.tensor([[0, 4, 8], [1, 2, 3]]), 32, torch.rand(40, 48, 44))
     with torch.no_grad():
         scores = network(torch.rand(2, 1, 32, 32, 32), torch.tensor([0.01, 5.0]), where)
@@ -108,6 +109,19 @@ def test_ncsnv2_levels_follow_from_the_data_and_the_dimension(tmp_path: Path) ->
     ratios = np.divide(training._drawn[:-1], training._drawn[1:])
     assert float(ratios.max()) < 1.02, "as dense as 32 cubed asks for"
     assert math.isfinite(float(training.compute_loss(training.networks, 1).detach()))
+
+
+def test_old_weights_without_the_branch_for_details_start_a_training_with_it(tmp_path: Path) -> None:
+    plain = opened(tmp_path / "plain", detail=False).run().folder
+    more = opened(tmp_path / "more", pretrained=str(plain))
+    x, level = torch.rand(1, 1, 32, 32, 32), torch.tensor([0.1])
+    old = load_prior(plain).network
+    context = more._context(more._source.batch(0, 1), seen=False)
+    with torch.no_grad():
+        torch.testing.assert_close(more.networks.eval()(x, level, context), old.eval()(x, level, context))
+    detailed = more.run().folder
+    with pytest.raises(OptionError, match="another network"):
+        opened(tmp_path / "less", detail=False, pretrained=str(detailed))
 
 
 def test_positions_run_from_minus_one_to_one_over_the_volume() -> None:
