@@ -31,7 +31,7 @@ def audited(
     prior: Path,
     defense: dict[str, Any] | None = None,
     side: int = 32,
-    subjects: int = 32,
+    subjects: int = 8,
     **options: Any,
 ) -> Any:
     chosen = {"name": "mixup", "alpha": 0.65, "views": 1} if defense is None else defense
@@ -51,7 +51,7 @@ def main_figure(record: Any, attack: str = "bss", victim: str = "target") -> Fin
 
 @pytest.mark.slow
 def test_its_figures_stand_beside_every_trivial_attackers(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
-    result = audited(blobs, tmp_path / "run", blob_prior, alpha="known")
+    result = audited(blobs, tmp_path / "run", blob_prior, subjects=32, alpha="known")
     finding = main_figure(result.record)
     beside = {c.name: c for c in finding.comparisons}
     assert set(beside) == {"as-is", "atlas", "random-subject", "wiener"}
@@ -125,7 +125,7 @@ def test_references_restarts_and_evaluations(blobs: Blobs, blob_prior: Path, tmp
     """Three references are separated and put together; the best of restarts says so; evaluations are a curve."""
     defense = {"name": "mixup", "alpha": 0.65, "views": 1, "references": 3}
     options: dict[str, Any] = {"alpha": "known", "levels": 2, "restarts": 2, "claim": "best", "evaluations": [5]}
-    record = audited(blobs, tmp_path / "run", blob_prior, defense, **options).record
+    record = audited(blobs, tmp_path / "run", blob_prior, defense, subjects=12, **options).record
     assert not record.missing
     finding = main_figure(record)
     assert finding.notes == ["an upper bound: the best of 2 pictures, chosen with the truth"]
@@ -140,7 +140,7 @@ def test_references_restarts_and_evaluations(blobs: Blobs, blob_prior: Path, tmp
 @pytest.mark.slow
 def test_a_volume_sent_whole_is_cut_separated_and_put_together(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
     defense = {"name": "mixup", "alpha": 0.65, "views": 1, "patch_size": None}
-    record = audited(blobs, tmp_path / "run", blob_prior, defense, side=36, alpha="known", levels=2, subjects=8).record
+    record = audited(blobs, tmp_path / "run", blob_prior, defense, side=36, alpha="known", levels=2).record
     assert not record.missing
     assert main_figure(record).notes == [], "all patches of each scan"
 
