@@ -39,6 +39,10 @@ class Transcript:
         """One view as a volume [X, Y, Z], overlaps averaged."""
         return stitch(self.views[view], self.positions, self.shape)
 
+    def averaged(self) -> Tensor:
+        """All views averaged, as a volume [X, Y, Z]."""
+        return stitch(self.views.mean(dim=0), self.positions, self.shape)
+
     def first(self, views: int) -> Transcript:
         """The same request with only its first views."""
         returned = None if self.returned is None else self.returned[:views]

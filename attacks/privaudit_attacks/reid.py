@@ -15,7 +15,6 @@ from privaudit.errors import OptionError
 from privaudit.knowledge import Knowledge, Rung
 from privaudit.msssim import PROFILES, DenseSimilarity, MsssimSimilarity, Profile, profile_for, reference_ms_ssim
 from privaudit.options import PluginOptions
-from privaudit.patches import stitch
 from privaudit.transcript import Transcript
 
 Readers = Sequence[Callable[[], Tensor]]
@@ -68,7 +67,7 @@ class ReidAttack(Attack):
         profile = profile_for(shape) if name == "auto" else PROFILES[name]
 
         def reader(index: int) -> Callable[[], Tensor]:
-            return lambda: _mean_view(transcripts[index])
+            return lambda: transcripts[index].averaged()
 
         queries = [reader(i) for i in range(len(transcripts))]
         gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
@@ -93,8 +92,3 @@ def reference_similarity(
                 matrix[i, j] = float(reference_ms_ssim(image[None], column()[None], profile).item())
         advance(0)
     return DenseSimilarity(matrix, symmetric=gallery is None)
-
-
-def _mean_view(transcript: Transcript) -> Tensor:
-    """The views handed over, stitched and averaged."""
-    return stitch(transcript.views.mean(dim=0), transcript.positions, transcript.shape)

@@ -20,7 +20,7 @@ from privaudit.record import Verdict
 from privaudit.scene import Scene
 from privaudit.spec import parse_spec
 
-ATTACKS = ["as-is", "atlas", "average", "bss", "random-subject", "reid", "smooth", "wiener"]
+ATTACKS = ["as-is", "atlas", "average", "bss", "learned-reid", "random-subject", "reid", "smooth", "wiener"]
 LOOKING = [name for name in ATTACKS if name not in ("atlas", "random-subject")]
 GETTERS: dict[Rung, Callable[[Any], object]] = {
     Rung.ATLAS: lambda k: k.atlas,
@@ -72,9 +72,11 @@ def test_several_views_without_their_rung_are_refused(scene: Scene) -> None:
 
 @pytest.fixture
 def with_options(request: pytest.FixtureRequest) -> Callable[[str], dict[str, Any]]:
-    """An attack as a specification names it, with the options that it cannot do without on blobs."""
+    """An attack as a specification names it, with the options that it needs on blobs, or in a test's time."""
 
     def options(name: str) -> dict[str, Any]:
+        if name == "learned-reid":
+            return {"name": name, "steps": 10}
         if name != "bss":
             return {"name": name}
         return {"name": name, "prior": str(request.getfixturevalue("blob_prior")), "levels": 3}

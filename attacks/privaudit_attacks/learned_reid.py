@@ -1,0 +1,110 @@
+"""Re-identification by a learned metric: the attacker encodes its own people and learns what tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from privaudit import plugin
+from privaudit.attack import Attack, Protocol, Task
+from privaudit.claims import Similarity
+from privaudit.defense import Defense
+from privaudit.errors import OptionError
+from privaudit.knowledge import Knowledge, Rung
+from privaudit.learning.metric import MetricTraining, Sampler, embed, learn_metric
+from privaudit.learning.options import LoopOptions
+from privaudit.msssim import DenseSimilarity
+from privaudit.options import PluginOptions
+from privaudit.transcript import Transcript
+
+REPEAT = " repeat="
+
+
+class LearnedReidOptions(PluginOptions):
+    """How the metric is learned, and what it is used for."""
+
+    protocols: list[Literal["encoded", "raw-gallery"]] = Field(
+        default=["encoded", "raw-gallery"],
+        min_length=1,
+        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans",
+    )
+    steps: Annotated[int, Field(ge=1)] = Field(default=100, description="optimiser steps")
+    batch: Annotated[int, Field(ge=2)] = Field(default=8, description="people per step")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(default=3e-3, description="of Adam")
+    repeats: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="trainings with seeds of their own; the first decides, all are shown"
+    )
+    views: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="views of each scan that are averaged first; more needs the rung 'views'"
+    )
+
+
+class LearnedReidAttack(Attack):
+    """Each encoded scan is matched to the one, or to the raw scan, that a learned metric finds most alike."""
+
+    name = "learned-reid"
+    summary = "re-identification: a metric learned on pairs of the attacker's own people, encoded by itself"
+    claim = "similarity"
+    Options = LearnedReidOptions
+    options: LearnedReidOptions
+
+    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
+        """The ones asked for, each as often as it is repeated.
+
+        Raises:
+            OptionError: more views are to be averaged than the defense sends.
+        """
+        views = self.options.views
+        if views > views_sent:
+            raise OptionError(
+                "learned-reid cannot average more views than the defense sends", got=views, allowed=views_sent
+            )
+        base = {Rung.TRANSCRIPT, Rung.POPULATION} | ({Rung.VIEWS} if views > 1 else set())
+        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}}
+        once = self.options.repeats == 1
+        return tuple(
+            Protocol(
+                name + (f"{REPEAT}{number}" if number > 1 else ""), frozenset(base | extra[name]), views,
+                primary=number == 1, curve=None if once else "training", curve_x=float(number),
+            )
+            for name in self.options.protocols
+            for number in range(1, self.options.repeats + 1)
+        )  # fmt: skip
+
+    def run(
+        self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
+    ) -> Iterator[Similarity]:
+        """Learn the metric, then yield one similarity of all transcripts to each other, or to the gallery."""
+        scheme = dict(task.scheme)
+        defense = plugin.create("defenses", scheme.pop("name"), Defense, scheme)
+        sampler = Sampler(defense, knowledge.population, protocol.views)
+        o, gallery = self.options, Rung.GALLERY in protocol.knowledge
+        options = LoopOptions(
+            steps=o.steps, batch=o.batch, learning_rate=o.learning_rate, ema=0.0, validate_every=o.steps,
+            checkpoint_every=25,
+        )  # fmt: skip
+        seed = int(task.rng("metric").integers(2**31))
+        training = MetricTraining(options, sampler, gallery, seed, task.workdir, task.device.type)
+        done = 0.0
+
+        def report(step: int) -> None:
+            nonlocal done
+            now = 0.9 * len(transcripts) * step / o.steps
+            task.advance(now - done)
+            done = now
+
+        network, _ = learn_metric(training, report)
+        task.advance(-done)  # the core counts each query once it is ranked
+
+        def reader(index: int) -> Callable[[], Tensor]:
+            return lambda: transcripts[index].averaged()
+
+        queries = embed(network, [reader(index) for index in range(len(transcripts))], 0)
+        if gallery:
+            yield Similarity(DenseSimilarity(queries @ embed(network, [e.load for e in knowledge.gallery], 1).T))
+        else:
+            likeness = queries @ queries.T
+            yield Similarity(DenseSimilarity((likeness + likeness.T) / 2, symmetric=True))

@@ -1,0 +1,247 @@
+"""A metric of who is who among encoded scans, learned on pairs of the attacker's own people (InfoNCE)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from privaudit.cohort import Volume
+from privaudit.defense import Defense
+from privaudit.errors import OptionError
+from privaudit.learning.loop import Loop
+from privaudit.learning.options import LoopOptions
+from privaudit.patches import Shape, as_tensor, stitch
+
+FINEST: Final = 48
+"""Volumes with a side above this are halved: who somebody is shows in shapes larger than a voxel."""
+WIDTH: Final = 8
+"""Channels of the learned filters."""
+FLOOR: Final = 0.02
+"""Standard deviation added to every voxel's: where nobody differs from anybody, nothing is told apart."""
+LOUDEST: Final = 4.0
+"""Standard deviations from the mean that a voxel may count: an edge that has moved is no person."""
+MOMENTS: Final = 4
+"""Encodings and sessions of each person that means and spread are taken over."""
+LEAST: Final = 4
+"""People that a metric is learned on."""
+HELD_OUT: Final = 0.25
+"""Share of them who are held out, to tell whether learning helped."""
+TRIED: Final = 4
+"""Encodings of each held-out person."""
+
+
+class MetricNet(nn.Module):
+    """Maps scans to unit vectors whose dot product says how alike their owners are.
+
+    It starts as the correlation of how scans differ from the mean one, voxel by voxel in standard deviations, and
+    learns a small filter and a weight for each voxel: with a dozen people to learn from, what does not know that
+    brains are aligned has too much to learn.
+
+    Args:
+        means: mean scan [1, 1, *shape] of each kind compared, for example encoded and raw.
+        spread: standard deviation [1, 1, *shape] among people.
+    """
+
+    means: Tensor
+    spread: Tensor
+
+    def __init__(self, means: Tensor, spread: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("means", means)
+        self.register_buffer("spread", spread)
+        self.weight = nn.Parameter(torch.zeros_like(spread))
+        self.temperature = nn.Parameter(torch.tensor(10.0).log())
+        self.filters = nn.Sequential(
+            nn.Conv3d(2, WIDTH, 3, padding=1), nn.SiLU(), nn.Conv3d(WIDTH, WIDTH, 3, padding=1), nn.SiLU(),
+            nn.Conv3d(WIDTH, 1, 3, padding=1),
+        )  # fmt: skip
+        for parameter in self.filters[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, scans: Tensor, kind: int) -> Tensor:
+        """Unit vectors [B, D] of scans [B, 1, *shape] of one kind."""
+        mean = self.means[kind]
+        apart = ((scans - mean) / self.spread).clamp(-LOUDEST, LOUDEST)
+        told = torch.cat([apart, mean.expand_as(apart)], dim=1)
+        weighed = (apart + self.filters(told)) * self.weight.exp()
+        return nn.functional.normalize(weighed.flatten(1), dim=1)
+
+
+class Others(Sequence[Volume]):
+    """Everybody but one."""
+
+    def __init__(self, everybody: Sequence[Volume], left_out: int) -> None:
+        self._everybody = everybody
+        self._indices = [i for i in range(len(everybody)) if i != left_out]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Volume: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Volume]: ...
+    def __getitem__(self, index: int | slice) -> Volume | Sequence[Volume]:
+        if isinstance(index, slice):
+            return [self._everybody[i] for i in self._indices[index]]
+        return self._everybody[self._indices[index]]
+
+
+def coarse(image: Tensor) -> Tensor:
+    """A scan [1, 1, *shape] at the resolution that is compared, of a volume [X, Y, Z]."""
+    scan = image[None, None]
+    return nn.functional.avg_pool3d(scan, 2) if max(image.shape) > FINEST else scan
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Scans of the attacker's people as the scheme would send them, or as a second session would look raw.
+
+    Args:
+        defense: the scheme; only the keys of its users are secret, and the attacker draws keys too.
+        people: the attacker's sample.
+        views: of each encoded scan, averaged.
+    """
+
+    defense: Defense
+    people: Sequence[Volume]
+    views: int
+
+    def encoded(self, person: int, rng: np.random.Generator) -> Tensor:
+        """One scan [1, 1, *shape] of a person, encoded with a fresh key; references are the attacker's other people."""
+        image = self.session(person, rng)
+        shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+        keys = random.Random(int(rng.integers(2**62)))
+        key = self.defense.draw_key(shape, Others(self.people, person), keys)
+        sent = self.defense.encode(image, key, self.views)
+        return coarse(stitch(sent.views.mean(dim=0), sent.positions, shape))
+
+    def raw(self, person: int, rng: np.random.Generator) -> Tensor:
+        """A raw scan [1, 1, *shape] of a person."""
+        return coarse(self.session(person, rng))
+
+    def session(self, person: int, rng: np.random.Generator) -> Tensor:
+        """A person's scan as another session might show it: brightness, contrast, noise, a voxel's shift."""
+        image = as_tensor(self.people[person].image)
+        bright = image.clamp(0, 1) ** float(rng.uniform(0.9, 1.1)) * float(rng.uniform(0.95, 1.05))
+        noise = torch.from_numpy(rng.normal(0, 0.01, size=tuple(image.shape)).astype(np.float32))
+        shift = tuple(int(s) for s in rng.integers(-1, 2, size=3) * (rng.random(3) < 0.25))
+        return torch.roll((bright + noise * (image > 0)).clamp(0, 1), shift, dims=(0, 1, 2))
+
+
+class MetricTraining(Loop):
+    """One training of a metric.
+
+    Args:
+        options: how to optimise; ``batch`` people a step.
+        sampler: where scans come from.
+        gallery: compare encoded scans with raw ones, not with encoded ones.
+        seed: of everything drawn.
+        folder: where the checkpoint goes.
+        device: 'auto', 'cpu', 'cuda' or 'mps'.
+
+    Raises:
+        OptionError: too few people.
+    """
+
+    scored = "held-out people"
+    networks: MetricNet
+
+    def __init__(
+        self, options: LoopOptions, sampler: Sampler, gallery: bool, seed: int, folder: Path, device: str
+    ) -> None:
+        count = len(sampler.people)
+        if count < LEAST:
+            raise OptionError(
+                "too few people to learn a metric on", got=f"{count} in the attacker's sample",
+                allowed=f"at least {LEAST}", todo="raise --split.population",
+            )  # fmt: skip
+        self._sampler, self._gallery, self._seed = sampler, gallery, seed
+        order = np.random.default_rng([seed, 0]).permutation(count)
+        held = max(2, round(HELD_OUT * count))
+        self.held_out, self.learners = np.sort(order[:held]), np.sort(order[held:])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed % 2**63)
+            networks = MetricNet(*self._moments())
+        super().__init__(options, networks, folder, ["metric", options.model_dump(mode="json"), seed, gallery], device)
+
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        """Means [2, 1, 1, *shape] of encoded and raw scans; spread of raw ones, sessions included."""
+        encoded: list[Tensor] = []
+        raw: list[Tensor] = []
+        for person in self.learners:
+            rng = np.random.default_rng([self._seed, 1, int(person)])
+            encoded += [self._sampler.encoded(int(person), rng) for _ in range(MOMENTS)]
+            raw += [self._sampler.raw(int(person), rng) for _ in range(MOMENTS)]
+        means = torch.stack([torch.cat(scans).mean(dim=0, keepdim=True) for scans in (encoded, raw)])
+        return means, torch.cat(raw).std(dim=0, keepdim=True) + FLOOR
+
+    def compute_loss(self, model: nn.Module, step: int) -> Tensor:
+        """InfoNCE (van den Oord et al., 2018), both ways: who of the batch is the same person."""
+        rng = np.random.default_rng([self._seed, 2, step])
+        people = rng.permutation(self.learners)[: self.options.batch]
+        device = self.accelerator.device
+        queries = torch.cat([self._sampler.encoded(int(person), rng) for person in people]).to(device)
+        draw = self._sampler.raw if self._gallery else self._sampler.encoded
+        others = torch.cat([draw(int(person), rng) for person in people]).to(device)
+        with self.accelerator.autocast():
+            logits = model(queries, 0) @ model(others, int(self._gallery)).T * self.networks.temperature.exp()
+            target = torch.arange(len(people), device=device)
+            cross = nn.functional.cross_entropy
+            return 0.5 * (cross(logits, target) + cross(logits.T, target))
+
+    def measure(self) -> dict[str, float | None]:
+        """Share of pairs in which held-out people are more like themselves than like another."""
+        return {"same person": self.separation()}
+
+    def separation(self) -> float:
+        """Area under the ROC curve of same against different, of held-out people."""
+        from sklearn.metrics import roc_auc_score
+
+        device = self.accelerator.device
+        queries, others, owners = [], [], []
+        for person in self.held_out:
+            rng = np.random.default_rng([self._seed, 3, int(person)])
+            draw = self._sampler.raw if self._gallery else self._sampler.encoded
+            for _ in range(TRIED):
+                queries.append(self.networks(self._sampler.encoded(int(person), rng).to(device), 0))
+                others.append(self.networks(draw(int(person), rng).to(device), int(self._gallery)))
+                owners.append(int(person))
+        likeness = (torch.cat(queries) @ torch.cat(others).T).cpu().numpy()
+        same = np.array(owners)[:, None] == np.array(owners)[None, :]
+        return float(roc_auc_score(same.ravel(), likeness.ravel()))
+
+    def keep(self, scores: dict[str, float | None]) -> None:
+        """Nothing: the metric lives as long as the attack."""
+
+
+def learn_metric(training: MetricTraining, report: Callable[[int], None]) -> tuple[MetricNet, dict[str, float]]:
+    """Train, and take the better of what was learned and what it started from, by held-out people.
+
+    Returns:
+        The metric, and how well it and what it started from tell held-out people apart (area under the ROC curve).
+    """
+    start = {name: value.clone() for name, value in training.networks.state_dict().items()}
+    before = training.score()["same person"]
+    after = training.run(lambda step, _: report(step)).scores["same person"]
+    assert before is not None
+    assert after is not None
+    if after < before:
+        training.networks.load_state_dict(start)
+    return training.networks.eval(), {"before": before, "after": after}
+
+
+@torch.no_grad()
+def embed(network: MetricNet, scans: Sequence[Callable[[], Tensor]], kind: int) -> NDArray[np.float64]:
+    """Unit vectors [N, D] of volumes [X, Y, Z], one at a time: what is asked together changes nothing."""
+    device = network.weight.device
+    rows: list[Any] = [network(coarse(scan()).to(device), kind)[0].double().cpu().numpy() for scan in scans]
+    return np.stack(rows)

@@ -1,0 +1,129 @@
+"""A learned metric: what it learns from, that learning never makes it worse, and that a kill costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from privaudit import plugin
+from privaudit.attack import Attack
+from privaudit.audit import Settings, run_audit
+from privaudit.cohort import Cohort, Dataset, split_subjects
+from privaudit.defense import Defense
+from privaudit.errors import OptionError
+from privaudit.learning.loop import CHECKPOINT
+from privaudit.learning.metric import MetricNet, MetricTraining, Others, Sampler, embed, learn_metric
+from privaudit.learning.options import LoopOptions
+from privaudit.scene import Scene
+from privaudit.spec import parse_spec
+
+
+@pytest.fixture
+def cohort(thirdparty: Path) -> Cohort:
+    return plugin.create("datasets", "blobs", Dataset, {"subjects": 32, "sessions": 1}).open()
+
+
+def sampler_of(cohort: Cohort, defense: str = "mixup", count: int = 8, **options: Any) -> Sampler:
+    scene = Scene(cohort, split_subjects(cohort.subjects, 0), plugin.create("defenses", defense, Defense, options), 0)
+    return Sampler(scene.defense, scene.population[:count], 1)
+
+
+def opened(sampler: Sampler, folder: Path, steps: int = 4, gallery: bool = False) -> MetricTraining:
+    options = LoopOptions(steps=steps, batch=4, learning_rate=3e-3, ema=0.0, validate_every=steps, checkpoint_every=2)
+    return MetricTraining(options, sampler, gallery, 5, folder, "cpu")
+
+
+def test_before_training_it_is_the_correlation_of_what_tells_people_from_the_mean() -> None:
+    rng = torch.Generator().manual_seed(0)
+    means, spread = torch.rand((2, 1, 1, 8, 8, 8), generator=rng), torch.rand((1, 1, 8, 8, 8), generator=rng) + 0.1
+    scans = torch.rand((3, 1, 8, 8, 8), generator=rng)
+    found = MetricNet(means, spread)(scans, 1).detach()
+    apart = ((scans - means[1]) / spread).clamp(-4, 4).flatten(1)
+    np.testing.assert_allclose((found @ found.T).numpy(), np.array(cosines(apart)), atol=1e-5)
+
+
+def cosines(rows: torch.Tensor) -> Sequence[Sequence[float]]:
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    return cosine_similarity(rows.numpy())  # type: ignore[no-any-return]
+
+
+def test_a_reference_is_never_the_person_who_is_encoded(cohort: Cohort) -> None:
+    people = sampler_of(cohort).people
+    others = Others(people, 2)
+    assert len(others) == len(people) - 1
+    assert all((volume.image != people[2].image).any() for volume in others)
+
+
+@pytest.mark.parametrize("gallery", [False, True])
+def test_a_killed_training_goes_on_to_the_same_metric(cohort: Cohort, tmp_path: Path, gallery: bool) -> None:
+    sampler = sampler_of(cohort)
+
+    def stop(step: int) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    def embedded(network: MetricNet) -> Any:
+        return embed(network, [lambda: torch.from_numpy(sampler.people[0].image.copy())], int(gallery))
+
+    whole, told = learn_metric(opened(sampler, tmp_path / "whole", gallery=gallery), lambda step: None)
+    with pytest.raises(KeyboardInterrupt):
+        learn_metric(opened(sampler, tmp_path / "cut", gallery=gallery), stop)
+    assert (tmp_path / "cut" / CHECKPOINT).is_file()
+    steps: list[int] = []
+    again, told_again = learn_metric(opened(sampler, tmp_path / "cut", gallery=gallery), steps.append)
+    assert steps == [4]
+    assert told_again == told
+    np.testing.assert_array_equal(embedded(again), embedded(whole))
+
+
+def test_a_metric_that_learning_made_worse_is_not_used(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = opened(sampler_of(cohort), tmp_path, steps=2)
+    fresh = {name: value.clone() for name, value in training.networks.state_dict().items()}
+    figures: list[float] = [0.9, 0.6]
+    monkeypatch.setattr(MetricTraining, "separation", lambda self: figures.pop(0))
+    network, told = learn_metric(training, lambda step: None)
+    assert told == {"before": 0.9, "after": 0.6}
+    assert all(torch.equal(value, fresh[name]) for name, value in network.state_dict().items())
+
+
+def test_learning_tells_held_out_people_apart(cohort: Cohort, tmp_path: Path) -> None:
+    training = opened(sampler_of(cohort, "none"), tmp_path)
+    assert training.score()["same person"] > 0.9  # type: ignore[operator]
+    assert not set(training.held_out) & set(training.learners)
+
+
+def test_three_people_are_too_few(cohort: Cohort, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="too few people to learn a metric on"):
+        opened(sampler_of(cohort, count=3), tmp_path)
+
+
+def test_repeats_are_a_curve_and_the_first_decides() -> None:
+    attack = plugin.create("attacks", "learned-reid", Attack, {"protocols": ["encoded"], "repeats": 3})
+    protocols = attack.protocols(1)
+    assert [p.name for p in protocols] == ["encoded", "encoded repeat=2", "encoded repeat=3"]
+    assert [p.primary for p in protocols] == [True, False, False]
+    assert {p.curve for p in protocols} == {"training"}
+
+
+def test_more_views_than_are_sent_are_refused() -> None:
+    attack = plugin.create("attacks", "learned-reid", Attack, {"views": 3})
+    with pytest.raises(OptionError, match="cannot average more views"):
+        attack.protocols(2)
+
+
+@pytest.mark.slow
+def test_every_repeat_is_in_the_record(blobs: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    attack = {"name": "learned-reid", "protocols": ["raw-gallery"], "repeats": 2, "steps": 4}
+    record = run_audit(parse_spec(blobs("mixup", [attack]), "test"), Settings(out=tmp_path / "run")).record
+    assert not record.missing
+    (finding,) = record.primary()
+    (curve,) = finding.curves
+    assert curve.x == [1.0, 2.0]
