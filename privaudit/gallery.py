@@ -26,7 +26,7 @@ Titled = list[tuple[str, Tensor]]
 
 
 def gallery(context: Context, attack: Attack) -> Illustration:
-    """The attacked patches of the first request, one row each: truth, mixture, and what was recovered."""
+    """The attacked patches of the first request: a row of truth and mixture, then rows of what was recovered."""
     scene, protocol = context.scene, primary_of(attack, context)
     request = scene.requests[0]
     claims = [claim_of(context, attack, protocol, request, start) for start in range(STARTS)]
@@ -41,7 +41,8 @@ def gallery(context: Context, attack: Attack) -> Illustration:
         f" sent and what it was made of; then what the attack recovers from {STARTS} initialisations, each with its"
         " MS-SSIM to the true one."
     )
-    return Illustration("gallery", caption, [_row(truth, other, seen, claims, corner, size) for corner in places])
+    rows = [row for corner in places for row in _rows(truth, other, seen, claims, corner, size)]
+    return Illustration("gallery", caption, rows)
 
 
 def illustrations(context: Context, attack: Attack) -> Iterator[Illustration]:
@@ -69,10 +70,10 @@ def claim_of(context: Context, attack: Attack, protocol: Protocol, request: str,
     return claim.checked(scene.cohort.shape, attack.name)
 
 
-def _row(
+def _rows(
     truth: Tensor, other: Tensor | None, seen: Tensor, claims: list[Reconstruction], corner: NDArray[np.int64],
     size: Shape,
-) -> Titled:  # fmt: skip
+) -> list[Titled]:  # fmt: skip
     def part(volume: Tensor) -> Tensor:
         return cut(volume, corner[None], size)[0].clamp(0, 1)
 
@@ -81,14 +82,14 @@ def _row(
     cells.append(("what was sent", mixture))
     pairs = [(part(c.image), part(c.image if c.reference is None else c.reference)) for c in claims]
     if other is None:
-        return cells + [_titled("target", n, one, target) for n, (one, _) in enumerate(pairs, start=1)]
+        return [cells, [_titled("target", n, one, target) for n, (one, _) in enumerate(pairs, start=1)]]
     reference = part(other)
     for number, (one, two) in enumerate(pairs):
         swapped = _like(two, target) + _like(one, reference) > _like(one, target) + _like(two, reference)
         if claims[number].exchangeable and swapped:
             pairs[number] = two, one
-    cells += [_titled("target", n, one, target) for n, (one, _) in enumerate(pairs, start=1)]
-    return cells + [_titled("reference", n, two, reference) for n, (_, two) in enumerate(pairs, start=1)]
+    targets = [_titled("target", n, one, target) for n, (one, _) in enumerate(pairs, start=1)]
+    return [cells, targets, [_titled("reference", n, two, reference) for n, (_, two) in enumerate(pairs, start=1)]]
 
 
 def _titled(name: str, start: int, image: Tensor, truth: Tensor) -> tuple[str, Tensor]:

@@ -113,11 +113,11 @@ def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Ten
 
 
 def draw(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> bytes:
-    """Middle slices of titled volumes, as PNG."""
+    """Middle slices of titled volumes, as PNG; rows may differ in length."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = len(rows[0])
+    columns = max(len(cells) for cells in rows)
     x, y, z = rows[0][0][1].shape
     figure = Figure(figsize=(1.7 * columns, (1.7 * y / x + 0.45) * len(rows)), dpi=110, layout="compressed")
     FigureCanvasAgg(figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = {Verdict.LEAK: "#b3261e", Verdict.NO_LEAK_DETECTED: "#1b6e3c", Verdict.INCONCLUSIVE: "#8a5a00"}
+LABEL = 28
+"""Characters of an axis label that fit on one line of a small plot."""
 MARKERS = {"atlas": "s", "random-subject": "^", "as-is": "D", "chance": "x"}
 
 
@@ -95,7 +98,7 @@ def curve(line: Curve, finding: Finding) -> str:
         axes.legend(frameon=False, fontsize=8)
     if max(line.x) > 20 * max(min(line.x), 1):
         axes.set_xscale("log")
-    axes.set_xlabel("views K" if line.name == "views" else line.x_label)
+    axes.set_xlabel("views K" if line.name == "views" else textwrap.fill(line.x_label, LABEL))
     axes.set_ylabel(metric(line.y_label))
     if line.name != "views":
         axes.set_ylim(-0.03, 1.03)
