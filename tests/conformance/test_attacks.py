@@ -76,7 +76,7 @@ def with_options(request: pytest.FixtureRequest) -> Callable[[str], dict[str, An
 
     def options(name: str) -> dict[str, Any]:
         if name == "learned-reid":
-            return {"name": name, "steps": 10}
+            return {"name": name, "steps": 4}
         if name != "bss":
             return {"name": name}
         return {"name": name, "prior": str(request.getfixturevalue("blob_prior")), "levels": 3}
