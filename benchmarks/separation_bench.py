@@ -43,7 +43,7 @@ def run(quick: bool = False) -> list[Row]:
 def sampler_rows(architecture: Architecture, steps: int) -> list[Row]:
     """A step of each sampler against the network's forward pass on the same batch."""
     torch.manual_seed(0)
-    network = ScoreNet(architecture, "tiny", context="atlas").eval()
+    network = ScoreNet(architecture, "tiny", context="atlas", detail=True).eval()
     mixture = torch.rand(MIXTURES, SIDE, SIDE, SIDE)
     weights = torch.full((MIXTURES, 2), 0.5)
     context = context_of("atlas", torch.zeros(MIXTURES, 3, dtype=torch.int64), SIDE, torch.rand(VOLUME))
