@@ -75,7 +75,7 @@ def _open_scene(spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool) -> 
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     shares = spec.split
     split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
-    return Scene(cohort, split, defense, spec.seed), dataset.params
+    return Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed), dataset.params
 
 
 def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str, Any]]:
@@ -165,7 +165,9 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
             "utility": utility_findings(utility.rows, context) if utility is not None else [],
             "utility_note": note,
         }
-        weights = [] if networks is None else networks.used
+        scheme = context.scene.defense.trained
+        weights = [] if scheme is None else [{"name": scheme.name, "sha256": scheme.digest}]
+        weights += [item for item in ([] if networks is None else networks.used) if item not in weights]
         weights += [{"name": item.name, "sha256": item.digest} for items in learned.values() for item in items]
         record = _record(context, dataset_params, steps, done, missing, settings, started, measured, weights)
         for store in done.values():

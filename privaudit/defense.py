@@ -5,17 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from privaudit.cohort import Volume
+from privaudit.cohort import Cohort, Volume
 from privaudit.errors import PluginError
 from privaudit.patches import Shape
 from privaudit.plugin import Plugin
 from privaudit.segmentation.sampling import Recipe
+
+if TYPE_CHECKING:
+    from privaudit.segmentation.clients import ClientKind
+    from privaudit.segmentation.weights import Weights
 
 
 class Key:
@@ -44,6 +48,24 @@ class Defense(Plugin):
     """Whether ``draw_key`` needs labelled reference scans."""
     lossless: ClassVar[bool] = True
     """Whether a perfect server's maps decode to the labels exactly; False where interpolation blurs their borders."""
+
+    keyed: ClassVar[bool] = True
+    """Whether there is a secret that differs from scan to scan."""
+    client: ClassVar[ClientKind] = "none"
+    """What the client has to learn before it can encode; :class:`privaudit.segmentation.learned.LearnedDefense`."""
+
+    def fitted(self, cohort: Cohort, victims: Sequence[str]) -> Defense:
+        """The defense, ready for a cohort; one that is trained finds its weights.
+
+        Raises:
+            OptionError: there are none, they do not fit, or a victim was trained on.
+        """
+        return self
+
+    @property
+    def trained(self) -> Weights | None:
+        """The weights of a scheme that is trained: the server's are among them."""
+        return None
 
     @property
     def views(self) -> int:

@@ -6,6 +6,7 @@ Displacements are in voxels; a warped image is ``image(x + u(x))``, and the inve
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -38,7 +39,6 @@ def draw_velocity(rng: random.Random, shape: Shape, strength: float, spacing: in
     return torch.from_numpy(np.stack(fields)).float()
 
 
-@torch.no_grad()
 def integrate(velocity: Tensor) -> Tensor:
     """The displacement [3, X, Y, Z] after unit time; that of the negated velocity undoes it."""
     displacement: Tensor = velocity / 2**SQUARINGS
@@ -47,16 +47,32 @@ def integrate(velocity: Tensor) -> Tensor:
     return displacement
 
 
-@torch.no_grad()
-def warp(volume: Tensor, displacement: Tensor) -> Tensor:
-    """``volume(x + u(x))`` for a volume [C, X, Y, Z], linearly interpolated; beyond the border as at the border."""
-    sides = displacement.shape[1:]
-    axes = [torch.arange(side, dtype=displacement.dtype) for side in sides]
+def warp(volume: Tensor, displacement: Tensor, corner: Sequence[int] = (0, 0, 0)) -> Tensor:
+    """``volume(x + u(x))`` for a volume [C, X, Y, Z], linearly interpolated; beyond the border as at the border.
+
+    Args:
+        volume: what is warped.
+        displacement: [3, *patch], where ``patch`` is the whole volume or a part of it.
+        corner: of that part.
+    """
+    device, sides = displacement.device, volume.shape[1:]
+    starts = zip(corner, displacement.shape[1:], strict=True)
+    axes = [torch.arange(start, start + side, dtype=displacement.dtype, device=device) for start, side in starts]
     places = torch.stack(torch.meshgrid(*axes, indexing="ij")) + displacement
     scaled = [2 * place / (side - 1) - 1 for place, side in zip(places, sides, strict=True)]
     grid = torch.stack(scaled[::-1], dim=-1)[None]  # torch counts axes from the last
     moved: Tensor = torch.nn.functional.grid_sample(volume[None], grid, "bilinear", "border", align_corners=True)[0]
     return moved
+
+
+def resize(displacement: Tensor, shape: Shape) -> Tensor:
+    """A displacement or velocity [3, x, y, z] on a grid of another resolution [3, X, Y, Z], in that grid's voxels."""
+    old = displacement.shape[1:]
+    if tuple(old) == tuple(shape):
+        return displacement
+    scale = displacement.new_tensor([(new - 1) / (side - 1) for new, side in zip(shape, old, strict=True)])
+    finer = torch.nn.functional.interpolate(displacement[None], size=shape, mode="trilinear", align_corners=True)[0]
+    return finer * scale[:, None, None, None]
 
 
 def jacobian(displacement: Tensor) -> Tensor:

@@ -65,6 +65,7 @@ def scene_key(context: Context, libraries: tuple[str, ...]) -> dict[str, Any]:
         "code": core_code(),
         "defense code": plugin_code(type(scene.defense)),
         "defense": {"name": scene.defense.name, **scene.defense.params},
+        **({} if (trained := scene.defense.trained) is None else {"defense weights": trained.digest}),
         "data": scene.cohort.fingerprint,
         "grid": [*scene.cohort.shape, scene.cohort.voxel_mm],
         # A hash: the split lists people by their raw names.

@@ -67,7 +67,8 @@ def choose_networks(spec: UtilitySpec, scene: Scene) -> tuple[Networks | None, s
     if spec.weights == "none":
         return None, "not asked for"
     cohort, defense = scene.cohort, scene.defense.name
-    protected = _find(spec.weights, defense, cohort, scene.defense.patch_size)
+    own = scene.defense.trained if spec.weights == "auto" else None
+    protected = own or _find(spec.weights, defense, cohort, scene.defense.patch_size)
     if protected is None:
         command = TRAIN.format(dataset=cohort.name, defense=defense)
         return (

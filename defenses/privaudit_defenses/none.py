@@ -18,6 +18,7 @@ class NoDefense(Defense):
 
     name = "none"
     summary = "no encoding: the raw image is sent (the upper anchor)"
+    keyed = False
 
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         """There is no secret."""

@@ -97,6 +97,8 @@ def run_trainings(trainings: Sequence[Loop], quiet: bool) -> list[Trained]:
             results.append(training.run(report))
         scores = ", ".join(f"{k} {v:.3f}" for k, v in results[-1].scores.items() if v is not None)
         typer.echo(f"{results[-1].folder}: {scores} ({training.scored})")
+        for flaw in results[-1].flaws:
+            typer.echo(f"COLLAPSED: {flaw}", err=True)
     return results
 
 

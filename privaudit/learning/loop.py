@@ -40,6 +40,7 @@ class Trained:
     folder: Path
     scores: dict[str, float | None]
     history: list[dict[str, float | None]] = field(default_factory=list)
+    flaws: list[str] = field(default_factory=list)
 
 
 class Loop:
@@ -78,6 +79,10 @@ class Loop:
     def keep(self, scores: dict[str, float | None]) -> None:
         """Write the weights, which are the averaged ones by now, into the folder."""
         raise NotImplementedError
+
+    def flaws(self, scores: dict[str, float | None]) -> list[str]:
+        """What makes the result useless, in words, if anything does."""
+        return []
 
     def run(self, report: Report = lambda step, figures: None) -> Trained:
         """Train, or finish what a kill left, and write the weights.
@@ -132,7 +137,7 @@ class Loop:
             self.ema.copy_to(self.networks.parameters())
         if accelerator.is_main_process:
             self.keep(scores)
-        return Trained(self.folder, scores, self.progress.history)
+        return Trained(self.folder, scores, self.progress.history, self.flaws(scores))
 
     def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
         """One step of optimisation; returns its loss, and changes nothing if that is not finite."""

@@ -18,9 +18,14 @@ class SystemLoss:
         self._loss = DiceCELoss(include_background=False, softmax=True, batch=True)
         self._weight = unmixed_weight
 
+    def of_map(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """Loss of one map [B, C, X, Y, Z]; soft targets are allowed."""
+        loss: Tensor = self._loss(logits.float(), truth)
+        return loss
+
     def __call__(self, mixed_logits: Tensor, unmixed_logits: Tensor | None, batch: Batch) -> Tensor:
         """Return the scalar loss; soft targets are allowed."""
-        loss: Tensor = self._loss(mixed_logits.float(), batch.mixed_map)
+        loss = self.of_map(mixed_logits, batch.mixed_map)
         if unmixed_logits is not None:
-            loss = loss + self._weight * self._loss(unmixed_logits.float(), batch.target_map)
+            loss = loss + self._weight * self.of_map(unmixed_logits, batch.target_map)
         return loss

@@ -11,6 +11,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from privaudit.segmentation.clients import ClientKind, build_client
+
 Size = Literal["tiny", "small", "paper"]
 FEATURES: Final[dict[Size, tuple[int, ...]]] = {
     "tiny": (8, 8, 16, 32, 64, 8),
@@ -32,6 +34,7 @@ class NetworkConfig(BaseModel):
     size: Size
     classes: int
     unmixing: bool
+    client: ClientKind = "none"
 
 
 class SegmentationNet(nn.Module):
@@ -120,13 +123,17 @@ class UnmixingNet(nn.Module):
 
 
 class ProtectedSegmentation(nn.Module):
-    """Both networks as trained, end to end; the unmixing one is absent where nothing is mixed."""
+    """The networks of a scheme as trained, end to end.
+
+    The unmixing one is absent where nothing is mixed, that of the client where its encoding is not learned.
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.segmentation = SegmentationNet(config.size, config.classes)
         self.unmixing = UnmixingNet(config.size, config.classes) if config.unmixing else None
+        self.client = build_client(config.client)
 
     def forward(self, image: Tensor, reference: Tensor | None, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Logits of the (mixed) image's map, and of the target's."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from privaudit.errors import OptionError
 from privaudit.learning.options import LoopOptions
+from privaudit.segmentation.discriminator import Backbone
 from privaudit.segmentation.networks import STEP, Size
 from privaudit.spec import PluginSpec, SplitSpec, digest_of, named, read_yaml, validate_spec
 
@@ -26,17 +27,30 @@ class TrainOptions(LoopOptions):
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="share of the patches placed over labelled tissue, every label as often"
     )
+    adversary: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="privacy-net, deformation: λ, weight of the discriminator's loss against the client's"
+    )
+    discriminator: Backbone = Field(
+        default="resnet10", description="privacy-net, deformation: who tells people apart; 'densenet121' as published"
+    )
+    invertibility: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="deformation: weight of what unwarping does not undo (square voxels), and of folds"
+    )
+    diversity: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="deformation: weight of the likeness of two keys' deformations"
+    )
 
 
 PRESETS: Final[dict[Preset, dict[str, Any]]] = {
     "quick": {},
     "standard": {
         "size": "small", "steps": 20_000, "batch": 16, "learning_rate": 1e-3, "ema": 0.999, "precision": "bf16",
-        "validate_every": 1000, "checkpoint_every": 500, "validation_batches": 16,
+        "validate_every": 1000, "checkpoint_every": 500, "validation_batches": 16, "discriminator": "densenet121",
     },
     "paper": {
         "size": "paper", "steps": 200_000, "batch": 4, "learning_rate": 1e-4, "schedule": "constant", "ema": 0.0,
         "foreground": 0.0, "flip": False, "validate_every": 5000, "checkpoint_every": 1000, "validation_batches": 16,
+        "discriminator": "densenet121",
     },
 }  # fmt: skip
 """``quick``: minutes on two cores. ``standard``: half an hour on one data-centre GPU. ``paper``: 200,000 iterations of

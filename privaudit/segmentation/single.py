@@ -60,6 +60,8 @@ def segment_file(
         values["views"] = views
     elif views is not None and views != 1:
         raise OptionError(f"the defense '{config.defense['name']}' sends one view", got=views)
+    if weights.networks.client is not None:
+        values["weights"] = str(weights.folder)
     defense = plugin.create("defenses", config.defense["name"], Defense, values)
     if unmixing == "learned" and defense.needs_pool and weights.networks.unmixing is None:
         raise OptionError(f"the weights '{weights.name}' hold no unmixing network", todo="use --unmixing naive")

@@ -65,14 +65,18 @@ def start_from(pretrained: str | None, networks: ProtectedSegmentation) -> Weigh
     if pretrained is None:
         return None
     weights = load_weights(Path(pretrained))
-    if weights.config.network != networks.config:
+    if weights.config.network == networks.config:
+        networks.load_state_dict(weights.networks.state_dict())
+    elif weights.config.network == networks.config.model_copy(update={"client": "none"}):
+        # What segments raw images learns to segment encoded ones sooner than what has seen nothing.
+        networks.segmentation.load_state_dict(weights.networks.segmentation.state_dict())
+    else:
         raise OptionError(
             f"the weights '{weights.name}' are of other networks",
             got=weights.config.network.model_dump(),
             allowed=networks.config.model_dump(),
-            todo="start from weights of the same size, labels and kind of defense",
+            todo="start from weights of the same size, labels and kind of defense, or from such of raw images",
         )
-    networks.load_state_dict(weights.networks.state_dict())
     return weights
 
 
@@ -146,7 +150,6 @@ class Training(Loop):
     """
 
     scored = "patches of held-out people"
-    networks: ProtectedSegmentation
 
     def __init__(
         self, spec: TrainSpec, cohort: Cohort, dataset_params: dict[str, Any], defense: Defense, fold: Fold,
@@ -157,23 +160,35 @@ class Training(Loop):
         self._dataset_params, self._command = dataset_params, command
         self.recipe = mixing_recipe(defense, options)
         classes = max(cohort.label_names) + 1
-        config = NetworkConfig(size=options.size, classes=classes, unmixing=self.recipe.alpha is not None)
+        config = NetworkConfig(
+            size=options.size, classes=classes, unmixing=self.recipe.alpha is not None, client=defense.client
+        )
         # The faster layout of 3-D convolutions, on CPUs and GPUs alike.
-        networks = build(config, spec.seed).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.pretrained = start_from(options.pretrained, networks)
+        system = build(config, spec.seed).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.system: ProtectedSegmentation = system
+        self.pretrained = start_from(options.pretrained, system)
         before = self.pretrained.digest if self.pretrained else None
         identity = [spec.model_dump(mode="json"), list(fold.train), cohort.fingerprint, before]
-        super().__init__(options, networks, folder, identity, device)
+        super().__init__(options, self._open(), folder, identity, device)
         self.loss = SystemLoss(options.unmixed_weight)
-        where = self.accelerator.device
+        self._open_data(classes)
+
+    def _open(self) -> nn.Module:
+        """All that is trained: the networks of the scheme, and what a subclass trains beside them."""
+        return self.system
+
+    def _open_data(self, classes: int) -> None:
+        """Where examples come from."""
+        cohort, fold, options = self.cohort, self.fold, self.spec.train
+        where, seed = self.accelerator.device, self.spec.seed
         self.train_source = PatchSource(
-            cohort, scans_of(cohort, fold.train), classes, self.recipe, spec.seed, where, options.hold
+            cohort, scans_of(cohort, fold.train), classes, self.recipe, seed, where, options.hold
         )
         # A validation patch is somebody held out, mixed with anybody.
         everybody = scans_of(cohort, (*fold.validation, *fold.train))
         held_out = scans_of(cohort, fold.validation)
         self._validation = PatchSource(
-            cohort, everybody if self.recipe.alpha else held_out, classes, self.recipe, spec.seed + 1, where,
+            cohort, everybody if self.recipe.alpha else held_out, classes, self.recipe, seed + 1, where,
             options.hold, targets=held_out,
         )  # fmt: skip
 
@@ -186,7 +201,7 @@ class Training(Loop):
 
     def measure(self) -> dict[str, float | None]:
         """Mean Dice over foreground structures of validation patches: mixed map, naive and learned unmixing."""
-        options, networks = self.options, self.networks
+        options, networks = self.options, self.system
         sums: dict[str, Tensor] = {}
         for number in range(options.validation_batches):
             batch = self._validation.batch(number, max(options.batch, 4))
@@ -201,11 +216,11 @@ class Training(Loop):
         cohort, spec, before = self.cohort, self.spec, self.pretrained
         inherited = before.config.people if before else []
         config = WeightsConfig(
-            network=self.networks.config,
+            network=self.system.config,
             labels=dict(cohort.label_names),
             voxel_mm=cohort.voxel_mm,
             patch_size=self.recipe.size,
-            defense={"name": self.defense.name, **self.defense.params},
+            defense={"name": self.defense.name, **_shape_of(self.defense)},
             dataset=describe_data(cohort, self.fold, self._dataset_params),
             people=sorted({*first_scan_hashes(cohort, [*self.fold.train, *self.fold.validation]), *inherited}),
             training={
@@ -214,11 +229,17 @@ class Training(Loop):
                 "seed": spec.seed,
                 "pretrained": None if before is None else history_of(before.name, before.digest, before.config),
                 "command": self._command,
+                "collapsed": self.flaws(scores),
                 **self.describe(),
             },
             scores=scores,
         )
-        save_weights(self.folder, config, self.networks.cpu())
+        save_weights(self.folder, config, self.system.cpu())
+
+
+def _shape_of(defense: Defense) -> dict[str, Any]:
+    """Its options, but for where its weights lie: they are these."""
+    return {name: value for name, value in defense.params.items() if defense.client == "none" or name != "weights"}
 
 
 def describe_data(cohort: Cohort, fold: Fold, params: dict[str, Any]) -> dict[str, Any]:
@@ -233,6 +254,16 @@ def describe_data(cohort: Cohort, fold: Fold, params: dict[str, Any]) -> dict[st
         "validation_people": len(fold.validation),
         "params": {k: v for k, v in params.items() if k != "root"},
     }
+
+
+def training_of(defense: Defense) -> type[Training]:
+    """How a defense is trained for."""
+    from privaudit.segmentation import rivals  # builds on this module
+
+    kinds: dict[str, type[Training]] = {
+        "none": Training, "proxy": rivals.PrivacyNetTraining, "velocity": rivals.DeformationTraining,
+    }  # fmt: skip
+    return kinds[defense.client]
 
 
 def open_training(
@@ -252,8 +283,9 @@ def open_training(
     split = split_subjects(cohort.subjects, spec.seed, spec.split.victims, spec.split.pool, spec.split.population)
     folder = folder_of(spec, out)
     numbers: list[int | None] = [None] if folds == 1 else list(range(folds))
+    kind = training_of(defense)
     return [
-        Training(
+        kind(
             spec, cohort, dataset.params, defense, choose_fold(split, spec.seed, spec.train.validation, number, folds),
             folder if number is None else folder / f"fold-{number}", device, command,
         )

@@ -12,14 +12,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from privaudit.cohort import Cohort, require_unseen
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import atomic_path, write_text
 from privaudit.segmentation.networks import NetworkConfig, ProtectedSegmentation, build, parameters
 
-CONFIG, SEGMENTATION, UNMIXING, CARD = "config.json", "segmentation.safetensors", "unmixing.safetensors", "README.md"
+CONFIG, CARD = "config.json", "README.md"
+SEGMENTATION, UNMIXING, CLIENT = "segmentation.safetensors", "unmixing.safetensors", "client.safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -52,9 +53,10 @@ class WeightsConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Weights:
-    """Networks in evaluation mode, their config, and the hash of what was read (12 hex digits)."""
+    """Networks in evaluation mode, their config and folder, and the hash of what was read (12 hex digits)."""
 
     name: str
+    folder: Path
     config: WeightsConfig
     networks: ProtectedSegmentation
     digest: str
@@ -62,14 +64,17 @@ class Weights:
 
 def save_weights(folder: Path, config: WeightsConfig, networks: ProtectedSegmentation) -> None:
     """Write the folder; each file atomically, the config last."""
-    parts: dict[str, dict[str, Tensor]] = {SEGMENTATION: _tensors(networks.segmentation.state_dict())}
-    if networks.unmixing is not None:
-        parts[UNMIXING] = _tensors(networks.unmixing.state_dict())
-    for name, tensors in parts.items():
+    for name, module in _files(networks).items():
         with atomic_path(folder / name) as temporary:
-            save_file(tensors, temporary)
+            save_file(_tensors(module.state_dict()), temporary)
     write_text(folder / CARD, model_card(folder.name, config, networks))
     write_text(folder / CONFIG, json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _files(networks: ProtectedSegmentation) -> dict[str, nn.Module]:
+    """The networks by the name of the file that holds each."""
+    found = {SEGMENTATION: networks.segmentation, UNMIXING: networks.unmixing, CLIENT: networks.client}
+    return {name: module for name, module in found.items() if module is not None}
 
 
 def _tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -105,17 +110,16 @@ def load_weights(folder: Path) -> Weights:
         config = read_config(folder)
         networks = build(config.network, seed=0)
         hasher = hashlib.sha256()
-        for name, module in ((SEGMENTATION, networks.segmentation), (UNMIXING, networks.unmixing)):
-            if module is not None:
-                data = (folder / name).read_bytes()
-                module.load_state_dict(load(data))
-                hasher.update(data)
+        for name, module in _files(networks).items():
+            data = (folder / name).read_bytes()
+            module.load_state_dict(load(data))
+            hasher.update(data)
     except (ValidationError, SafetensorError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise PrivauditError(
             f"the weights in {folder} cannot be read: {reason}", todo="train or copy them again"
         ) from None
-    return Weights(folder.name, config, networks.eval(), hasher.hexdigest()[:12])
+    return Weights(folder.name, folder, config, networks.eval(), hasher.hexdigest()[:12])
 
 
 def read_config(folder: Path) -> WeightsConfig:
@@ -179,12 +183,15 @@ def model_card(name: str, config: WeightsConfig, networks: ProtectedSegmentation
     sizes = f"{parameters(networks.segmentation):,} numbers"
     if networks.unmixing is not None:
         sizes += f", unmixing network {parameters(networks.unmixing):,}"
+    if networks.client is not None:
+        sizes += f", the client's network {parameters(networks.client):,}"
+    collapsed = "".join(f"\n**COLLAPSED: {flaw}.**\n" for flaw in training.get("collapsed", []))
     simulated = f", {data['simulated']}" if data["simulated"] else ""
     scores = "\n".join(f"| {name} | {'–' if v is None else f'{v:.3f}'} |" for name, v in config.scores.items())
     return f"""# {name}
 
 Segmentation networks for the defense `{config.defense["name"]}`, trained by privaudit {training["version"]}.
-
+{collapsed}
 - **What**: 3-D U-Net++, size `{config.network.size}`, {sizes};
   patches of {config.patch_size}³ voxels of {config.voxel_mm:g} mm; classes {", ".join(config.labels.values())}.
 - **Trained on**: `{data["name"]}` ({data["kind"]} people{simulated}), {data["people"]} people, {data["scans"]} scans,
@@ -193,9 +200,9 @@ Segmentation networks for the defense `{config.defense["name"]}`, trained by pri
   {training["device"]} ({training["threads"]} threads){pretrained_text(training.get("pretrained"))}.
 - **Command**: `{training["command"]}`
 
-Dice on patches of {data["validation_people"]} held-out people, at the end of the training:
+On patches of {data["validation_people"]} held-out people, at the end of the training:
 
-| | Dice |
+| | |
 |---|---|
 {scores}
 
