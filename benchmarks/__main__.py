@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import msssim_bench, segmentation_bench, separation_bench
+from benchmarks import msssim_bench, rivals_bench, segmentation_bench, separation_bench
+
+PARTS = ("msssim", "segmentation", "separation", "rivals")
 
 
 def main() -> None:
     """Run every benchmark, or those named, and print its rows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory, as ratios in one run.")
-    parser.add_argument("part", nargs="*", choices=["msssim", "segmentation", "separation", []], help="only these")
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="only these")
     parser.add_argument("--quick", action="store_true", help="fewer scans and repeats")
     arguments = parser.parse_args()
     quick: bool = arguments.quick
@@ -21,6 +23,8 @@ def main() -> None:
         segmentation_bench.print_rows(segmentation_bench.run(quick))
     if not arguments.part or "separation" in arguments.part:
         segmentation_bench.print_rows(separation_bench.run(quick))
+    if not arguments.part or "rivals" in arguments.part:
+        segmentation_bench.print_rows(rivals_bench.run(quick))
 
 
 if __name__ == "__main__":

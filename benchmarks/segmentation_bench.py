@@ -53,7 +53,8 @@ def run(quick: bool = False) -> list[Row]:
     return [*inference, *scaling_rows(), training_row(3 if quick else 12)]
 
 
-def _volume(shape: tuple[int, int, int]) -> Volume:
+def random_volume(shape: tuple[int, int, int]) -> Volume:
+    """A smooth random image whose labels are its grey levels."""
     image = smooth_field(shape, 8).numpy()
     labels = (image * (CLASSES - 1)).round().astype("uint8")
     import numpy as np
@@ -66,7 +67,7 @@ def inference_rows(size: Size, shape: tuple[int, int, int], repeats: int) -> lis
     defense = plugin.create("defenses", "mixup", Defense, {"views": 1, "alpha": 0.5})
     networks = build(NetworkConfig(size=size, classes=CLASSES, unmixing=True), 0).eval()
     server, client = make_system(networks, PATCH, CPU)
-    target, pool = _volume(shape), [_volume(shape) for _ in range(2)]
+    target, pool = random_volume(shape), [random_volume(shape) for _ in range(2)]
     image = torch.from_numpy(target.image)
     key = defense.draw_key(shape, pool, random.Random(0))
     encoded = defense.encode(image, key, 1)
@@ -109,7 +110,7 @@ def scaling_rows() -> list[Row]:
     seconds: dict[tuple[int, int], float] = {}
     networks = build(NetworkConfig(size="tiny", classes=CLASSES, unmixing=True), 0).eval()
     for side in (64, 96):
-        target, pool = _volume((side,) * 3), [_volume((side,) * 3) for _ in range(10)]
+        target, pool = random_volume((side,) * 3), [random_volume((side,) * 3) for _ in range(10)]
         for views in (1, 10):
             defense = plugin.create("defenses", "mixup", Defense, {"views": views, "alpha": 0.5})
             server, client = make_system(networks, PATCH, CPU)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from privaudit.errors import PluginError
 from privaudit.plugin import Plugin
 from privaudit.record import Record
 
@@ -43,3 +45,11 @@ class Report(Plugin):
     def render(self, source: ReportInput) -> str:
         """Return the whole document; must not read anything but ``source``."""
         raise NotImplementedError
+
+    def render_panel(self, records: Sequence[Record]) -> str:
+        """Return a document that sets audits of several defenses side by side.
+
+        Raises:
+            PluginError: this format has none.
+        """
+        raise PluginError(f"the report '{self.name}' sets no defenses side by side", todo="use html or markdown")

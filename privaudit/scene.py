@@ -170,11 +170,16 @@ class Scene:
         volume, key = self.truth(request), self._key_of(request)
         sent = self._encode(request, key, views)
         encoded, answer = sent.views, None
+        labels = one_hot(volume.labels, max(self.cohort.label_names) + 1)
         if returned:
-            answer = self.defense.respond(one_hot(volume.labels, max(self.cohort.label_names) + 1), key, views)
+            answer = self.defense.respond(labels, key, views)
         if arm == "planted":
-            raw = cut(as_tensor(volume.image), sent.positions, (*encoded.shape[-3:],))
+            size = (*encoded.shape[-3:],)
+            raw = cut(as_tensor(volume.image), sent.positions, size)
             encoded = plant(encoded, raw.expand_as(encoded))
+            if answer is not None:
+                maps = torch.stack([cut(one, sent.positions, size) for one in labels], dim=1)
+                answer = plant(answer, maps.expand_as(answer))
         elif arm == "planted-reference":
             others = self.defense.bystanders(key, views)
             assert others is not None

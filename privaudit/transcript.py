@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,6 +43,18 @@ class Transcript:
     def averaged(self) -> Tensor:
         """All views averaged, as a volume [X, Y, Z]."""
         return stitch(self.views.mean(dim=0), self.positions, self.shape)
+
+    def returned_image(self) -> Tensor:
+        """What came back, as a volume [X, Y, Z]: the expected class of each voxel over the number of classes.
+
+        Classes are ordered by intensity in T1-weighted images, so that it looks like one.
+        """
+        if self.returned is None:
+            raise ValueError("the maps that came back are not among what is known; declare the rung 'returned'")
+        classes = self.returned.shape[2]
+        grey = torch.arange(classes, dtype=torch.float32) / (classes - 1)
+        expected = torch.einsum("nc...,c->n...", self.returned.mean(dim=0), grey)
+        return stitch(expected, self.positions, self.shape)
 
     def first(self, views: int) -> Transcript:
         """The same request with only its first views."""

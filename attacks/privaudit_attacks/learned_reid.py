@@ -34,6 +34,14 @@ class LearnedReidOptions(PluginOptions):
     steps: Annotated[int, Field(ge=1)] = Field(default=100, description="optimiser steps")
     batch: Annotated[int, Field(ge=2)] = Field(default=8, description="people per step")
     learning_rate: Annotated[float, Field(gt=0)] = Field(default=3e-3, description="of Adam")
+    network: Literal["filters", "resnet10", "densenet121"] = Field(
+        default="filters",
+        description="filters: of a few voxels, and a weight for each voxel, starting from a correlation; or the network"
+        " of a Siamese discriminator, from nothing, which needs more people",
+    )
+    encodings: Annotated[int, Field(ge=2)] = Field(
+        default=16, description="encodings of each of the attacker's people, each with a fresh key, that are learned on"
+    )
     repeats: Annotated[int, Field(ge=1)] = Field(
         default=1, description="trainings with seeds of their own; the first decides, all are shown"
     )
@@ -80,14 +88,15 @@ class LearnedReidAttack(Attack):
         """Learn the metric, then yield one similarity of all transcripts to each other, or to the gallery."""
         scheme = dict(task.scheme)
         defense = plugin.create("defenses", scheme.pop("name"), Defense, scheme)
-        sampler = Sampler(defense, knowledge.population, protocol.views)
+        seed = int(task.rng("metric").integers(2**31))
+        sampler = Sampler(defense, knowledge.population, protocol.views, self.options.encodings, seed)
         o, gallery = self.options, Rung.GALLERY in protocol.knowledge
         options = LoopOptions(
             steps=o.steps, batch=o.batch, learning_rate=o.learning_rate, ema=0.0, validate_every=o.steps,
             checkpoint_every=25,
         )  # fmt: skip
-        seed = int(task.rng("metric").integers(2**31))
-        training = MetricTraining(options, sampler, gallery, seed, task.workdir, task.device.type)
+        backbone = None if o.network == "filters" else o.network
+        training = MetricTraining(options, sampler, gallery, seed, task.workdir, task.device.type, backbone)
         done = 0.0
 
         def report(step: int) -> None:

@@ -23,10 +23,11 @@ Readers = Sequence[Callable[[], Tensor]]
 class ReidOptions(PluginOptions):
     """Which retrieval."""
 
-    protocols: list[Literal["encoded", "raw-gallery"]] = Field(
+    protocols: list[Literal["encoded", "raw-gallery", "returned"]] = Field(
         default=["encoded", "raw-gallery"],
         min_length=1,
-        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans",
+        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans; returned: the"
+        " maps that come back, among each other, for schemes that send them in the clear",
     )
     profile: str = Field(default="auto", description="MS-SSIM profile by name; auto takes the finest that fits")
     views: Annotated[int, Field(ge=1)] = Field(
@@ -53,7 +54,7 @@ class ReidAttack(Attack):
         if views > views_sent:
             raise OptionError("reid cannot average more views than the defense sends", got=views, allowed=views_sent)
         base = {Rung.TRANSCRIPT, Rung.VIEWS} if views > 1 else {Rung.TRANSCRIPT}
-        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}}
+        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}, "returned": {Rung.RETURNED}}
         return tuple(Protocol(name, frozenset(base | extra[name]), views) for name in self.options.protocols)
 
     def run(
@@ -67,6 +68,8 @@ class ReidAttack(Attack):
         profile = profile_for(shape) if name == "auto" else PROFILES[name]
 
         def reader(index: int) -> Callable[[], Tensor]:
+            if Rung.RETURNED in protocol.knowledge:
+                return lambda: transcripts[index].returned_image()
             return lambda: transcripts[index].averaged()
 
         queries = [reader(i) for i in range(len(transcripts))]

@@ -61,10 +61,17 @@ def audit(
     continues where it stopped.
     """
     from privaudit.cli.building import unknown_first
+    from privaudit.panel import read_specs
 
     path, extra = unknown_first(spec, context.args)
-    built = build_spec(extra, path, dataset, defense, attack, seed, msssim)
-    _run(built, out, cache, device, jobs, quiet, explain, with_images)
+    bases = [None] if path is None else read_specs(path)
+    if len(bases) > 1 and defense is not None:
+        raise OptionError("--defense cannot replace a list of defenses", got=defense, todo="edit the specification")
+    built = [build_spec(extra, base, dataset, defense, attack, seed, msssim, str(path or "")) for base in bases]
+    if len(built) == 1:
+        _run(built[0], out, cache, device, jobs, quiet, explain, with_images)
+    else:
+        _run_panel(built, out, cache, device, jobs, quiet, with_images)
 
 
 def attack(
@@ -94,22 +101,22 @@ OWN = ("dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs",
 
 def build_spec(
     extra: list[str],
-    path: Path | None,
+    base: AuditSpec | None,
     dataset: str | None,
     defense: str | None,
     attacks: list[str] | None,
     seed: int | None,
     msssim: str | None,
+    source: str = "",
 ) -> AuditSpec:
-    """Merge specification and options: options win."""
+    """Merge a specification, read from ``source``, and options: options win."""
     from privaudit import plugin
     from privaudit.attack import Attack
     from privaudit.cli.building import choose_plugins, fill
     from privaudit.cli.routing import read_pairs, route
-    from privaudit.spec import AuditSpec, ScoringSpec, SplitSpec, UtilitySpec, parse_spec, read_spec
+    from privaudit.spec import AuditSpec, ScoringSpec, SplitSpec, UtilitySpec, parse_spec
 
-    base = AuditSpec() if path is None else read_spec(path)
-    data: dict[str, Any] = base.model_dump()
+    data: dict[str, Any] = (AuditSpec() if base is None else base).model_dump()
     if attacks:
         given = {item["name"]: item for item in data["attacks"]}
         data["attacks"] = [given.get(name, {"name": name}) for name in dict.fromkeys(attacks)]
@@ -127,7 +134,7 @@ def build_spec(
         data["seed"] = seed
     if msssim is not None:
         data["scoring"]["msssim"] = msssim
-    return parse_spec(data, str(path or "command line"))
+    return parse_spec(data, source or "command line")
 
 
 def _number(text: str) -> Any:
@@ -200,4 +207,24 @@ def _run(
             typer.echo(f"{name}: {note}")
     print_summary(result.record, cards, quiet)
     if result.record.missing:
+        raise typer.Exit(3)
+
+
+def _run_panel(
+    specs: list[AuditSpec], out: Path | None, cache: Path | None, device: str, jobs: int, quiet: bool, with_images: bool
+) -> None:
+    from privaudit.audit import Settings
+    from privaudit.cards import write_cards
+    from privaudit.cli.summary import print_summary
+    from privaudit.panel import panel_folder, run_panel, write_panel
+
+    folder = panel_folder(specs, out)
+    settings = Settings(cache=cache, device=device, jobs=jobs, quiet=quiet)
+    with progress_bars(quiet) as progress:
+        done = run_panel(specs, settings, folder, progress)
+    for run, record in done:
+        print_summary(record, write_cards(run, ("html", "markdown"), with_images=with_images, cache=cache), quiet)
+    for path in write_panel(folder, [record for _, record in done], ("html", "markdown")):
+        typer.echo(f"panel: {path}")
+    if any(record.missing for _, record in done):
         raise typer.Exit(3)

@@ -57,10 +57,11 @@ def sweep(
     from privaudit.audit import Settings
     from privaudit.cli.building import unknown_first
     from privaudit.cli.summary import span
+    from privaudit.spec import read_spec
     from privaudit.sweep import SWEEPS, best_dice, grid_points, run_sweep, summarise, write_sweep
 
     path, extra = unknown_first(spec, context.args)
-    base = build_spec(extra, path, dataset, defense, attack, seed, None)
+    base = build_spec(extra, read_spec(path) if path else None, dataset, defense, attack, seed, None, str(path or ""))
     wanted = read_grid(grid) if grid else DEFAULT_GRID
     folder = out or SWEEPS / f"{base.dataset.name}-{base.defense.name}-{base.digest}"
     points = grid_points(base, wanted, folder)

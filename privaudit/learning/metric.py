@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, overload
 
@@ -19,6 +19,7 @@ from privaudit.errors import OptionError
 from privaudit.learning.loop import Loop
 from privaudit.learning.options import LoopOptions
 from privaudit.patches import Shape, as_tensor, stitch
+from privaudit.segmentation.discriminator import Backbone, SiameseNet
 
 FINEST: Final = 48
 """Volumes with a side above this are halved: who somebody is shows in shapes larger than a voxel."""
@@ -75,6 +76,23 @@ class MetricNet(nn.Module):
         return nn.functional.normalize(weighed.flatten(1), dim=1)
 
 
+class BackboneMetric(MetricNet):
+    """The published discriminator's network, trained on the frozen scheme: MONAI's 3-D ResNet or DenseNet-121.
+
+    It sees how scans differ from the mean one, in standard deviations; its features are compared as those of the
+    simpler metric are.
+    """
+
+    def __init__(self, means: Tensor, spread: Tensor, backbone: Backbone) -> None:
+        super().__init__(means, spread)
+        self.features = SiameseNet(backbone).features
+
+    def forward(self, scans: Tensor, kind: int) -> Tensor:
+        """Unit vectors [B, D] of scans [B, 1, *shape] of one kind."""
+        apart = ((scans - self.means[kind]) / self.spread).clamp(-LOUDEST, LOUDEST)
+        return nn.functional.normalize(self.features(apart), dim=1)
+
+
 class Others(Sequence[Volume]):
     """Everybody but one."""
 
@@ -109,14 +127,26 @@ class Sampler:
         defense: the scheme; only the keys of its users are secret, and the attacker draws keys too.
         people: the attacker's sample.
         views: of each encoded scan, averaged.
+        count: encodings of each person; they are made once, as a trained encoder takes its time.
+        seed: of keys and sessions.
     """
 
     defense: Defense
     people: Sequence[Volume]
     views: int
+    count: int = 16
+    seed: int = 0
+    _made: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
 
     def encoded(self, person: int, rng: np.random.Generator) -> Tensor:
-        """One scan [1, 1, *shape] of a person, encoded with a fresh key; references are the attacker's other people."""
+        """One of a person's encodings [1, 1, *shape]."""
+        which = person, int(rng.integers(self.count))
+        if which not in self._made:
+            self._made[which] = self.encode(person, np.random.default_rng([self.seed, 4, *which]))
+        return self._made[which]
+
+    def encode(self, person: int, rng: np.random.Generator) -> Tensor:
+        """Encode a session with a fresh key; references are the attacker's other people."""
         image = self.session(person, rng)
         shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
         keys = random.Random(int(rng.integers(2**62)))
@@ -147,6 +177,7 @@ class MetricTraining(Loop):
         seed: of everything drawn.
         folder: where the checkpoint goes.
         device: 'auto', 'cpu', 'cuda' or 'mps'.
+        backbone: network of the metric; None for filters and weights of voxels.
 
     Raises:
         OptionError: too few people.
@@ -156,8 +187,9 @@ class MetricTraining(Loop):
     networks: MetricNet
 
     def __init__(
-        self, options: LoopOptions, sampler: Sampler, gallery: bool, seed: int, folder: Path, device: str
-    ) -> None:
+        self, options: LoopOptions, sampler: Sampler, gallery: bool, seed: int, folder: Path, device: str,
+        backbone: Backbone | None = None,
+    ) -> None:  # fmt: skip
         count = len(sampler.people)
         if count < LEAST:
             raise OptionError(
@@ -170,8 +202,10 @@ class MetricTraining(Loop):
         self.held_out, self.learners = np.sort(order[:held]), np.sort(order[held:])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed % 2**63)
-            networks = MetricNet(*self._moments())
-        super().__init__(options, networks, folder, ["metric", options.model_dump(mode="json"), seed, gallery], device)
+            means, spread = self._moments()
+            networks = MetricNet(means, spread) if backbone is None else BackboneMetric(means, spread, backbone)
+        identity = ["metric", options.model_dump(mode="json"), seed, gallery, backbone, sampler.count]
+        super().__init__(options, networks, folder, identity, device)
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Means [2, 1, 1, *shape] of encoded and raw scans; spread of raw ones, sessions included."""

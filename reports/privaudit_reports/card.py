@@ -180,7 +180,7 @@ def untested(record: Record) -> list[str]:
         out.append("re-identification")
     if not any(finding.victim == "target" for finding in record.primary()):
         out.append("reconstruction of the image")
-    out.append("the maps that the server returns, training-time transcripts, and attacks not listed here")
+    out.append("training-time transcripts, and attacks not listed here")
     return out
 
 

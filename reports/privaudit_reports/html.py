@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 from privaudit.knowledge import RUNG_TEXT
+from privaudit.record import Record, Verdict
 from privaudit.report import Report, ReportInput
-from privaudit_reports import card, plots, utility
+from privaudit_reports import card, panel, plots, utility
 
 
 class HtmlReport(Report):
@@ -19,13 +21,25 @@ class HtmlReport(Report):
 
     def render(self, source: ReportInput) -> str:
         """Return the page; text from the record is escaped."""
-        import jinja2
+        page: str = _environment().get_template("card.html.j2").render(**_content(source))
+        return page
 
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("privaudit_reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
+    def render_panel(self, records: Sequence[Record]) -> str:
+        """Return the page that sets defenses side by side."""
+        page: str = _environment().get_template("panel.html.j2").render(
+            dataset=records[0].dataset, tables=panel.tables(records), svg=plots.panel(records, panel.titles(records)),
+            audits=list(zip(panel.titles(records), records, strict=True)), tags={str(v) for v in Verdict},
         )  # fmt: skip
-        return environment.get_template("card.html.j2").render(**_content(source))
+        return page
+
+
+def _environment() -> Any:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("privaudit_reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
 
 
 def _content(source: ReportInput) -> dict[str, Any]:

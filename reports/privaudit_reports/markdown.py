@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from privaudit.record import Record
 from privaudit.report import Report, ReportInput
-from privaudit_reports import card, utility
+from privaudit_reports import card, panel, utility
 
 COLUMNS = {
     "attack": "Attack",
@@ -42,6 +43,16 @@ class MarkdownReport(Report):
     name = "markdown"
     summary = "the card as Markdown, without plots"
     suffix = ".md"
+
+    def render_panel(self, records: Sequence[Record]) -> str:
+        """Return the Markdown text that sets defenses side by side."""
+        data = records[0].dataset
+        parts = [f"# Defenses side by side on {escape(data.name)}"]
+        if data.simulated:
+            parts.append(f"**{escape(data.simulated)}**: these figures are about made-up variation.")
+        for found in panel.tables(records):
+            parts.append(f"{escape(found.caption)}\n\n{table(found.header, found.rows)}")
+        return "\n\n".join(parts) + "\n"
 
     def render(self, source: ReportInput) -> str:
         """Return the Markdown text."""

@@ -164,3 +164,31 @@ def utility_curve(record: Record) -> str:
     axes.set_ylabel("mean Dice")
     axes.legend(frameon=False, fontsize=7.5)
     return _svg(figure, "Dice against the number of views")
+
+
+def panel(records: Sequence[Record], names: Sequence[str]) -> str:
+    """Mean Dice through each scheme against the strongest attack on its image, and on identity; '' without utility."""
+    from privaudit_reports.panel import best_dice, strongest_identity
+
+    figure = _figure(9.2, 3.6)
+    drawn = False
+    sides = figure.subplots(1, 2, sharey=True)
+    for axes, kind, label in zip(
+        sides, ("image", "identity"), ("on the image, MS-SSIM", "on identity, mAP"), strict=True
+    ):
+        _clean(axes)
+        for number, (record, name) in enumerate(zip(records, names, strict=True)):
+            dice = best_dice(record)
+            attack = strongest(record, several_views=True) if kind == "image" else strongest_identity(record)
+            if dice is None or dice.estimate is None or attack is None or attack.estimate is None:
+                continue
+            drawn = True
+            x, y, colour = attack.estimate, dice.estimate, f"C{number}"
+            axes.plot([x, x], dice.ci or (y, y), linewidth=1.2, color=colour)
+            axes.plot(attack.ci or (x, x), [y, y], linewidth=1.2, color=colour)
+            axes.plot([x], [y], "o", label=f"{name} ({attack_name(attack)})", color=colour)
+        axes.set_xlabel(f"strongest attack {label}")
+        axes.set_xlim(-0.02, 1.02)
+        axes.legend(frameon=False, fontsize=7, loc="lower left")
+    sides[0].set_ylabel("mean Dice")
+    return _svg(figure, "privacy against utility, by defense: better is up and to the left") if drawn else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,29 @@ def test_learning_tells_held_out_people_apart(cohort: Cohort, tmp_path: Path) ->
     training = opened(sampler_of(cohort, "none"), tmp_path)
     assert training.score()["same person"] > 0.9  # type: ignore[operator]
     assert not set(training.held_out) & set(training.learners)
+
+
+def test_the_network_of_a_siamese_discriminator_serves_as_well(cohort: Cohort, tmp_path: Path) -> None:
+    options = LoopOptions(steps=3, batch=4, ema=0.0, validate_every=3, checkpoint_every=2)
+    training = MetricTraining(options, sampler_of(cohort, "none"), False, 5, tmp_path, "cpu", "resnet10")
+    before = {name: value.clone() for name, value in training.networks.named_parameters() if name.startswith("feat")}
+    network, told = learn_metric(training, lambda step: None)
+    assert told["after"] >= 0
+    assert before
+    trained = dict(network.named_parameters())
+    assert told["after"] < told["before"] or any(not torch.equal(trained[name], before[name]) for name in before)
+    rows = embed(network, [lambda: torch.rand(32, 32, 32)], 0)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
+
+
+def test_a_person_has_as_many_encodings_as_were_asked_for(cohort: Cohort) -> None:
+    sampler = replace(sampler_of(cohort), count=2)
+    rng = np.random.default_rng(0)
+    drawn = [sampler.encoded(1, rng) for _ in range(12)]
+    distinct = {scan.numpy().tobytes() for scan in drawn}
+    assert len(distinct) == 2
+    again = replace(sampler, _made={})
+    assert {again.encoded(1, rng).numpy().tobytes() for _ in range(12)} == distinct, "whatever was drawn in between"
 
 
 def test_three_people_are_too_few(cohort: Cohort, tmp_path: Path) -> None:

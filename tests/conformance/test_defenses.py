@@ -33,14 +33,18 @@ MIXUP: list[dict[str, Any]] = [
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("none", {}),
     ("pure-noise", {}),
-    ("deformation", {"strength": 2.0}),
+    ("deformation", {"strength": 2.0, "weights": "none"}),
+    ("deformation", {"weights": "trained"}),
+    ("privacy-net", {"weights": "trained"}),
     *(("mixup", case) for case in MIXUP),
 ]
 
 
 @pytest.fixture(params=CASES, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CASES)])
-def scene(request: pytest.FixtureRequest, thirdparty: Path) -> Scene:
+def scene(request: pytest.FixtureRequest, thirdparty: Path, rivals: dict[str, str]) -> Scene:
     name, values = request.param
+    if values.get("weights") == "trained":
+        values = {**values, "weights": rivals[name]}
     cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 32, "side": 36}).open()
     defense = plugin.create("defenses", name, Defense, values)
     return Scene(cohort, split_subjects(cohort.subjects, 0), defense, seed=3)
@@ -96,7 +100,7 @@ def test_equal_seeds_give_equal_transcripts(scene: Scene) -> None:
     # Whatever was asked in between must not matter.
     again.transcript(scene.requests[1])
     assert again.transcript(request, views=views, returned=True).digest() == digest
-    if scene.defense.name != "none":
+    if scene.defense.keyed:
         assert other.transcript(request, views=views, returned=True).digest() != digest
 
 
@@ -133,7 +137,7 @@ def test_encoding_depends_on_the_key_alone_and_leaves_the_image(scene: Scene) ->
 
 
 def test_operating_system_keys_differ(scene: Scene) -> None:
-    if scene.defense.name == "none":
+    if not scene.defense.keyed:
         pytest.skip("there is no key to draw")
     image = as_tensor(scene.truth(scene.requests[0]).image)
     source = random.SystemRandom()

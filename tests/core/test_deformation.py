@@ -54,7 +54,7 @@ def test_at_strength_zero_nothing_moves() -> None:
 
 
 def test_the_default_moves_voxels_by_some_and_the_key_is_the_clients_alone() -> None:
-    defense = plugin.create("defenses", "deformation", Defense, {})
+    defense = plugin.create("defenses", "deformation", Defense, {"weights": "none"})
     keys = [defense.draw_key(SHAPE, [], random.Random(seed)) for seed in (0, 1)]
     moved = integrate(keys[0].velocity).norm(dim=0)  # type: ignore[attr-defined]
     assert 1.0 < float(moved.mean()) < 8.0

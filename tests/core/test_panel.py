@@ -1,0 +1,118 @@
+"""Several defenses under the same attacks: one command, one card."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from privaudit import plugin
+from privaudit.audit import Settings, run_audit
+from privaudit.errors import OptionError, PluginError
+from privaudit.panel import panel_folder, read_specs, write_panel
+from privaudit.record import Record
+from privaudit.report import Report
+from privaudit.spec import parse_spec
+
+Blobs = Callable[..., dict[str, Any]]
+
+
+def written(path: Path, **data: Any) -> Path:
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def records(thirdparty: Path, rivals: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    base = tmp_path_factory.mktemp("panel")
+    data = {
+        "dataset": {"name": "blobs", "subjects": 24}, "scoring": {"resamples": 200}, "utility": {"people": 2},
+        "attacks": [{"name": "reid", "protocols": ["encoded", "returned"]},],
+    }  # fmt: skip
+    schemes = [{"name": "none"}, *({"name": name, "weights": folder} for name, folder in rivals.items())]
+    specs = [parse_spec({**data, "defense": scheme}, "test") for scheme in schemes]
+    return [run_audit(spec, Settings(out=base / str(n), device="cpu")).record for n, spec in enumerate(specs)]
+
+
+def test_the_joint_card_sets_figures_beside_the_papers(records: list[Record], tmp_path: Path) -> None:
+    paths = write_panel(tmp_path, records, ("html", "markdown"))
+    page, text = (path.read_text(encoding="utf-8") for path in paths)
+    for name in ("none", "privacy-net", "deformation"):
+        assert name in page
+        assert name in text
+    assert "0.202" in page, "the paper's mAP of Privacy-Net"
+    assert "made-up blobs" in page
+    assert "made-up blobs" in text
+    assert "<svg" in page
+    # Every figure is a record's, to the digit.
+    for record in records:
+        found = next(f for f in record.findings if (f.attack, f.protocol, f.metric) == ("reid", "encoded", "map"))
+        assert f"{found.estimate:.3f}" in text
+    again = write_panel(tmp_path, records, ("html",))[0].read_text(encoding="utf-8")
+    assert again == page
+
+
+def test_what_comes_back_in_the_clear_tells_who_it_is(records: list[Record]) -> None:
+    by_name = {record.defense.name: record for record in records}
+    for name in ("none", "privacy-net"):
+        found = next(f for f in by_name[name].primary() if f.protocol == "returned")
+        assert found.estimate is not None
+        assert found.estimate > 0.9, name
+        assert found.control is not None
+        assert found.control.passed
+
+
+def test_utility_is_of_the_schemes_own_server(records: list[Record], rivals: dict[str, str]) -> None:
+    for record in records[1:]:
+        (own,) = [w for w in record.provenance["weights"] if w["name"] == record.defense.name]
+        assert len(own["sha256"]) == 12
+        assert {u.method for u in record.utility} >= {"naive"}
+
+
+def test_a_format_without_a_panel_says_so(records: list[Record], tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="side by side"):
+        plugin.create("reports", "junit", Report).render_panel(records)
+
+
+def test_specifications_of_one_and_of_several(tmp_path: Path) -> None:
+    several = read_specs(written(tmp_path / "a.yaml", defenses=["none", {"name": "mixup", "views": 3}], seed=4))
+    assert [spec.defense.name for spec in several] == ["none", "mixup"]
+    assert {spec.seed for spec in several} == {4}
+    assert several[1].defense.values == {"views": 3}
+    (one,) = read_specs(written(tmp_path / "b.yaml", defense="none"))
+    assert one.defense.name == "none"
+    assert panel_folder(several, None) != panel_folder([several[1], several[0]], None)
+    for data, message in (
+        ({"defenses": ["none"], "defense": "mixup"}, "in place of"),
+        ({"defenses": "none"}, "a list"),
+        ({"defenses": []}, "a list"),
+        ({"defenses": ["none", "none"]}, "listed twice"),
+        ({"defenses": ["none"], "atacks": []}, "did you mean"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            read_specs(written(tmp_path / "c.yaml", **data))
+
+
+def test_the_shipped_example_is_a_panel() -> None:
+    specs = read_specs(Path(__file__).parents[2] / "docs" / "examples" / "rivals.yaml")
+    assert [spec.defense.name for spec in specs] == ["none", "mixup", "privacy-net", "deformation", "deformation"]
+
+
+@pytest.mark.slow
+def test_from_the_command_line(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "p.yaml", dataset={"name": "blobs", "subjects": 22}, defenses=["none", "pure-noise"],
+        attacks=["reid"], scoring={"resamples": 100}, utility={"weights": "none"},
+    )  # fmt: skip
+    done = cli("audit", path, "--out", "panel", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "panel" / "panel.html").is_file()
+    assert (tmp_path / "panel" / "panel.md").is_file()
+    assert len(list((tmp_path / "panel").glob("*/record.json"))) == 2
+    refused = cli("audit", path, "--defense", "none")
+    assert refused.returncode == 2
+    assert "list of defenses" in refused.stderr
