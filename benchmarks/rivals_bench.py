@@ -15,6 +15,7 @@ Expected before the first measurement, on two cores of an AMD EPYC (Zen 3), per 
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ from privaudit.defense import Defense
 from privaudit.segmentation.networks import NetworkConfig, build
 from privaudit.segmentation.system import make_system
 
-SCHEMES = {
+SCHEMES: dict[str, dict[str, Any]] = {
     "none": {},
     "mixup": {"views": 1, "alpha": 0.5},
     "privacy-net": {"weights": "phantom-privacy-net"},
@@ -42,7 +43,7 @@ def run(quick: bool = False) -> list[Row]:
 
 def client_row(name: str, shape: tuple[int, int, int], repeats: int) -> Row:
     """Encoding and decoding of one volume against its segmentation."""
-    defense = plugin.create("defenses", name, Defense, dict(SCHEMES[name]))
+    defense = plugin.create("defenses", name, Defense, SCHEMES[name])
     networks = build(NetworkConfig(size="tiny", classes=CLASSES, unmixing=defense.needs_pool), 0).eval()
     server, client = make_system(networks, PATCH, CPU)
     target, pool = random_volume(shape), [random_volume(shape) for _ in range(2)]

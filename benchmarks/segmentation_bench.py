@@ -150,7 +150,7 @@ def training_row(steps: int) -> Row:
     }
     with TemporaryDirectory() as folder:
         (training,) = open_training(parse_train_spec(data, "bench"), Path(folder), device="cpu")
-        bare = build(training.networks.config, 0).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        bare = build(training.system.config, 0).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         optimizer = torch.optim.Adam(bare.parameters(), lr=1e-3)
         batch = training.train_source.batch(0, 4)
 

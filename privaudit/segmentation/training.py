@@ -257,9 +257,19 @@ def describe_data(cohort: Cohort, fold: Fold, params: dict[str, Any]) -> dict[st
 
 
 def training_of(defense: Defense) -> type[Training]:
-    """How a defense is trained for."""
+    """How a defense is trained for.
+
+    Raises:
+        OptionError: it was told to use weights.
+    """
     from privaudit.segmentation import rivals  # builds on this module
 
+    wanted = defense.params.get("weights", "auto") if defense.client != "none" else "auto"
+    if wanted != "auto":
+        raise OptionError(
+            f"a training for '{defense.name}' makes weights", got=f"--{defense.name}.weights {wanted}",
+            todo="leave that out; --pretrained names weights to start from",
+        )  # fmt: skip
     kinds: dict[str, type[Training]] = {
         "none": Training, "proxy": rivals.PrivacyNetTraining, "velocity": rivals.DeformationTraining,
     }  # fmt: skip
@@ -278,12 +288,11 @@ def open_training(
     choose_device(device)  # one that is not there is an error, not a slow training
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
-    mixing_recipe(defense, spec.train)  # before data is generated or read
+    kind, _ = training_of(defense), mixing_recipe(defense, spec.train)  # before data is generated or read
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     split = split_subjects(cohort.subjects, spec.seed, spec.split.victims, spec.split.pool, spec.split.population)
     folder = folder_of(spec, out)
     numbers: list[int | None] = [None] if folds == 1 else list(range(folds))
-    kind = training_of(defense)
     return [
         kind(
             spec, cohort, dataset.params, defense, choose_fold(split, spec.seed, spec.train.validation, number, folds),

@@ -206,6 +206,12 @@ def test_weights_fit_or_are_refused(rivals: dict[str, str]) -> None:
         make().draw_key(cohort.shape, [], random.Random(0))
 
 
+def test_a_training_takes_no_weights_but_to_start_from(tmp_path: Path) -> None:
+    data = {"dataset": {"name": "blobs"}, "defense": {"name": "deformation", "weights": "none"}}
+    with pytest.raises(OptionError, match="makes weights.*--pretrained"):
+        open_training(parse_train_spec(data, "test"), tmp_path, device="cpu")
+
+
 @pytest.mark.slow
 def test_the_published_discriminator_is_there() -> None:
     assert SiameseNet("densenet121")(torch.rand(2, 1, 32, 32, 32)).shape == (1,)
