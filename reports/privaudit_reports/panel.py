@@ -44,7 +44,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
 
 def verdicts(records: Sequence[Record]) -> Table:
     """What each audit concluded."""
-    table = Table("Each audit's verdict over all of its attacks.", ["Defense", "Verdict", "Why"])
+    table = Table("Verdicts: each audit's, over all of its attacks.", ["Defense", "Verdict", "Why"])
     for name, record in zip(titles(records), records, strict=True):
         missing = f"; not finished: {len(record.missing)}" if record.missing else ""
         table.rows.append([name, str(record.verdict), record.reason + missing])
