@@ -65,6 +65,16 @@ def warp(volume: Tensor, displacement: Tensor, corner: Sequence[int] = (0, 0, 0)
     return moved
 
 
+def coarse_shape(shape: Shape) -> Shape:
+    """Half the resolution, where fields live.
+
+    >>> coarse_shape((72, 96, 81))
+    (36, 48, 41)
+    """
+    x, y, z = ((side + 1) // 2 for side in shape)
+    return x, y, z
+
+
 def resize(displacement: Tensor, shape: Shape) -> Tensor:
     """A displacement or velocity [3, x, y, z] on a grid of another resolution [3, X, Y, Z], in that grid's voxels."""
     old = displacement.shape[1:]

@@ -19,11 +19,10 @@ from torch import Tensor
 
 from privaudit.cohort import Cohort, Volume
 from privaudit.defense import Defense, Encoded, Key
-from privaudit.deformation import draw_velocity, integrate, resize, warp
+from privaudit.deformation import coarse_shape, draw_velocity, integrate, resize, warp
 from privaudit.patches import Shape
 from privaudit.segmentation.clients import KEY_SIZE
 from privaudit.segmentation.learned import LearnedDefense, LearnedOptions
-from privaudit.segmentation.rivals import coarse_shape
 from privaudit.segmentation.weights import Weights
 
 RANDOM = "none"

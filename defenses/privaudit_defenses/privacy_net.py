@@ -31,11 +31,11 @@ class PrivacyNetDefense(LearnedDefense):
         """There is no secret."""
         return Key()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         """The proxy, as one patch; all views are the same."""
         proxy = self.network(image[None, None].float())
-        return Encoded(proxy.repeat(views, 1, 1, 1, 1).clone(), np.zeros((1, 3), dtype=np.int64))
+        return Encoded(proxy.repeat(views, 1, 1, 1, 1), np.zeros((1, 3), dtype=np.int64))
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
         """The labels themselves."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from privaudit.deformation import integrate, jacobian, resize, warp
+from privaudit.deformation import coarse_shape, integrate, jacobian, resize, warp
 from privaudit.errors import OptionError
 from privaudit.patches import Shape
 from privaudit.segmentation.clients import KEY_SIZE, ProxyEncoder, VelocityGenerator
@@ -245,13 +245,3 @@ class DeformationTraining(RivalTraining):
         elif (scores["voxels between keys"] or 0) < STILL:
             found.append("every key gives the same deformation")
         return found
-
-
-def coarse_shape(shape: Shape) -> Shape:
-    """Half the resolution, where fields live.
-
-    >>> coarse_shape((72, 96, 81))
-    (36, 48, 41)
-    """
-    x, y, z = ((side + 1) // 2 for side in shape)
-    return x, y, z

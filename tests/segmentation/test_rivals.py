@@ -13,12 +13,12 @@ from torch import nn
 from privaudit import plugin
 from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense
-from privaudit.deformation import integrate, jacobian, resize, warp
+from privaudit.deformation import coarse_shape, integrate, jacobian, resize, warp
 from privaudit.errors import DataError, OptionError
 from privaudit.segmentation.clients import KEY_SIZE, ProxyEncoder, VelocityGenerator
 from privaudit.segmentation.discriminator import SiameseNet, identity_loss
 from privaudit.segmentation.options import TrainSpec, parse_train_spec
-from privaudit.segmentation.rivals import DeformationTraining, PrivacyNetTraining, RivalTraining, coarse_shape
+from privaudit.segmentation.rivals import DeformationTraining, PrivacyNetTraining, RivalTraining
 from privaudit.segmentation.training import open_training
 from privaudit.segmentation.weights import load_weights
 
