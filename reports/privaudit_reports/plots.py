@@ -189,6 +189,7 @@ def panel(records: Sequence[Record], names: Sequence[str]) -> str:
             axes.plot([x], [y], "o", label=f"{name} ({attack_name(attack)})", color=colour)
         axes.set_xlabel(f"strongest attack {label}")
         axes.set_xlim(-0.02, 1.02)
-        axes.legend(frameon=False, fontsize=7, loc="lower left")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=7, loc="lower left")
     sides[0].set_ylabel("mean Dice")
     return _svg(figure, "privacy against utility, by defense: better is up and to the left") if drawn else ""

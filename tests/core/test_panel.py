@@ -106,7 +106,7 @@ def test_the_shipped_example_is_a_panel() -> None:
 def test_from_the_command_line(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     path = written(
         tmp_path / "p.yaml", dataset={"name": "blobs", "subjects": 22}, defenses=["none", "pure-noise"],
-        attacks=["reid"], scoring={"resamples": 100}, utility={"weights": "none"},
+        attacks=["reid"], scoring={"resamples": 200}, utility={"weights": "none"},
     )  # fmt: skip
     done = cli("audit", path, "--out", "panel", "--quiet")
     assert done.returncode == 0, done.stderr
