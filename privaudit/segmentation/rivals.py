@@ -100,8 +100,9 @@ class RivalTraining(Training):
 
     def flaws(self, scores: dict[str, float | None]) -> list[str]:
         """Ways in which the game has collapsed."""
-        spread = scores["logit sd"]
-        return ["the discriminator is dead: it answers the same whatever it is shown"] if (spread or 0) < DEAD else []
+        # A figure that is missing, or no number, is no sign of life either.
+        alive = (scores["logit sd"] or 0) >= DEAD
+        return [] if alive else ["the discriminator is dead: it answers the same whatever it is shown"]
 
 
 class PrivacyNetTraining(RivalTraining):
