@@ -5,9 +5,9 @@ Run with ``python -m benchmarks separation``. Random weights: time does not depe
 Expected before the first measurement: a step of Langevin dynamics adds a normal draw, a misfit and two sums over 16
 patches of 32³ (half a million voxels, some 5 ms) to a forward pass of 0.6 s or more: 1.01 to 1.03.
 
-Measured on two cores of an AMD EPYC, before the network had its branch for details: 'diffusion-unet' 1.02 (0.22 s, 74
-patches a second), 'unetplusplus' 1.08 (1.0 s). With it, on one core beside other work: 0.95 (0.64 s, 24 patches a second)
-and 0.92 (2.0 s). Nine evaluations of 'pigdm' do better than 2,000 of 'langevin' (0.742 against 0.520).
+Measured on two cores of an AMD EPYC, before the network had its branch for details: 'diffusion-unet' 1.02 (0.22 s,
+74 patches a second), 'unetplusplus' 1.08 (1.0 s). With it, on one core beside other work: 0.95 (0.64 s, 24 patches a
+second) and 0.92 (2.0 s). Nine evaluations of 'pigdm' do better than 2,000 of 'langevin' (0.742 against 0.520).
 """
 
 from __future__ import annotations
