@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from privaudit.errors import PluginError, nearest
@@ -66,6 +69,13 @@ def _distribution(point: EntryPoint) -> str:
 
 def points(kind: Kind) -> dict[str, list[EntryPoint]]:
     """Return the entry points of a kind by name; more than one per name is a conflict."""
+    places = [path for path in map(Path, sys.path) if path.exists()]
+    return _points(kind, tuple((str(path), path.stat().st_mtime_ns) for path in places))
+
+
+@lru_cache(maxsize=4 * len(KINDS))
+def _points(kind: Kind, places: tuple[tuple[str, int], ...]) -> dict[str, list[EntryPoint]]:
+    """Read them once for each state of the import path: a tenth of a second, and a run asks hundreds of times."""
     found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
     for point in entry_points(group=f"privaudit.{kind}"):
         # An editable install beside a build can list one distribution twice: same value, same owner.

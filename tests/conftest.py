@@ -56,6 +56,7 @@ def blob_prior(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
                 "batch": 4,
                 "learning_rate": 4e-3,
                 "ema": 0.9,
+                "detail": False,  # voxel-fine convolutions are most of the cost, and blobs have no details
                 "validate_every": 80,
                 "validation_batches": 1,
             }

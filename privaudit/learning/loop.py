@@ -17,8 +17,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from privaudit.errors import PrivauditError
@@ -58,6 +56,9 @@ class Loop:
     """What the figures of :meth:`measure` are taken on."""
 
     def __init__(self, options: LoopOptions, networks: nn.Module, folder: Path, identity: Any, device: str) -> None:
+        from accelerate import Accelerator  # seconds to import, and most commands train nothing
+        from diffusers.training_utils import EMAModel
+
         self.options, self.networks, self.folder = options, networks, folder
         tracker = "tensorboard" if find_spec("tensorboard") is not None else None
         self.accelerator = Accelerator(

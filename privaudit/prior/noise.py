@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtr
 
 OVERLAP = 0.5
 """C of NCSNv2's technique 2: how much of one level's shell the next one covers."""
@@ -33,9 +32,11 @@ def overlap_ratio(dimension: int, overlap: float = OVERLAP) -> float:
     """
     root = math.sqrt(2 * dimension)
 
+    from scipy.optimize import brentq  # a second to import
+
     def gap(gamma: float) -> float:
         shift = root * (gamma - 1)
-        return float(norm.cdf(shift + 3 * gamma) - norm.cdf(shift - 3 * gamma)) - overlap
+        return float(ndtr(shift + 3 * gamma) - ndtr(shift - 3 * gamma)) - overlap
 
     return float(brentq(gap, 1.0, 2.0 + 10 / root))
 

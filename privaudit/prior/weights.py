@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from torch import Tensor
 
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import write_text
-from privaudit.prior.network import ScoreNet, context_of
-from privaudit.prior.pipeline import AnnealedLangevinScheduler, PatchPipeline
 from privaudit.segmentation.networks import parameters
 from privaudit.segmentation.weights import pretrained_text
+
+if TYPE_CHECKING:
+    from privaudit.prior.network import ScoreNet
 
 CONFIG, CARD, SCORE = "prior.json", "README.md", "score"
 SHIPPED = Path(__file__).parent / "shipped"
@@ -81,11 +82,15 @@ class Prior:
 
     def context(self, corners: Tensor, atlas: Tensor) -> Tensor | None:
         """What the network is told of patches cut at ``corners`` [B, 3], given the attacker's atlas [X, Y, Z]."""
+        from privaudit.prior.network import context_of
+
         return context_of(self.network.context, corners, self.config.patch_size, atlas)
 
 
 def save_prior(folder: Path, config: PriorConfig, network: ScoreNet) -> None:
     """Write the folder, the config last: without it the folder is not taken for a prior."""
+    from privaudit.prior.pipeline import AnnealedLangevinScheduler, PatchPipeline
+
     scheduler = AnnealedLangevinScheduler([level.sigma for level in config.levels])
     PatchPipeline(network, scheduler).save_pretrained(folder, safe_serialization=True)
     write_text(folder / CARD, model_card(folder.name, config, network))
@@ -99,6 +104,8 @@ def load_prior(folder: Path) -> Prior:
         OptionError: nothing is there.
         PrivauditError: it is damaged.
     """
+    from privaudit.prior.network import ScoreNet  # diffusers takes seconds to import
+
     if not folder.exists() and len(folder.parts) == 1 and (SHIPPED / folder.name / CONFIG).is_file():
         folder = SHIPPED / folder.name
     if not (folder / CONFIG).is_file():

@@ -160,7 +160,7 @@ def test_a_killed_training_ends_like_an_unbroken_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_it_learns_more_than_the_voxels_mean_and_variance(tmp_path: Path) -> None:
-    training = opened(tmp_path, steps=60, batch=4, learning_rate=4e-3, ema=0.8, validate_every=60)
+    training = opened(tmp_path, detail=False, steps=60, batch=4, learning_rate=4e-3, ema=0.8, validate_every=60)
     before = training.score()
     training.run()
     prior = load_prior(tmp_path)
