@@ -31,6 +31,7 @@ class Protocol:
         views: how many views of each target are handed over; more than one needs ``Rung.VIEWS``.
         primary: whether its main figure decides a verdict, with a positive control; others support.
         curve: name of the line this protocol's figure is a point of, with ``curve_x`` as its abscissa.
+        repeated: the line's points repeat one measurement with other seeds: their mean and spread are noted.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Protocol:
     primary: bool = True
     curve: str | None = None
     curve_x: float = 0.0
+    repeated: bool = False
 
 
 @dataclass(frozen=True)

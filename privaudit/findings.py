@@ -182,6 +182,19 @@ def _image_control(
     )
 
 
+def spread_of(figures: Sequence[float]) -> str:
+    """Mean, standard deviation and range of repetitions, in words.
+
+    >>> spread_of([0.4, 0.5, 0.6])
+    'over 3 repetitions: mean 0.500, standard deviation 0.100, from 0.400 to 0.600; the first decides'
+    """
+    mean, sd = np.mean(figures), np.std(figures, ddof=1)
+    return (
+        f"over {len(figures)} repetitions: mean {mean:.3f}, standard deviation {sd:.3f},"
+        f" from {min(figures):.3f} to {max(figures):.3f}; the first decides"
+    )
+
+
 def add_curves(findings: Sequence[Finding], scored: Sequence[Scored]) -> list[Finding]:
     """Give each primary finding the line that its attack's protocols draw."""
     points = {(s.attack.name, s.protocol.name): s.protocol for s in scored if s.protocol.curve}
@@ -211,6 +224,7 @@ def add_curves(findings: Sequence[Finding], scored: Sequence[Scored]) -> list[Fi
                 high=[f.ci[1] for _, f in line if f.ci],
                 chance=None if best is None else [best] * len(line),
             )
-            finding = finding.model_copy(update={"curves": [curve]})
+            notes = [*finding.notes, spread_of(curve.y)] if protocol.repeated else finding.notes
+            finding = finding.model_copy(update={"curves": [curve], "notes": notes})
         out.append(finding)
     return out

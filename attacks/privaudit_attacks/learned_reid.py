@@ -43,7 +43,8 @@ class LearnedReidOptions(PluginOptions):
         default=16, description="encodings of each of the attacker's people, each with a fresh key, that are learned on"
     )
     repeats: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="trainings with seeds of their own; the first decides, all are shown"
+        default=1,
+        description="trainings with seeds of their own; the first decides, mean and spread are shown",
     )
     views: Annotated[int, Field(ge=1)] = Field(
         default=1, description="views of each scan that are averaged first; more needs the rung 'views'"
@@ -76,7 +77,8 @@ class LearnedReidAttack(Attack):
         return tuple(
             Protocol(
                 name + (f"{REPEAT}{number}" if number > 1 else ""), frozenset(base | extra[name]), views,
-                primary=number == 1, curve=None if once else "training", curve_x=float(number),
+                primary=number == 1, curve=None if once else f"training, {name}", curve_x=float(number),
+                repeated=not once,
             )
             for name in self.options.protocols
             for number in range(1, self.options.repeats + 1)

@@ -17,6 +17,7 @@ from privaudit.audit import Settings, run_audit
 from privaudit.cohort import Cohort, Dataset, split_subjects
 from privaudit.defense import Defense
 from privaudit.errors import OptionError
+from privaudit.findings import spread_of
 from privaudit.learning.loop import CHECKPOINT
 from privaudit.learning.metric import MetricNet, MetricTraining, Others, Sampler, embed, learn_metric
 from privaudit.learning.options import LoopOptions
@@ -134,7 +135,7 @@ def test_repeats_are_a_curve_and_the_first_decides() -> None:
     protocols = attack.protocols(1)
     assert [p.name for p in protocols] == ["encoded", "encoded repeat=2", "encoded repeat=3"]
     assert [p.primary for p in protocols] == [True, False, False]
-    assert {p.curve for p in protocols} == {"training"}
+    assert {p.curve for p in protocols} == {"training, encoded"}
 
 
 def test_more_views_than_are_sent_are_refused() -> None:
@@ -145,9 +146,11 @@ def test_more_views_than_are_sent_are_refused() -> None:
 
 @pytest.mark.slow
 def test_every_repeat_is_in_the_record(blobs: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    attack = {"name": "learned-reid", "protocols": ["raw-gallery"], "repeats": 2, "steps": 4}
+    attack = {"name": "learned-reid", "repeats": 2, "steps": 4}
     record = run_audit(parse_spec(blobs("mixup", [attack]), "test"), Settings(out=tmp_path / "run")).record
     assert not record.missing
-    (finding,) = record.primary()
-    (curve,) = finding.curves
-    assert curve.x == [1.0, 2.0]
+    for finding in record.primary():
+        (curve,) = finding.curves
+        assert curve.x == [1.0, 2.0], "each protocol's repetitions are its own"
+        assert curve.y[0] == pytest.approx(finding.estimate)
+        assert finding.notes == [spread_of(curve.y)]
