@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,19 @@ from privaudit.cohort import Cohort, Dataset, split_subjects
 from privaudit.defense import Defense
 from privaudit.errors import OptionError
 from privaudit.findings import spread_of
+from privaudit.learning import metric
 from privaudit.learning.loop import CHECKPOINT
 from privaudit.learning.metric import MetricNet, MetricTraining, Others, Sampler, embed, learn_metric
 from privaudit.learning.options import LoopOptions
 from privaudit.scene import Scene
 from privaudit.spec import parse_spec
+
+
+@pytest.fixture(autouse=True)
+def nothing_learned_before() -> Iterator[None]:
+    metric._LAST.clear()
+    yield
+    metric._LAST.clear()
 
 
 @pytest.fixture
@@ -74,6 +82,7 @@ def test_a_killed_training_goes_on_to_the_same_metric(cohort: Cohort, tmp_path: 
         return embed(network, [lambda: torch.from_numpy(sampler.people[0].image.copy())], int(gallery))
 
     whole, told = learn_metric(opened(sampler, tmp_path / "whole", gallery=gallery), lambda step: None)
+    metric._LAST.clear()
     with pytest.raises(KeyboardInterrupt):
         learn_metric(opened(sampler, tmp_path / "cut", gallery=gallery), stop)
     assert (tmp_path / "cut" / CHECKPOINT).is_file()
@@ -94,6 +103,19 @@ def test_a_metric_that_learning_made_worse_is_not_used(
     network, told = learn_metric(training, lambda step: None)
     assert told == {"before": 0.9, "after": 0.6}
     assert all(torch.equal(value, fresh[name]) for name, value in network.state_dict().items())
+
+
+def test_the_same_metric_is_not_learned_twice_in_a_row(cohort: Cohort, tmp_path: Path) -> None:
+    first, told = learn_metric(opened(sampler_of(cohort), tmp_path / "1"), lambda step: None)
+    steps: list[int] = []
+    second, told_again = learn_metric(opened(sampler_of(cohort), tmp_path / "2"), steps.append)
+    assert (steps, told_again) == ([4], told)
+    assert not (tmp_path / "2" / CHECKPOINT).exists()
+    found = second.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in first.state_dict().items())
+    others = opened(sampler_of(cohort, alpha=0.9), tmp_path / "3")
+    learn_metric(others, lambda step: None)
+    assert (tmp_path / "3" / CHECKPOINT).exists(), "another scheme, another metric"
 
 
 def test_learning_tells_held_out_people_apart(cohort: Cohort, tmp_path: Path) -> None:
