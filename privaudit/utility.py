@@ -18,7 +18,7 @@ from torch import Tensor
 from privaudit.cohort import Cohort
 from privaudit.errors import OptionError
 from privaudit.jobs import DIGITS, Advance, Context, scene_key
-from privaudit.patches import as_tensor, cut
+from privaudit.patches import Shape, as_tensor, cut, stitch
 from privaudit.record import Curve, Utility
 from privaudit.scene import Scene, seed_from
 from privaudit.scorecard import by_alpha
@@ -163,7 +163,8 @@ def label_maps(context: Context, networks: Networks, request: str) -> Iterator[t
         # Cut like the encoded ones, so that the encoding alone makes the difference.
         raw = cut(as_tensor(volume.image), encoded.positions, (*encoded.views.shape[-3:],))
         plain = Server(networks.plain.networks.segmentation, networks.plain.config.patch_size, device)
-        yield f"{NONE} @ 1", scene.defense.assemble(plain.respond(raw), key).argmax(dim=0).numpy()
+        shape: Shape = (volume.image.shape[0], volume.image.shape[1], volume.image.shape[2])
+        yield f"{NONE} @ 1", stitch(plain.respond(raw), encoded.positions, shape).argmax(dim=0).numpy()
     if scene.defense.name == "none":
         return
     config = networks.protected.config

@@ -210,6 +210,22 @@ def test_utility_is_measured_resumed_and_recorded(tmp_path: Path, monkeypatch: p
     assert result.record.utility == record.utility
 
 
+@pytest.mark.slow
+def test_what_no_encoding_costs_does_not_depend_on_the_defense(tmp_path: Path, rivals: dict[str, str]) -> None:
+    """Deformation-Proxy's client unwarps whatever returns; a map of the raw scan must not pass through its hands."""
+    made_up(tmp_path / "none", defense="none")
+    plain = {"weights": str(tmp_path / "none"), "plain_weights": str(tmp_path / "none"), "people": 2}
+    rival = {**plain, "weights": rivals["deformation"]}
+    figures = []
+    for defense, utility in (({"name": "none"}, plain), ({"name": "deformation", "weights": "none"}, rival)):
+        data = {**small_audit(tmp_path, tmp_path), "defense": defense, "attacks": ["as-is"], "utility": utility}
+        record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / defense["name"], quiet=True)).record
+        assert not record.missing
+        (mean,) = [u for u in record.utility if (u.method, u.structure) == ("no encoding", "mean")]
+        figures.append(mean.estimate)
+    assert figures[0] == pytest.approx(figures[1], abs=1e-6)
+
+
 def test_without_fitting_weights_the_record_says_why(tmp_path: Path) -> None:
     data = {**small_audit(tmp_path, tmp_path), "utility": {}}
     record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run", quiet=True)).record
