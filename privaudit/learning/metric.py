@@ -67,6 +67,8 @@ class MetricNet(nn.Module):
         )  # fmt: skip
         for parameter in self.filters[-1].parameters():
             nn.init.zeros_(parameter)
+        # Half the time of the default layout, on a CPU.
+        self.filters.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, scans: Tensor, kind: int) -> Tensor:
         """Unit vectors [B, D] of scans [B, 1, *shape] of one kind."""
@@ -87,6 +89,7 @@ class BackboneMetric(MetricNet):
     def __init__(self, means: Tensor, spread: Tensor, backbone: Backbone) -> None:
         super().__init__(means, spread)
         self.features = SiameseNet(backbone).features
+        self.features.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, scans: Tensor, kind: int) -> Tensor:
         """Unit vectors [B, D] of scans [B, 1, *shape] of one kind."""
@@ -255,10 +258,11 @@ class MetricTraining(Loop):
         for person in self.held_out:
             rng = np.random.default_rng([self._seed, 3, int(person)])
             draw = self._sampler.raw if self._gallery else self._sampler.encoded
-            for _ in range(TRIED):
-                queries.append(self.networks(self._sampler.encoded(int(person), rng).to(device), 0))
-                others.append(self.networks(draw(int(person), rng).to(device), int(self._gallery)))
-                owners.append(int(person))
+            pairs = [(self._sampler.encoded(int(person), rng), draw(int(person), rng)) for _ in range(TRIED)]
+            sent, found = (torch.cat(scans).to(device) for scans in zip(*pairs, strict=True))
+            queries.append(self.networks(sent, 0))
+            others.append(self.networks(found, int(self._gallery)))
+            owners += [int(person)] * TRIED
         likeness = (torch.cat(queries) @ torch.cat(others).T).cpu().numpy()
         same = np.array(owners)[:, None] == np.array(owners)[None, :]
         return float(roc_auc_score(same.ravel(), likeness.ravel()))
