@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from privaudit.claims import Claim
 from privaudit.knowledge import Knowledge, Rung
 from privaudit.plugin import Plugin
 from privaudit.transcript import Transcript
+
+if TYPE_CHECKING:
+    from privaudit.defense import Defense
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Learned:
     Attributes:
         name: of the weights.
         digest: of their content.
-        people: ``person_hash`` of everybody's first scan it was trained on.
+        people: marks of everybody it was trained on (:meth:`privaudit.cohort.Cohort.marks_of`).
     """
 
     name: str
@@ -123,6 +126,7 @@ class Task:
         advance: call with a fraction of one request's work (0 to 1) done.
         scheme: the defense's name and options, which an adversary knows (Kerckhoffs); only the key is secret.
         facts: about the data.
+        defense: the scheme itself, with the weights under audit, for an adversary to run with keys of its own.
     """
 
     seed: int
@@ -132,6 +136,7 @@ class Task:
     advance: Callable[[float], None]
     scheme: Mapping[str, Any]
     facts: Facts = Facts("unknown", "real", 1.0, None)
+    defense: Defense | None = None
 
     def rng(self, request: str) -> np.random.Generator:
         """A generator for one request: the same whatever the order in which requests are attacked."""

@@ -18,7 +18,7 @@ import torch
 
 from privaudit import plugin
 from privaudit.attack import Attack, Check, Protocol
-from privaudit.cohort import Dataset, split_subjects
+from privaudit.cohort import Dataset, count_seen, split_subjects
 from privaudit.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PrivauditError
@@ -228,6 +228,23 @@ def _write_table(context: Context, store: JobFile) -> None:
     write_text(context.run / "tables" / f"{store.path.name.removesuffix('.audit.jsonl')}.csv", text.getvalue())
 
 
+def describe_scheme(scene: Scene) -> DefenseInfo:
+    """The scheme, and what must be known of how it was trained, if it was."""
+    info = DefenseInfo(name=scene.defense.name, params=scene.defense.params)
+    trained = scene.defense.trained
+    if trained is None:
+        return info
+    told = trained.config.training
+    notes = [str(doubt) for doubt in told.get("doubts", [])]
+    attackers = scene.split.population
+    if seen := count_seen(trained.config.people, scene.cohort, attackers):
+        notes.append(
+            f"the scheme was trained on {seen} of the {len(attackers)} people whom the attacker learns from:"
+            " an attacker with others may do better"
+        )
+    return info.model_copy(update={"flaws": [str(flaw) for flaw in told.get("collapsed", [])], "notes": notes})
+
+
 def _read_check(row: Row) -> Check:
     return Check(**{key: value for key, value in row.items() if key != "request"})
 
@@ -282,7 +299,7 @@ def _record(
             split=scene.split.counts(),
             params={k: v if k != "root" or v is None else Path(v).name for k, v in dataset_params.items()},
         ),
-        defense=DefenseInfo(name=scene.defense.name, params=scene.defense.params),
+        defense=describe_scheme(scene),
         seed=spec.seed,
         findings=findings,
         missing=missing,

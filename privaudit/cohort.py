@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,18 +87,26 @@ class Cohort(ABC):
         """The scans of one person, sorted by session."""
         return tuple(scan for scan in self.scans if scan.subject == subject)
 
+    def marks_of(self, subject: str) -> frozenset[str]:
+        """What recognises a person again, sixteen hex digits for each scan, and tells nothing else.
+
+        By default hashes of voxels; better is what does not depend on how scans are read.
+        """
+        return frozenset(mark(self.load(scan).image) for scan in self.sessions_of(subject))
+
     def __len__(self) -> int:
         return len(self.scans)
 
 
-def person_hash(volume: Volume) -> str:
-    """Sixteen hex digits that recognise a scan by its voxels, and tell nothing else about it."""
-    return hashlib.sha256(np.ascontiguousarray(volume.image).tobytes()).hexdigest()[:16]
+def mark(content: NDArray[Any] | str) -> str:
+    """Sixteen hex digits that recognise an array, or a text, and tell nothing else about it."""
+    data = content.encode() if isinstance(content, str) else np.ascontiguousarray(content, np.float32).tobytes()
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
-def first_scan_hashes(cohort: Cohort, people: Iterable[str]) -> list[str]:
-    """``person_hash`` of everyone's first scan, sorted."""
-    return sorted(person_hash(cohort.load(cohort.sessions_of(person)[0])) for person in people)
+def all_marks(cohort: Cohort, people: Iterable[str]) -> set[str]:
+    """The marks of some people together."""
+    return set().union(*(cohort.marks_of(person) for person in people))
 
 
 def require_unseen(what: str, people: Iterable[str], cohort: Cohort, victims: Iterable[str]) -> None:
@@ -106,20 +114,26 @@ def require_unseen(what: str, people: Iterable[str], cohort: Cohort, victims: It
 
     Args:
         what: it is, for the message: "the weights 'x' were".
-        people: hashes of the first scans of everybody it was trained on.
+        people: marks of everybody it was trained on.
         cohort: the data.
         victims: the people under test.
 
     Raises:
         OptionError: somebody was.
     """
-    tested = first_scan_hashes(cohort, victims)
-    known = len(set(people).intersection(tested))
+    tested = list(victims)
+    known = count_seen(people, cohort, tested)
     if known:
         raise OptionError(
             f"{what} trained on {known} of the {len(tested)} people under test",
             todo="use the split and seed of the training, or train on other people",
         )
+
+
+def count_seen(marks: Iterable[str], cohort: Cohort, people: Iterable[str]) -> int:
+    """How many of some people are among those whose marks these are."""
+    known = set(marks)
+    return sum(not known.isdisjoint(cohort.marks_of(person)) for person in people) if known else 0
 
 
 class Dataset(Plugin):

@@ -66,7 +66,8 @@ def _image_finding(
             baseline.difference if baseline else None,
             baseline.ci if baseline else None,
             margin, control, n, card.scoring.min_subjects, baseline.name if baseline else "no baseline",
-            exposed, must_fit=not attack.trivial,
+            exposed,
+            misfit=not attack.trivial and baseline is not None and baseline.ci is not None and baseline.ci[1] < -margin,
         )  # fmt: skip
         if verdict is Verdict.NO_LEAK_DETECTED and scored.unhealthy:
             verdict, reason = Verdict.INCONCLUSIVE, f"the attack is not sound: {scored.unhealthy}"

@@ -51,6 +51,16 @@ def _above_chance(
     )
 
 
+def _below_chance(ranks: Sequence[QueryRanks], chance: float, card: Scorecard, *key: str) -> bool:
+    """Whether matches are wrong more often than by chance: read the other way round, they would be right.
+
+    By the plain bootstrap, since intervals that make sure of coverage hardly ever lie below so low a level.
+    """
+    values, people = _metric_values(ranks, identity_scores.PRIMARY_METRIC)
+    span = card.interval(values, people, False, *key, "below")
+    return span is not None and span[1] < chance
+
+
 def _identity_finding(
     scored: Scored, ranks: Sequence[QueryRanks], chance: float, metric: str, card: Scorecard
 ) -> Finding:
@@ -73,8 +83,9 @@ def _identity_finding(
                 passed=leaks(lead.difference, lead.ci, margin),
             )
         verdict, reason = decide(
-            against.difference, against.ci, margin, control, n, card.scoring.min_subjects, "chance"
-        )
+            against.difference, against.ci, margin, control, n, card.scoring.min_subjects, "chance",
+            misfit=_below_chance(ranks, chance, card, *key),
+        )  # fmt: skip
         curves = [_gallery_curve(ranks, card, key)]
     return Finding(
         attack=attack.name,

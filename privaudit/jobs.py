@@ -111,6 +111,7 @@ def task_of(context: Context, attack: Attack, protocol: Protocol, workdir: Path,
         advance=advance,
         scheme={"name": context.scene.defense.name, **context.scene.defense.params},
         facts=facts_of(context),
+        defense=context.scene.defense,
     )
 
 

@@ -57,6 +57,8 @@ def run_panel(
         PrivauditError: bad options or data.
     """
     done = []
+    for file in folder.glob("panel.*"):
+        file.unlink()  # until every audit has ended, nothing here may hold verdicts
     for spec in specs:
         name = spec.defense.name
         run = folder / f"{name}-{spec.digest}"

@@ -161,6 +161,8 @@ class DefenseInfo(_Model):
 
     name: str
     params: dict[str, Any]
+    flaws: list[str] = Field(default_factory=list, description="ways in which its training has collapsed")
+    notes: list[str] = Field(default_factory=list, description="what else must be known of its training")
 
 
 class Missing(_Model):

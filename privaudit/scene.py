@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from torch import Tensor
 from privaudit.attack import Attack, Protocol
 from privaudit.cohort import Cohort, ScanId, Split, Volume
 from privaudit.defense import Defense, Encoded, Key
-from privaudit.errors import DataError, KnowledgeError
+from privaudit.errors import DataError, KnowledgeError, PluginError
 from privaudit.knowledge import Atlas, GalleryEntry, Knowledge, Rung
 from privaudit.patches import as_tensor, cut, one_hot, stitch
 from privaudit.transcript import LazyTranscripts, Transcript
@@ -161,7 +162,10 @@ class Scene:
         return self._key[1]
 
     def _encode(self, request: str, key: Key, views: int) -> Encoded:
-        return self.defense.encode(as_tensor(self.truth(request).image), key, views)
+        sent = self.defense.encode(as_tensor(self.truth(request).image), key, views)
+        if not math.isfinite(float(sent.views.sum())):
+            raise PluginError(f"defense '{self.defense.name}' sends values that are not finite", todo="mend its encode")
+        return sent
 
     # what the adversary sees -----------------------------------------------------------------------------------
 

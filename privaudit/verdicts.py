@@ -25,7 +25,7 @@ def decide(
     min_subjects: int,
     baseline: str,
     exposed: int = 0,
-    must_fit: bool = False,
+    misfit: bool = False,
 ) -> tuple[Verdict, str]:
     """Decide one primary finding.
 
@@ -41,7 +41,7 @@ def decide(
         min_subjects: fewer decide nothing.
         baseline: what the attack is compared with, for the sentence.
         exposed: people with a scan that beats the baseline by more than the margin, whatever the mean says.
-        must_fit: whether an attack that does worse than not looking is taken as one that does not fit the scheme.
+        misfit: whether it does demonstrably worse than not looking, and so does not fit the scheme.
 
     Returns:
         The verdict and its reason in one sentence.
@@ -60,7 +60,7 @@ def decide(
             Verdict.INCONCLUSIVE,
             f"{exposed} of {n_subjects} people are exposed beyond the margin, though the mean is not",
         )
-    if must_fit and ci[1] < -margin:
+    if misfit:
         return (
             Verdict.INCONCLUSIVE,
             f"does worse than {baseline}, who does not look ({difference:+.3f} {span}): it does not fit this scheme",

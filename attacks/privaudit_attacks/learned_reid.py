@@ -8,10 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from privaudit import plugin
 from privaudit.attack import Attack, Protocol, Task
 from privaudit.claims import Similarity
-from privaudit.defense import Defense
 from privaudit.errors import OptionError
 from privaudit.knowledge import Knowledge, Rung
 from privaudit.learning.metric import MetricTraining, Sampler, embed, learn_metric
@@ -88,10 +86,9 @@ class LearnedReidAttack(Attack):
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
     ) -> Iterator[Similarity]:
         """Learn the metric, then yield one similarity of all transcripts to each other, or to the gallery."""
-        scheme = dict(task.scheme)
-        defense = plugin.create("defenses", scheme.pop("name"), Defense, scheme)
+        assert task.defense is not None
         seed = int(task.rng("metric").integers(2**31))
-        sampler = Sampler(defense, knowledge.population, protocol.views, self.options.encodings, seed)
+        sampler = Sampler(task.defense, knowledge.population, protocol.views, self.options.encodings, seed)
         o, gallery = self.options, Rung.GALLERY in protocol.knowledge
         options = LoopOptions(
             steps=o.steps, batch=o.batch, learning_rate=o.learning_rate, ema=0.0, validate_every=o.steps,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from privaudit.attack import Attack, Protocol, Task
@@ -20,6 +20,10 @@ from privaudit.transcript import Transcript
 Readers = Sequence[Callable[[], Tensor]]
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, int) else value
+
+
 class ReidOptions(PluginOptions):
     """Which retrieval."""
 
@@ -30,8 +34,11 @@ class ReidOptions(PluginOptions):
         " maps that come back, among each other, for schemes that send them in the clear",
     )
     profile: str = Field(default="auto", description="MS-SSIM profile by name; auto takes the finest that fits")
-    views: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="views of each scan that are averaged first (the paper: 1); more needs the rung 'views'"
+    views: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed)] = Field(
+        default=[1],
+        min_length=1,
+        description="views of each scan that are averaged first (the paper: 1); more needs the rung 'views'. Of several"
+        " numbers, those above what the defense sends are left out",
     )
 
 
@@ -45,17 +52,27 @@ class ReidAttack(Attack):
     options: ReidOptions
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """The ones asked for.
+        """The ones asked for, with each number of views.
 
         Raises:
             OptionError: more views are to be averaged than the defense sends.
         """
-        views = self.options.views
-        if views > views_sent:
-            raise OptionError("reid cannot average more views than the defense sends", got=views, allowed=views_sent)
-        base = {Rung.TRANSCRIPT, Rung.VIEWS} if views > 1 else {Rung.TRANSCRIPT}
+        counts = sorted(set(self.options.views))
+        if counts[0] > views_sent:
+            raise OptionError(
+                "reid cannot average more views than the defense sends", got=counts[0], allowed=views_sent
+            )
         extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}, "returned": {Rung.RETURNED}}
-        return tuple(Protocol(name, frozenset(base | extra[name]), views) for name in self.options.protocols)
+        return tuple(
+            Protocol(
+                name if views == counts[0] else f"{name} K={views}",
+                frozenset({Rung.TRANSCRIPT, *extra[name]} | ({Rung.VIEWS} if views > 1 else set())),
+                views,
+            )
+            for name in self.options.protocols
+            for views in counts
+            if views <= views_sent
+        )
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task

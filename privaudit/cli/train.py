@@ -99,6 +99,8 @@ def run_trainings(trainings: Sequence[Loop], quiet: bool) -> list[Trained]:
         typer.echo(f"{results[-1].folder}: {scores} ({training.scored})")
         for flaw in results[-1].flaws:
             typer.echo(f"COLLAPSED: {flaw}", err=True)
+        for doubt in results[-1].doubts:
+            typer.echo(f"beware: {doubt}", err=True)
     return results
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Final
 import numpy as np
 from pydantic import Field as Option
 
-from privaudit.cohort import BRAIN_LABELS, TUMOUR_LABELS, Cohort, Dataset, ScanId, Volume
+from privaudit.cohort import BRAIN_LABELS, TUMOUR_LABELS, Cohort, Dataset, ScanId, Volume, mark
 from privaudit.cohorts.anatomy import Anatomy, AnatomyModel, draw_anatomy, tissue_at
 from privaudit.cohorts.fields import Lattice, generator
 from privaudit.cohorts.lesions import draw_lesion, paint
@@ -112,6 +112,10 @@ class PhantomCohort(Cohort):
     def scans(self) -> Sequence[ScanId]:
         """Every scan, sorted."""
         return tuple(ScanId(person, session) for person in self._people for session in self._sessions)
+
+    def marks_of(self, subject: str) -> frozenset[str]:
+        """Who it is, which seed and name decide: voxels may differ in the last digit from machine to machine."""
+        return frozenset([mark(f"phantom {self.recipe.seed} {subject}")])
 
     @property
     def fingerprint(self) -> str:

@@ -60,6 +60,10 @@ class RescanCohort(Cohort):
             return volume
         return rescan(volume, generator("rescan", original.subject, number), self._model)
 
+    def marks_of(self, subject: str) -> frozenset[str]:
+        """Those of the original."""
+        return self._base.marks_of(subject)
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the originals' fingerprint and all that generates the rescans."""

@@ -39,6 +39,7 @@ class Trained:
     scores: dict[str, float | None]
     history: list[dict[str, float | None]] = field(default_factory=list)
     flaws: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
 
 class Loop:
@@ -83,6 +84,10 @@ class Loop:
 
     def flaws(self, scores: dict[str, float | None]) -> list[str]:
         """What makes the result useless, in words, if anything does."""
+        return []
+
+    def doubts(self, scores: dict[str, float | None]) -> list[str]:
+        """What the result leaves open, in words."""
         return []
 
     def run(self, report: Report = lambda step, figures: None) -> Trained:
@@ -138,7 +143,7 @@ class Loop:
             self.ema.copy_to(self.networks.parameters())
         if accelerator.is_main_process:
             self.keep(scores)
-        return Trained(self.folder, scores, self.progress.history, self.flaws(scores))
+        return Trained(self.folder, scores, self.progress.history, self.flaws(scores), self.doubts(scores))
 
     def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
         """One step of optimisation; returns its loss, and changes nothing if that is not finite."""

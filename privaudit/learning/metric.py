@@ -142,12 +142,26 @@ class Sampler:
     seed: int = 0
     _made: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
 
-    def encoded(self, person: int, rng: np.random.Generator) -> Tensor:
+    def encoded(self, person: int, number: int) -> Tensor:
         """One of a person's encodings [1, 1, *shape]."""
-        which = person, int(rng.integers(self.count))
+        which = person, number
         if which not in self._made:
             self._made[which] = self.encode(person, np.random.default_rng([self.seed, 4, *which]))
         return self._made[which]
+
+    def both(self, person: int, size: int, gallery: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Encodings of a person [size, 1, *shape], and what they are compared with: raw scans, or other encodings.
+
+        No encoding is on both sides: to recognise a key again is no re-identification.
+        """
+        order = [int(number) for number in rng.permutation(self.count)]
+        size = min(size, self.count if gallery else self.count // 2)
+        sent = [self.encoded(person, number) for number in order[:size]]
+        if gallery:
+            others = [self.raw(person, rng) for _ in sent]
+        else:
+            others = [self.encoded(person, number) for number in order[size : 2 * size]]
+        return torch.cat(sent), torch.cat(others)
 
     def encode(self, person: int, rng: np.random.Generator) -> Tensor:
         """Encode a session with a fresh key; references are the attacker's other people."""
@@ -217,8 +231,9 @@ class MetricTraining(Loop):
         raw: list[Tensor] = []
         for person in self.learners:
             rng = np.random.default_rng([self._seed, 1, int(person)])
-            encoded += [self._sampler.encoded(int(person), rng) for _ in range(MOMENTS)]
-            raw += [self._sampler.raw(int(person), rng) for _ in range(MOMENTS)]
+            sent, seen = self._sampler.both(int(person), MOMENTS, True, rng)
+            encoded.append(sent)
+            raw.append(seen)
         means = torch.stack([torch.cat(scans).mean(dim=0, keepdim=True) for scans in (encoded, raw)])
         return means, torch.cat(raw).std(dim=0, keepdim=True) + FLOOR
 
@@ -228,7 +243,7 @@ class MetricTraining(Loop):
         for name, value in self.networks.state_dict().items():
             digest.update(name.encode() + value.cpu().numpy().tobytes())
         for person in self.held_out:
-            digest.update(self._sampler.encoded(int(person), np.random.default_rng(0)).numpy().tobytes())
+            digest.update(self._sampler.encoded(int(person), 0).numpy().tobytes())
         return digest.hexdigest()
 
     def compute_loss(self, model: nn.Module, step: int) -> Tensor:
@@ -236,9 +251,8 @@ class MetricTraining(Loop):
         rng = np.random.default_rng([self._seed, 2, step])
         people = rng.permutation(self.learners)[: self.options.batch]
         device = self.accelerator.device
-        queries = torch.cat([self._sampler.encoded(int(person), rng) for person in people]).to(device)
-        draw = self._sampler.raw if self._gallery else self._sampler.encoded
-        others = torch.cat([draw(int(person), rng) for person in people]).to(device)
+        pairs = [self._sampler.both(int(person), 1, self._gallery, rng) for person in people]
+        queries, others = (torch.cat(side).to(device) for side in zip(*pairs, strict=True))
         with self.accelerator.autocast():
             logits = model(queries, 0) @ model(others, int(self._gallery)).T * self.networks.temperature.exp()
             target = torch.arange(len(people), device=device)
@@ -257,12 +271,10 @@ class MetricTraining(Loop):
         queries, others, owners = [], [], []
         for person in self.held_out:
             rng = np.random.default_rng([self._seed, 3, int(person)])
-            draw = self._sampler.raw if self._gallery else self._sampler.encoded
-            pairs = [(self._sampler.encoded(int(person), rng), draw(int(person), rng)) for _ in range(TRIED)]
-            sent, found = (torch.cat(scans).to(device) for scans in zip(*pairs, strict=True))
-            queries.append(self.networks(sent, 0))
-            others.append(self.networks(found, int(self._gallery)))
-            owners += [int(person)] * TRIED
+            sent, found = self._sampler.both(int(person), TRIED, self._gallery, rng)
+            queries.append(self.networks(sent.to(device), 0))
+            others.append(self.networks(found.to(device), int(self._gallery)))
+            owners += [int(person)] * len(sent)
         likeness = (torch.cat(queries) @ torch.cat(others).T).cpu().numpy()
         same = np.array(owners)[:, None] == np.array(owners)[None, :]
         return float(roc_auc_score(same.ravel(), likeness.ravel()))

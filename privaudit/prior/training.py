@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from privaudit import plugin
 from privaudit._version import __version__
-from privaudit.cohort import Cohort, Dataset, Split, first_scan_hashes, split_subjects
+from privaudit.cohort import Cohort, Dataset, Split, all_marks, split_subjects
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
 from privaudit.learning.loop import Loop
@@ -183,7 +183,7 @@ class PriorTraining(Loop):
             sd=self.sd,
             levels=levels,
             dataset=describe_data(cohort, self.fold, self._dataset_params),
-            people=sorted({*first_scan_hashes(cohort, [*self.fold.train, *self.fold.validation]), *inherited}),
+            people=sorted({*all_marks(cohort, [*self.fold.train, *self.fold.validation]), *inherited}),
             training={
                 "version": __version__,
                 "split": spec.split.model_dump(mode="json"),

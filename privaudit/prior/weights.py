@@ -50,7 +50,7 @@ class PriorConfig(BaseModel):
         sd: their standard deviation.
         levels: held-out errors, largest level first.
         dataset: name, options, fingerprint and number of people it was trained on.
-        people: hashes of the training people's first scans.
+        people: marks of the training people.
         training: options, steps done, seconds, device, version.
     """
 

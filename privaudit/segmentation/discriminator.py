@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal
 
 import torch
@@ -58,6 +59,16 @@ class Frozen:
 
     def __exit__(self, *_: object) -> None:
         self._network.requires_grad_(True)
+
+
+def at_chance(auc: float, pairs: int) -> bool:
+    """Whether an area over so many pairs, half of each kind, may be chance (Mann-Whitney, 95 %).
+
+    >>> at_chance(0.375, 16), at_chance(0.6, 64), at_chance(0.7, 64)
+    (True, True, False)
+    """
+    half = pairs / 2
+    return abs(auc - 0.5) <= 1.96 * math.sqrt((pairs + 1) / (12 * half * half))
 
 
 def area_under_curve(logits: Tensor, same: Tensor) -> float | None:

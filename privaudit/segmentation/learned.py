@@ -52,7 +52,9 @@ class LearnedDefense(Defense):
                     allowed=trained[name], todo="give that or nothing, or train again",
                 )  # fmt: skip
         trained["weights"] = found.name if self.options.weights == "auto" else self.options.weights
-        return type(self)(type(self.options).model_validate(trained))
+        made = type(self)(type(self.options).model_validate(trained))
+        made._weights = _ready(found)  # what was checked is what is used
+        return made
 
     @cached_property
     def _weights(self) -> Weights:
@@ -61,10 +63,7 @@ class LearnedDefense(Defense):
                 f"'{self.name}' encodes only after it was told which weights to use",
                 todo=f"give --{self.name}.weights, or shipped ones by name",
             )
-        found = load_weights(Path(self.options.weights))
-        if found.networks.client is not None:
-            found.networks.client.eval().requires_grad_(False)
-        return found
+        return _ready(load_weights(Path(self.options.weights)))
 
     @property
     def trained(self) -> Weights | None:
@@ -78,3 +77,8 @@ class LearnedDefense(Defense):
         if network is None:
             raise OptionError(f"the weights '{self._weights.name}' hold no client's network")
         return network
+
+
+def _ready(weights: Weights) -> Weights:
+    weights.networks.eval().requires_grad_(False)
+    return weights

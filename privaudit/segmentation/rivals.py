@@ -16,7 +16,7 @@ from privaudit.deformation import coarse_shape, integrate, jacobian, resize, war
 from privaudit.errors import OptionError
 from privaudit.patches import Shape
 from privaudit.segmentation.clients import KEY_SIZE, ProxyEncoder, VelocityGenerator
-from privaudit.segmentation.discriminator import Frozen, SiameseNet, area_under_curve, identity_loss
+from privaudit.segmentation.discriminator import Frozen, SiameseNet, area_under_curve, at_chance, identity_loss
 from privaudit.segmentation.networks import ProtectedSegmentation
 from privaudit.segmentation.pairs import Pairs, PairSource
 from privaudit.segmentation.training import Training, scans_of
@@ -28,6 +28,10 @@ CONSTANT: Final = 0.01
 """Standard deviation of a proxy, or mean difference between two people's ones, below which it shows nothing."""
 DEAD: Final = 0.01
 """Standard deviation of the discriminator's logits below which it does not look at its input."""
+JUDGING: Final = 10**6
+"""Number of the first draw of those pairs; those of a training count from 0."""
+JUDGED: Final = 64
+"""Pairs of held-out people, half of the same person, by which the discriminator is judged."""
 APART: Final = 0.5
 """Mean difference between two keys' velocities, in units of the strength, from which more is not asked for."""
 
@@ -90,12 +94,18 @@ class RivalTraining(Training):
     def _segmentation_loss(self, patches: Tensor, maps: Tensor) -> Tensor:
         return self.loss.of_map(self.system.segmentation(patches), maps)
 
-    def _judged(self, scans: list[Tensor], same: list[Tensor]) -> dict[str, float | None]:
+    def _judged(self) -> dict[str, float | None]:
         """How well the discriminator tells encoded scans of held-out people apart, and whether it looks at all."""
-        logits = torch.cat([self.networks.discriminator(some) for some in scans])
+        logits, same = [], []
+        for number in range(-(-JUDGED // self._count)):
+            scans, truth = self._encoded(self._held_out, JUDGING + number)
+            logits.append(self.networks.discriminator(scans).float())
+            same.append(truth)
+        found = torch.cat(logits)
         return {
-            "same-person AUC": area_under_curve(logits, torch.cat(same)),
-            "logit sd": float(logits.float().std()),
+            "same-person AUC": area_under_curve(found, torch.cat(same)),
+            "pairs": float(len(found)),
+            "logit sd": float(found.std()),
         }
 
     def flaws(self, scores: dict[str, float | None]) -> list[str]:
@@ -103,6 +113,16 @@ class RivalTraining(Training):
         # A figure that is missing, or no number, is no sign of life either.
         alive = (scores["logit sd"] or 0) >= DEAD
         return [] if alive else ["the discriminator is dead: it answers the same whatever it is shown"]
+
+    def doubts(self, scores: dict[str, float | None]) -> list[str]:
+        """Whether a discriminator at chance has been beaten, or never learned, cannot be told from here."""
+        auc, pairs = scores["same-person AUC"], scores["pairs"]
+        if auc is not None and pairs and not at_chance(auc, int(pairs)):
+            return []
+        return [
+            "the game's discriminator does no better than chance on held-out people, whether the client has won or it"
+            " never learned; only an attack on the finished scheme tells ('learned-reid')"
+        ]
 
 
 class PrivacyNetTraining(RivalTraining):
@@ -123,21 +143,19 @@ class PrivacyNetTraining(RivalTraining):
 
     def measure(self) -> dict[str, float | None]:
         """Dice of held-out patches through their proxies, the discriminator, and what tells proxies apart."""
-        total, scans, same, spread, apart = torch.zeros(()), [], [], [], []
+        total, spread, apart = torch.zeros(()), [], []
         for number in range(self.options.validation_batches):
             pairs = self._held_out.patches(number, max(self._count, 4))
             with self.accelerator.autocast():
                 proxies = self._encoder()(pairs.image)
                 guess = self.system.segmentation(proxies).argmax(1)
             total = total + overlaps(guess, pairs.label_map).cpu()
-            scans.append(proxies)
-            same.append(pairs.same)
             spread.append(float(proxies.flatten(1).std(dim=1).mean()))
             others = pairs.same < 0.5
             apart.append(float((proxies[::2] - proxies[1::2])[others].abs().mean()))
         return {
             "dice plain": mean_dice(total),
-            **self._judged(scans, same),
+            **self._judged(),
             "proxy sd": float(np.mean(spread)),
             "proxy difference": float(np.mean(apart)),
         }
@@ -210,18 +228,16 @@ class DeformationTraining(RivalTraining):
 
     def measure(self) -> dict[str, float | None]:
         """Dice of patches of warped held-out scans, the discriminator, and how far and how differently keys move."""
-        total, scans, same, far, apart, left, folded = torch.zeros(()), [], [], [], [], [], []
+        total, far, apart, left, folded = torch.zeros(()), [], [], [], []
         coarse = coarse_shape(self.cohort.shape)
         for number in range(self.options.validation_batches):
             pairs, corners = self._held_out.volumes(number, max(self._count, 2))
-            velocities = self._velocities(10**6 + number, len(pairs.image), coarse)
-            moves, seen = self._warped(pairs, velocities)
+            velocities = self._velocities(JUDGING + number, len(pairs.image), coarse)
+            moves, _ = self._warped(pairs, velocities)
             patches, maps = self._patches(pairs, moves, corners)
             with self.accelerator.autocast():
                 guess = self.system.segmentation(patches).argmax(1)
             total = total + overlaps(guess, maps).cpu()
-            scans.append(seen)
-            same.append(pairs.same)
             far += [2 * float(move.norm(dim=0).mean()) for move in moves]
             apart += [
                 2 * float((one - two).norm(dim=0).mean()) for one, two in zip(moves[::2], moves[1::2], strict=True)
@@ -231,7 +247,7 @@ class DeformationTraining(RivalTraining):
             folded += [float((jacobian(move) <= 0).float().mean()) for move in moves]
         return {
             "dice plain": mean_dice(total),
-            **self._judged(scans, same),
+            **self._judged(),
             "voxels moved": float(np.mean(far)),
             "voxels between keys": float(np.mean(apart)),
             "voxels not undone": float(np.mean(left)),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from privaudit import plugin
 from privaudit._version import __version__
-from privaudit.cohort import Cohort, Dataset, ScanId, Split, first_scan_hashes, split_subjects
+from privaudit.cohort import Cohort, Dataset, ScanId, Split, all_marks, split_subjects
 from privaudit.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError
@@ -222,7 +222,7 @@ class Training(Loop):
             patch_size=self.recipe.size,
             defense={"name": self.defense.name, **_shape_of(self.defense)},
             dataset=describe_data(cohort, self.fold, self._dataset_params),
-            people=sorted({*first_scan_hashes(cohort, [*self.fold.train, *self.fold.validation]), *inherited}),
+            people=sorted({*all_marks(cohort, [*self.fold.train, *self.fold.validation]), *inherited}),
             training={
                 "version": __version__,
                 "split": spec.split.model_dump(mode="json"),
@@ -230,6 +230,7 @@ class Training(Loop):
                 "pretrained": None if before is None else history_of(before.name, before.digest, before.config),
                 "command": self._command,
                 "collapsed": self.flaws(scores),
+                "doubts": self.doubts(scores),
                 **self.describe(),
             },
             scores=scores,

@@ -34,7 +34,7 @@ class WeightsConfig(BaseModel):
         patch_size: side of the training patches.
         defense: name and options they were trained for.
         dataset: name, options, fingerprint and number of people they were trained on.
-        people: hashes of the training people's first scans, so that nobody is tested who was trained on.
+        people: marks of the training people (:meth:`privaudit.cohort.Cohort.marks_of`): nobody of them is tested.
         training: options, steps done, seconds, device, version.
         scores: Dice on held-out people's patches, by method and structure.
     """
@@ -186,6 +186,7 @@ def model_card(name: str, config: WeightsConfig, networks: ProtectedSegmentation
     if networks.client is not None:
         sizes += f", the client's network {parameters(networks.client):,}"
     collapsed = "".join(f"\n**COLLAPSED: {flaw}.**\n" for flaw in training.get("collapsed", []))
+    collapsed += "".join(f"\n*Beware: {doubt}.*\n" for doubt in training.get("doubts", []))
     simulated = f", {data['simulated']}" if data["simulated"] else ""
     scores = "\n".join(f"| {name} | {'–' if v is None else f'{v:.3f}'} |" for name, v in config.scores.items())
     return f"""# {name}

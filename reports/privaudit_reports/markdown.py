@@ -63,6 +63,8 @@ class MarkdownReport(Report):
         ]
         if record.dataset.simulated:
             parts.append(f"> **{escape(record.dataset.simulated)}**: these figures are about made-up variation.")
+        parts += [f"> **COLLAPSED**: {escape(flaw)}." for flaw in record.defense.flaws]
+        parts += [f"> {escape(note)}." for note in record.defense.notes]
         if record.missing:
             lines = [f"- {escape(m.attack)}, {escape(m.protocol)}: {escape(m.error)}" for m in record.missing]
             parts.append("**Not finished, and so not a pass:**\n\n" + "\n".join(lines))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from privaudit.record import Finding, Record, Utility
-from privaudit_reports.card import attack_name, interval, metric, number
+from privaudit_reports.card import attack_name, control_text, interval, metric, number
 from privaudit_reports.utility import PAPER_DICE, Table
 
+Kind = Literal["image", "identity"]
+KINDS: Final[tuple[Kind, Kind]] = ("image", "identity")
+IMAGES: Final = ("target", "reference")
+UNFINISHED: Final = "NOT FINISHED"
 PAPER_RIVALS: Final = {
     "privacy-net": {"GM": 0.905, "WM": 0.804, "CSF": 0.732, "mean": 0.813},
     "deformation": {"GM": 0.889, "WM": 0.825, "CSF": 0.757, "mean": 0.823},
@@ -18,7 +24,6 @@ PAPER_REID: Final = {
     "none": (0.988, 0.998), "privacy-net": (0.092, 0.202), "deformation": (0.122, 0.147), "mixup": (0.284, 0.352),
 }  # fmt: skip
 """Macro F1 and mAP among encoded scans, Table 2."""
-BEST: Final = ("learned + TTA", "learned", "naive + TTA", "naive")
 
 
 def title(record: Record) -> str:
@@ -38,16 +43,26 @@ def titles(records: Sequence[Record]) -> list[str]:
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
-    """Verdicts, utility, identity, images; those without rows are left out."""
-    return [table for table in (verdicts(records), dice(records), identity(records), images(records)) if table.rows]
+    """Verdicts, utility, identity, images, what to beware of; those without rows are left out."""
+    found = (verdicts(records), dice(records), identity(records), images(records), training(records))
+    return [table for table in found if table.rows]
 
 
 def verdicts(records: Sequence[Record]) -> Table:
     """What each audit concluded."""
     table = Table("Verdicts: each audit's, over all of its attacks.", ["Defense", "Verdict", "Why"])
     for name, record in zip(titles(records), records, strict=True):
-        missing = f"; not finished: {len(record.missing)}" if record.missing else ""
-        table.rows.append([name, str(record.verdict), record.reason + missing])
+        gone = ", ".join(f"{item.attack} {item.protocol}" for item in record.missing)
+        table.rows.append([name, str(record.verdict), record.reason + (f"; {UNFINISHED}: {gone}" if gone else "")])
+    return table
+
+
+def training(records: Sequence[Record]) -> Table:
+    """What must be known of how the schemes were trained."""
+    table = Table("Beware: what the trainings of the schemes leave open.", ["Defense", ""])
+    for name, record in zip(titles(records), records, strict=True):
+        told = [*(f"COLLAPSED: {flaw}" for flaw in record.defense.flaws), *record.defense.notes]
+        table.rows.extend([name, text] for text in told)
     return table
 
 
@@ -57,7 +72,7 @@ def dice(records: Sequence[Record]) -> Table:
     table = Table(
         "Utility: Dice of the victims' scans, with intervals clustered by person. 'Paper' rows are Table 1 of"
         " Mixup-Privacy on its own data, for orientation.",
-        ["Defense", *structures, "People"],
+        ["Defense", *structures, "People", "Networks"],
     )
     for name, record in zip(titles(records), records, strict=True):
         found: dict[str, dict[str, Utility]] = {}
@@ -65,16 +80,17 @@ def dice(records: Sequence[Record]) -> Table:
             if item.metric == "dice" and (item.method != "no encoding" or record.defense.name == "none"):
                 found.setdefault(item.method, {})[item.structure] = item
         if not found and structures:
-            table.rows.append([name, *("–" for _ in structures), record.utility_note or "not measured"])
+            table.rows.append([name, *("–" for _ in structures), record.utility_note or "not measured", "–"])
+        networks = ", ".join(weights["name"] for weights in record.provenance.get("weights", [])) or "–"
         for method, items in found.items():
             mixing = record.defense.name == "mixup"
             cells = [interval(u.estimate, u.ci) if (u := items.get(s)) else "–" for s in structures]
             people = str(next(iter(items.values())).n_subjects)
-            table.rows.append([f"{name}, {method}" if mixing else name, *cells, people])
+            table.rows.append([f"{name}, {method}" if mixing else name, *cells, people, networks])
             paper = PAPER_RIVALS.get(record.defense.name) or PAPER_DICE.get(method)
             if paper:
                 own = f"{name}, {method}" if mixing else name
-                table.rows.append([f"— paper, {own}", *(number(paper.get(s)) for s in structures), "–"])
+                table.rows.append([f"— paper, {own}", *(number(paper.get(s)) for s in structures), "–", "–"])
     return table
 
 
@@ -83,56 +99,112 @@ def identity(records: Sequence[Record]) -> Table:
     table = Table(
         "Identity: is the best match, among encoded scans or in a gallery of raw ones, the same person? 'Paper' rows"
         " are Table 2 of Mixup-Privacy (encoded scans among each other, MS-SSIM) on its own data.",
-        ["Defense", "Attack", "rank-1", "macro F1", "mAP", "by chance", "control", "Verdict", "People"],
-    )
+        ["Defense", "Attack", "rank-1", "macro F1", "mAP", "by chance", "mAP over seeds", "control", "Verdict",
+         "People"],
+    )  # fmt: skip
     for name, record in zip(titles(records), records, strict=True):
-        for deciding in [f for f in record.findings if f.victim == "identity" and f.metric == "map"]:
+        for deciding in [f for f in record.primary() if (f.victim, f.metric) == ("identity", "map")]:
             same = {f.metric: f for f in record.findings if _key(f) == _key(deciding)}
             cells = [interval(f.estimate, f.ci) if (f := same.get(m)) else "–" for m in ("rank1", "f1", "map")]
-            control = "–" if deciding.control is None else "found" if deciding.control.passed else "MISSED"
             table.rows.append(
-                [name, attack_name(deciding), *cells, number(deciding.chance), control, str(deciding.verdict or "–"),
-                 str(deciding.n_subjects)]
+                [name, attack_name(deciding), *cells, number(deciding.chance), over_seeds(deciding),
+                 control_text(deciding), str(deciding.verdict or "–"), str(deciding.n_subjects)]
             )  # fmt: skip
             if (deciding.attack, deciding.protocol) == ("reid", "encoded") and record.defense.name in PAPER_REID:
                 f1, mean = PAPER_REID[record.defense.name]
-                table.rows.append(
-                    [f"— paper, {name}", attack_name(deciding), "–", number(f1), number(mean), "–", "–", "–", "–"]
-                )
+                figures = ["–", number(f1), number(mean)]
+                table.rows.append([f"— paper, {name}", attack_name(deciding), *figures, *"–––––"])
+        table.rows.extend(_unfinished(name, record, "identity", records, len(table.header)))
     return table
+
+
+def over_seeds(finding: Finding) -> str:
+    """Mean and standard deviation over repeated trainings, if there were any."""
+    line = next((line for line in finding.curves if line.name.startswith("training, ")), None)
+    if line is None or len(line.y) < 2:
+        return "–"
+    return f"{statistics.mean(line.y):.3f} ± {statistics.stdev(line.y):.3f} ({len(line.y)})"
 
 
 def images(records: Sequence[Record]) -> Table:
     """How near each attack comes to the image."""
     table = Table(
-        f"Image: {metric('ms_ssim')} of what an attack recovers to the target, and its difference to the best attacker"
-        " who does not look.",
-        ["Defense", "Attack", "MS-SSIM", "best without looking", "Difference", "Verdict", "People"],
-    )
+        f"Image: {metric('ms_ssim')} of what an attack recovers to the true image, of the person scanned (target) or of"
+        " the owner of a mixing reference, and its difference to the best attacker who does not look. Schemes that send"
+        " patches are scored on patches, others on whole volumes: compare the differences.",
+        ["Defense", "Attack", "Whose", "MS-SSIM", "scored on", "best without looking", "Difference", "control",
+         "Verdict", "People"],
+    )  # fmt: skip
     for name, record in zip(titles(records), records, strict=True):
+        profile = str(record.settings.get("ms_ssim", "–")).partition(":")[0]
         for f in record.findings:
-            if (f.victim, f.metric) == ("target", "ms_ssim") and f.role != "baseline":
+            if f.victim in IMAGES and f.metric == "ms_ssim" and f.role != "baseline":
                 base = f.baseline
                 table.rows.append(
-                    [name, attack_name(f), interval(f.estimate, f.ci),
+                    [name, attack_name(f), f.victim, interval(f.estimate, f.ci), profile,
                      "–" if base is None else f"{base.name} {number(base.estimate)}",
                      "–" if base is None else interval(base.difference, base.ci, signed=True),
-                     str(f.verdict or "–"), str(f.n_subjects)]
+                     control_text(f), str(f.verdict or "–"), str(f.n_subjects)]
                 )  # fmt: skip
+        table.rows.extend(_unfinished(name, record, "image", records, len(table.header)))
     return table
 
 
-def best_dice(record: Record) -> Utility | None:
-    """Mean Dice of what a user of the scheme would get."""
+def _unfinished(name: str, record: Record, kind: Kind, records: Sequence[Record], width: int) -> list[list[str]]:
+    """A row for each attack that did not finish; one of which nothing is known could be of either kind."""
+    found = [f for r in records for f in r.findings]
+    others = {f.attack for f in found if (f.victim == "identity") != (kind == "identity")}
+    own = {f.attack for f in found if (f.victim == "identity") == (kind == "identity")}
+    return [
+        [name, f"{item.attack}, {item.protocol}", UNFINISHED, *("–" for _ in range(width - 3))]
+        for item in record.missing
+        if item.attack != "utility" and (item.attack in own or item.attack not in others)
+    ]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Utility of one way to use a scheme, and the strongest attack on what it sends."""
+
+    label: str
+    dice: Utility
+    attack: Finding
+
+
+def points(record: Record, name: str, kind: Kind) -> list[Point]:
+    """Mean Dice with one view, and with all, each against attackers who get as many.
+
+    None if an attack did not finish: it might have been the strongest.
+    """
+    if any(item.attack != "utility" for item in record.missing):
+        return []
     found = {u.method: u for u in record.utility if u.metric == "dice" and u.structure == "mean"}
-    order = ("no encoding",) if record.defense.name == "none" else BEST
-    return next((found[method] for method in order if method in found), None)
+    out = []
+    for several, methods in ((False, ("learned", "naive")), (True, ("learned + TTA", "naive + TTA"))):
+        wanted = ("no encoding",) if record.defense.name == "none" else methods
+        dice = next((found[method] for method in wanted if method in found), None)
+        attack = strongest_of(record, kind, several)
+        if dice is not None and dice.estimate is not None and attack is not None:
+            views = f" K={dice.params['views']}" if record.defense.params.get("views", 1) > 1 else ""
+            out.append(Point(f"{name}{views}", dice, attack))
+    return out[:1] if record.defense.name == "none" else out
 
 
-def strongest_identity(record: Record) -> Finding | None:
-    """The attack that finds most people again, by mAP."""
-    found = [f for f in record.primary() if f.victim == "identity" and f.metric == "map" and f.estimate is not None]
-    return max(found, key=lambda f: f.estimate or 0.0, default=None)
+def strongest_of(record: Record, kind: Kind, several_views: bool) -> Finding | None:
+    """The attack that gains most over not looking, or over chance."""
+    wanted = (("identity",), "map") if kind == "identity" else (("target",), "ms_ssim")
+    found = [
+        f
+        for f in record.findings
+        if f.victim in wanted[0] and f.metric == wanted[1] and f.role != "baseline"
+        and (several_views or "views" not in f.knowledge) and gain(f) is not None
+    ]  # fmt: skip
+    return max(found, key=lambda f: gain(f) or 0.0, default=None)
+
+
+def gain(finding: Finding) -> float | None:
+    """Difference to the best attacker who does not look, or to chance."""
+    return None if finding.baseline is None else finding.baseline.difference
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

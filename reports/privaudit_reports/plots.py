@@ -167,28 +167,32 @@ def utility_curve(record: Record) -> str:
 
 
 def panel(records: Sequence[Record], names: Sequence[str]) -> str:
-    """Mean Dice through each scheme against the strongest attack on its image, and on identity; '' without utility."""
-    from privaudit_reports.panel import best_dice, strongest_identity
+    """Mean Dice through each scheme against the strongest attack on its image, and on identity; '' without utility.
+
+    Along the axes lies what an attack gains over not looking, or over chance: schemes are scored on different things.
+    """
+    from privaudit_reports.panel import KINDS, points
 
     figure = _figure(9.2, 3.6)
     drawn = False
     sides = figure.subplots(1, 2, sharey=True)
-    for axes, kind, label in zip(
-        sides, ("image", "identity"), ("on the image, MS-SSIM", "on identity, mAP"), strict=True
+    for axes, kind, title in zip(
+        sides, KINDS, ("the image: MS-SSIM above not looking", "identity: mAP above chance"), strict=True
     ):
         _clean(axes)
         for number, (record, name) in enumerate(zip(records, names, strict=True)):
-            dice = best_dice(record)
-            attack = strongest(record, several_views=True) if kind == "image" else strongest_identity(record)
-            if dice is None or dice.estimate is None or attack is None or attack.estimate is None:
-                continue
-            drawn = True
-            x, y, colour = attack.estimate, dice.estimate, f"C{number}"
-            axes.plot([x, x], dice.ci or (y, y), linewidth=1.2, color=colour)
-            axes.plot(attack.ci or (x, x), [y, y], linewidth=1.2, color=colour)
-            axes.plot([x], [y], "o", label=f"{name} ({attack_name(attack)})", color=colour)
-        axes.set_xlabel(f"strongest attack {label}")
-        axes.set_xlim(-0.02, 1.02)
+            for marker, point in zip("os", points(record, name, kind), strict=False):
+                drawn = True
+                against, colour = point.attack.baseline, f"C{number}"
+                assert against is not None
+                x, y = against.difference or 0.0, point.dice.estimate or 0.0
+                axes.plot([x, x], point.dice.ci or (y, y), linewidth=1.2, color=colour)
+                axes.plot(against.ci or (x, x), [y, y], linewidth=1.2, color=colour)
+                fill = colour if point.attack.verdict is not Verdict.INCONCLUSIVE else "none"
+                label = f"{point.label} ({attack_name(point.attack)})"
+                axes.plot([x], [y], marker, label=label, color=colour, markerfacecolor=fill)
+        axes.axvline(0, color="#999999", linewidth=0.8)
+        axes.set_xlabel(f"strongest attack on {title}")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=7, loc="lower left")
     sides[0].set_ylabel("mean Dice")

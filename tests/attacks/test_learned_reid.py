@@ -140,11 +140,22 @@ def test_the_network_of_a_siamese_discriminator_serves_as_well(cohort: Cohort, t
 def test_a_person_has_as_many_encodings_as_were_asked_for(cohort: Cohort) -> None:
     sampler = replace(sampler_of(cohort), count=2)
     rng = np.random.default_rng(0)
-    drawn = [sampler.encoded(1, rng) for _ in range(12)]
-    distinct = {scan.numpy().tobytes() for scan in drawn}
+
+    def drawn(source: Sampler) -> set[bytes]:
+        return {source.both(1, 1, True, rng)[0].numpy().tobytes() for _ in range(12)}
+
+    distinct = drawn(sampler)
     assert len(distinct) == 2
-    again = replace(sampler, _made={})
-    assert {again.encoded(1, rng).numpy().tobytes() for _ in range(12)} == distinct, "whatever was drawn in between"
+    assert drawn(replace(sampler, _made={})) == distinct, "whatever was drawn in between"
+
+
+@pytest.mark.parametrize("count", [2, 5, 16])
+def test_no_encoding_is_compared_with_itself(cohort: Cohort, count: int) -> None:
+    sampler = replace(sampler_of(cohort), count=count)
+    for seed in range(8):
+        sent, others = sampler.both(1, 4, False, np.random.default_rng(seed))
+        assert len(sent) == len(others) == min(4, count // 2)
+        assert not {scan.numpy().tobytes() for scan in sent} & {scan.numpy().tobytes() for scan in others}
 
 
 def test_three_people_are_too_few(cohort: Cohort, tmp_path: Path) -> None:

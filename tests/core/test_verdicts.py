@@ -47,7 +47,7 @@ def test_some_exposed_people_are_not_passed() -> None:
 
 
 def test_an_attack_that_does_worse_than_not_looking_says_nothing() -> None:
-    assert decide(-0.3, (-0.4, -0.2), 0.02, FOUND, 24, 10, "atlas", must_fit=True)[0] is Verdict.INCONCLUSIVE
+    assert decide(-0.3, (-0.4, -0.2), 0.02, FOUND, 24, 10, "atlas", misfit=True)[0] is Verdict.INCONCLUSIVE
 
 
 def test_too_few_subjects_decide_nothing() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from privaudit import plugin
 from privaudit.audit import Settings, run_audit
-from privaudit.cohort import Dataset, first_scan_hashes
+from privaudit.cohort import Dataset, all_marks
 from privaudit.defense import Defense
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.patches import as_tensor, one_hot
@@ -162,7 +162,7 @@ def test_weights_for_another_task_are_refused(tmp_path: Path) -> None:
 
 def test_weights_that_have_seen_the_people_under_test_are_refused(tmp_path: Path) -> None:
     cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 6}).open()
-    people = first_scan_hashes(cohort, list(cohort.subjects[:3]))
+    people = all_marks(cohort, list(cohort.subjects[:3]))
     weights = made_up(tmp_path, people=people)
     scans = cohort.subjects
     with pytest.raises(OptionError, match="trained on 1 of the 2 people under test"):

@@ -83,7 +83,7 @@ def test_the_weights_say_what_made_them(tmp_path: Path) -> None:
     assert config.labels == {0: "background", 1: "CSF", 2: "GM", 3: "WM"}
     assert config.training["steps"] == 2
     assert config.dataset["fingerprint"] == training.cohort.fingerprint
-    assert len(config.people) == len(training.fold.train) + len(training.fold.validation)
+    assert set(config.people) == all_marks(training.cohort, [*training.fold.train, *training.fold.validation])
     card = (tmp_path / "README.md").read_text()
     assert "privaudit train" in card
     assert config.dataset["fingerprint"][:12] in card
