@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from privaudit.cohort import Cohort, ScanId
+from privaudit.cohort import Cohort, ScanId, require_unseen
 from privaudit.cohorts import hashes
 from privaudit.cohorts.bids import BidsDataset
 from privaudit.errors import DataError, OptionError
@@ -190,3 +190,17 @@ def test_asking_for_a_scan_that_is_not_there(tmp_path: Path, write_bids: Folder)
     (root / "sub-01" / "anat" / "sub-01_T1w.nii.gz").unlink()
     with pytest.raises(DataError, match="is missing"):
         cohort.load(ScanId("01"))
+
+
+def test_people_are_recognised_however_their_scans_are_read(tmp_path: Path, write_bids: Folder) -> None:
+    """Weights that have seen somebody must not be tried on them because an option of reading has changed."""
+    root = write_bids(tmp_path / "data")
+    plain = open_bids(root)
+    marks = plain.marks_of("01")
+    assert marks.isdisjoint(plain.marks_of("02"))
+    for options in ({"intensity": "p99"}, {"voxel_mm": "2"}, {"brain_only": "true"}, {"rescans": "3"}):
+        assert open_bids(root, **options).marks_of("01") == marks, options
+    with pytest.raises(OptionError, match="trained on 1 of the 2 people"):
+        require_unseen("it was", marks, open_bids(root, intensity="p99"), ["01", "02"])
+    renamed = write_bids(tmp_path / "renamed", ("x", "01"), ("first", "second"))
+    assert marks < open_bids(renamed).marks_of("x"), "another name, and a session more"

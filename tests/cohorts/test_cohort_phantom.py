@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit.cohort import BRAIN_LABELS, TUMOUR_LABELS, ScanId
+from privaudit.cohort import BRAIN_LABELS, TUMOUR_LABELS, Cohort, ScanId
 from privaudit.cohorts.anatomy import draw_anatomy
 from privaudit.cohorts.fields import generator, jacobian
 from privaudit.cohorts.phantom import PhantomCohort, PhantomDataset, Recipe
@@ -164,3 +164,15 @@ def test_options_out_of_range(cache: Path, cohort: PhantomCohort) -> None:
             PhantomDataset.from_values(**values)
     with pytest.raises(DataError, match="no such scan"):
         cohort.load(ScanId("P0009"))
+
+
+def test_a_virtual_person_is_recognised_by_seed_and_name(tmp_path: Path) -> None:
+    """Voxels may differ in the last digit from machine to machine, and with the voxel size altogether."""
+
+    def cohort(**options: Any) -> Cohort:
+        made: Cohort = PhantomDataset.from_values(subjects=3, **{"voxel_mm": 4.0, **options}).open(cache=tmp_path)
+        return made
+
+    marks = cohort().marks_of("P0002")
+    assert marks == cohort(voxel_mm=3.0, sessions=1).marks_of("P0002")
+    assert marks.isdisjoint(cohort(seed=1).marks_of("P0002") | cohort().marks_of("P0001"))

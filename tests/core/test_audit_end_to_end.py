@@ -10,16 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import torch
 import yaml
 
 from privaudit import plugin
 from privaudit.audit import Settings, run_audit
 from privaudit.cohort import Dataset
+from privaudit.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PrivauditError
 from privaudit.record import Record, Verdict, json_schema, read
@@ -157,6 +160,23 @@ def test_a_failing_attack_is_missing_and_never_a_pass(
     record = audit(blobs("pure-noise", ["average"], dataset={"subjects": 12}), tmp_path / "other")
     assert record.missing
     assert record.verdict is not Verdict.NO_LEAK_DETECTED
+
+
+def test_a_scheme_that_sends_no_numbers_is_told_so_and_never_passes(
+    blobs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = type(plugin.create("defenses", "pure-noise", Defense))
+    encode = scheme.encode
+
+    def broken(self: Any, *arguments: Any) -> Any:
+        sent = encode(self, *arguments)
+        return replace(sent, views=torch.full_like(sent.views, torch.nan))
+
+    monkeypatch.setattr(scheme, "encode", broken)
+    record = audit(blobs("pure-noise", ["reid"], dataset={"subjects": 12}), tmp_path / "run")
+    assert record.verdict is Verdict.INCONCLUSIVE
+    assert all("'pure-noise' sends values that are not finite" in item.error for item in record.missing)
+    assert record.missing
 
 
 def test_an_interrupted_audit_leaves_no_earlier_verdict(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pytest
 
 from privaudit.attack import Attack, Check
 from privaudit.findings import image_findings
+from privaudit.identity_findings import identity_findings
+from privaudit.identity_scores import rank_queries
+from privaudit.msssim import DenseSimilarity
 from privaudit.record import Verdict
 from privaudit.scorecard import Scorecard, Scored
 from privaudit.spec import ScoringSpec
 from privaudit_attacks.atlas import AtlasAttack
 from privaudit_attacks.average import AverageAttack
 from privaudit_attacks.random_subject import RandomSubjectAttack
+from privaudit_attacks.reid import ReidAttack
 
 PASSED, FAILED = Check("fit", 0.2, "at least 0.1", True), Check("sampler", 0.05, "at least 0.1", False)
 
@@ -51,3 +57,33 @@ def test_an_attack_that_fails_its_own_checks_cannot_say_no_leak_but_its_leak_sta
     assert main.verdict is verdict, main.reason
     if verdict is Verdict.INCONCLUSIVE:
         assert main.reason == "the attack is not sound: sampler 0.05 (must be at least 0.1)"
+
+
+def ranked(similarity: np.ndarray[Any, np.dtype[np.float64]]) -> list[dict[str, Any]]:
+    """Rows of one query for each person in a gallery of raw scans."""
+    people = [f"P{n:03d}" for n in range(len(similarity))]
+    found = rank_queries(DenseSimilarity(similarity), people, people, np.random.default_rng(0))
+    return [
+        {"request": f"r{n:04d}", **{k: v for k, v in asdict(row).items() if k != "query"}}
+        for n, row in enumerate(found)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sign", "verdict", "words"),
+    [(1.0, Verdict.LEAK, "beats chance"), (-1.0, Verdict.INCONCLUSIVE, "does not fit this scheme")],
+)
+def test_matches_that_are_wrong_beyond_chance_are_no_privacy(sign: float, verdict: Verdict, words: str) -> None:
+    """A scheme that inverts the contrast makes every person the least similar to itself."""
+    n, rng = 96, np.random.default_rng(1)
+    truth = np.eye(n) + 0.1 * rng.random((n, n))
+    protocol = next(p for p in ReidAttack().protocols(1) if p.name == "raw-gallery")
+    arms: dict[Any, Any] = {"audit": ranked(sign * truth), "planted": ranked(truth)}
+    found = identity_findings(
+        Scored(ReidAttack(), protocol, arms, 1.0), Scorecard(ScoringSpec(resamples=200), 0, n)
+    )  # fmt: skip
+    (main,) = [finding for finding in found if finding.role == "primary"]
+    assert main.control is not None
+    assert main.control.passed
+    assert main.verdict is verdict, main.reason
+    assert words in main.reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +14,15 @@ import yaml
 
 from privaudit import plugin
 from privaudit.audit import Settings, run_audit
+from privaudit.cards import write_cards
+from privaudit.cohort import Dataset, all_marks, split_subjects
 from privaudit.errors import OptionError, PluginError
-from privaudit.panel import panel_folder, read_specs, write_panel
-from privaudit.record import Record
+from privaudit.panel import panel_folder, read_specs, run_panel, write_panel
+from privaudit.record import Comparison, Finding, Missing, Record, Utility, overall
 from privaudit.report import Report
 from privaudit.spec import parse_spec
+from privaudit_reports import panel
+from tests import records as made_up
 
 Blobs = Callable[..., dict[str, Any]]
 
@@ -54,6 +60,80 @@ def test_the_joint_card_sets_figures_beside_the_papers(records: list[Record], tm
         assert f"{found.estimate:.3f}" in text
     again = write_panel(tmp_path, records, ("html",))[0].read_text(encoding="utf-8")
     assert again == page
+
+
+def test_a_collapsed_training_is_said_wherever_its_figures_are(
+    rivals: dict[str, str], tmp_path: Path, thirdparty: Path
+) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(rivals["privacy-net"], folder)
+    cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 12}).open()
+    config = json.loads((folder / "config.json").read_text())
+    config["people"] = sorted(all_marks(cohort, split_subjects(cohort.subjects, 0).population))
+    config["training"] |= {"collapsed": ["the proxy is the same for everybody"], "doubts": ["never learned"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    data = {
+        "dataset": {"name": "blobs", "subjects": 12}, "scoring": {"resamples": 200}, "utility": {"weights": "none"},
+        "attacks": ["reid"], "defense": {"name": "privacy-net", "weights": str(folder)},
+    }  # fmt: skip
+    run = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run", device="cpu"))
+    assert run.record.defense.flaws == ["the proxy is the same for everybody"]
+    assert run.record.defense.notes[0] == "never learned"
+    assert "3 of the 3 people whom the attacker learns from" in run.record.defense.notes[1]
+    cards = [
+        *write_cards(run.run, ("html", "markdown"), with_images=False),
+        *write_panel(tmp_path, [run.record] * 2, ("html", "markdown")),
+    ]
+    for path in cards:
+        text = path.read_text(encoding="utf-8")
+        assert "COLLAPSED" in text, path
+        assert "same for everybody" in text, path
+        assert "an attacker with others may do better" in text, path
+
+
+def test_an_attack_that_did_not_finish_is_a_row_and_no_point(records: list[Record]) -> None:
+    whole = records[1]
+    lost = [f for f in whole.findings if f.protocol != "encoded"]
+    gone = Missing(attack="reid", protocol="encoded", error="RuntimeError")
+    verdict, reason = overall(lost, [gone])
+    broken = whole.model_copy(update={"findings": lost, "missing": [gone], "verdict": verdict, "reason": reason})
+    assert [point.label for point in panel.points(whole, "x", "identity")] == ["x"]
+    assert panel.points(broken, "x", "identity") == []
+    rows = panel.identity([records[0], broken]).rows
+    assert ["privacy-net", "reid, encoded", "NOT FINISHED"] in [row[:3] for row in rows]
+    assert "NOT FINISHED: reid encoded" in panel.verdicts([broken]).rows[0][2]
+    assert not panel.images([records[0], broken]).rows, "it is no attack on images"
+
+
+def test_accuracy_of_many_views_is_set_against_attackers_of_many_views() -> None:
+    def identity(protocol: str, lead: float, *knowledge: str) -> Finding:
+        chance = Comparison(name="chance", estimate=0.1, difference=lead, ci=(lead, lead), reads_transcript=False)
+        return made_up.finding(
+            "reid", 0.1 + lead, protocol=protocol, victim="identity", metric="map", baseline=chance,
+            knowledge=["transcript", *knowledge],
+        )  # fmt: skip
+
+    def dice(method: str, views: int) -> Utility:
+        return Utility(
+            method=method, structure="mean", metric="dice", estimate=0.8, ci=None, n_subjects=9, params={"views": views}
+        )  # fmt: skip
+
+    mixed = made_up.record(
+        identity("encoded", 0.3), identity("encoded K=10", 0.6, "views"),
+        utility=[dice("no encoding", 1), dice("naive", 1), dice("learned", 1), dice("learned + TTA", 10)],
+    )  # fmt: skip
+    found = [(p.label, p.dice.method, p.attack.protocol) for p in panel.points(mixed, "mixup", "identity")]
+    assert found == [("mixup K=1", "learned", "encoded"), ("mixup K=10", "learned + TTA", "encoded K=10")]
+
+
+def test_a_panel_begun_again_leaves_no_earlier_verdicts(rivals: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "panel"
+    folder.mkdir()
+    (folder / "panel.html").write_text("an earlier one")
+    spec = parse_spec({"dataset": "blobs", "defense": {"name": "privacy-net", "weights": str(tmp_path)}}, "test")
+    with pytest.raises(OptionError, match="no trained weights"):
+        run_panel([spec], Settings(), folder, lambda name, total: lambda amount: None)
+    assert not (folder / "panel.html").exists()
 
 
 def test_what_comes_back_in_the_clear_tells_who_it_is(records: list[Record]) -> None:

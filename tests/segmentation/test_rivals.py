@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,33 @@ def test_other_collapses_and_none(
 ) -> None:
     found = kind.flaws(object.__new__(kind), scores)
     assert [words in flaw for flaw in found] == [True] if words else found == []
+
+
+def test_a_discriminator_at_chance_is_a_doubt_not_a_success() -> None:
+    def doubts(auc: float | None, pairs: float) -> list[str]:
+        scores = {"same-person AUC": auc, "pairs": pairs}
+        return RivalTraining.doubts(object.__new__(PrivacyNetTraining), scores)
+
+    for auc, pairs in ((0.5, 64.0), (0.375, 16.0), (0.6, 64.0), (None, 0.0)):
+        assert "never learned" in doubts(auc, pairs)[0], (auc, pairs)
+    assert doubts(0.7, 64.0) == doubts(0.3, 64.0) == doubts(0.55, 1000.0) == []
+
+
+@BOTH
+def test_the_discriminator_is_judged_by_enough_pairs(tmp_path: Path, defense: str) -> None:
+    scores = opened(tmp_path, defense).score()
+    assert scores["pairs"] == 64
+    assert scores["same-person AUC"] is not None
+
+
+def test_what_was_checked_is_what_encodes(tmp_path: Path, rivals: dict[str, str]) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(rivals["privacy-net"], folder)
+    cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 12}).open()
+    fitted = plugin.create("defenses", "privacy-net", Defense, {"weights": str(folder)}).fitted(cohort, ())
+    (folder / "client.safetensors").write_bytes(b"something else")
+    image = torch.rand(32, 32, 32)
+    assert fitted.encode(image, fitted.draw_key((32, 32, 32), [], random.Random(0)), 1).views.isfinite().all()
 
 
 @BOTH

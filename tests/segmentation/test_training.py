@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from privaudit.cohort import all_marks
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.learning import checkpoint as checkpoint_module
 from privaudit.learning.loop import CHECKPOINT, HISTORY
