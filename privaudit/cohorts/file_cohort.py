@@ -63,6 +63,7 @@ class FileCohort(Cohort):
     ) -> None:
         self.name, self.label_names, self.shareable = name, label_names, shareable
         self._root, self._cache = root, cache
+        self._marks: dict[str, frozenset[str]] = {}
         self._files = {scan: files[scan] for scan in sorted(files)}
         self._reading = {scan: reading if isinstance(reading, Reading) else reading[scan] for scan in self._files}
         self.shape, self.voxel_mm = self._common_grid()
@@ -100,7 +101,10 @@ class FileCohort(Cohort):
 
     def marks_of(self, subject: str) -> frozenset[str]:
         """Hashes of the voxels as they are stored: other options of reading make nobody another person."""
-        return frozenset(mark(read_array(self._files[scan].image)[0]) for scan in self.sessions_of(subject))
+        if subject not in self._marks:  # asked for by everything that was trained
+            scans = self.sessions_of(subject)
+            self._marks[subject] = frozenset(mark(read_array(self._files[scan].image)[0]) for scan in scans)
+        return self._marks[subject]
 
     @cached_property
     def fingerprint(self) -> str:
