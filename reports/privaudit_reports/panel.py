@@ -136,7 +136,7 @@ def images(records: Sequence[Record]) -> Table:
          "Verdict", "People"],
     )  # fmt: skip
     for name, record in zip(titles(records), records, strict=True):
-        profile = str(record.settings.get("ms_ssim", "–")).partition(":")[0]
+        profile = str(record.settings.get("ms_ssim", "–")).removeprefix("MS-SSIM ").partition(":")[0]
         for f in record.findings:
             if f.victim in IMAGES and f.metric == "ms_ssim" and f.role != "baseline":
                 base = f.baseline

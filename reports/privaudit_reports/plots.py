@@ -173,7 +173,7 @@ def panel(records: Sequence[Record], names: Sequence[str]) -> str:
     """
     from privaudit_reports.panel import KINDS, points
 
-    figure = _figure(9.2, 3.6)
+    figure = _figure(9.2, 4.6)
     drawn = False
     sides = figure.subplots(1, 2, sharey=True)
     for axes, kind, title in zip(
@@ -194,6 +194,6 @@ def panel(records: Sequence[Record], names: Sequence[str]) -> str:
         axes.axvline(0, color="#999999", linewidth=0.8)
         axes.set_xlabel(f"strongest attack on {title}")
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=7, loc="lower left")
+            axes.legend(frameon=False, fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     sides[0].set_ylabel("mean Dice")
     return _svg(figure, "privacy against utility, by defense: better is up and to the left") if drawn else ""
