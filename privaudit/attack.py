@@ -124,6 +124,7 @@ class Task:
         msssim: 'fast' or 'reference', the implementation a similarity attack must use.
         workdir: a folder for checkpoints that survives a kill and belongs to this job alone.
         advance: call with a fraction of one request's work (0 to 1) done.
+        attack_seed: the same for every protocol of the attack, for what they share.
         scheme: the defense's name and options, which an adversary knows (Kerckhoffs); only the key is secret.
         facts: about the data.
         defense: the scheme itself, with the weights under audit, for an adversary to run with keys of its own.
@@ -136,6 +137,7 @@ class Task:
     advance: Callable[[float], None]
     scheme: Mapping[str, Any]
     facts: Facts = Facts("unknown", "real", 1.0, None)
+    attack_seed: int = 0
     defense: Defense | None = None
 
     def rng(self, request: str) -> np.random.Generator:

@@ -111,6 +111,7 @@ def task_of(context: Context, attack: Attack, protocol: Protocol, workdir: Path,
         advance=advance,
         scheme={"name": context.scene.defense.name, **context.scene.defense.params},
         facts=facts_of(context),
+        attack_seed=seed_from(context.spec.seed, attack.name),
         defense=context.scene.defense,
     )
 

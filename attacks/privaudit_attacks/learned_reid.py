@@ -12,7 +12,7 @@ from privaudit.attack import Attack, Protocol, Task
 from privaudit.claims import Similarity
 from privaudit.errors import OptionError
 from privaudit.knowledge import Knowledge, Rung
-from privaudit.learning.metric import MetricTraining, Sampler, embed, learn_metric
+from privaudit.learning.metric import MetricTraining, embed, learn_metric, shared_sampler
 from privaudit.learning.options import LoopOptions
 from privaudit.msssim import DenseSimilarity
 from privaudit.options import PluginOptions
@@ -88,7 +88,9 @@ class LearnedReidAttack(Attack):
         """Learn the metric, then yield one similarity of all transcripts to each other, or to the gallery."""
         assert task.defense is not None
         seed = int(task.rng("metric").integers(2**31))
-        sampler = Sampler(task.defense, knowledge.population, protocol.views, self.options.encodings, seed)
+        sampler = shared_sampler(
+            task.defense, knowledge.population, protocol.views, self.options.encodings, task.attack_seed
+        )
         o, gallery = self.options, Rung.GALLERY in protocol.knowledge
         options = LoopOptions(
             steps=o.steps, batch=o.batch, learning_rate=o.learning_rate, ema=0.0, validate_every=o.steps,

@@ -185,6 +185,25 @@ class Sampler:
         return torch.roll((bright + noise * (image > 0)).clamp(0, 1), shift, dims=(0, 1, 2))
 
 
+_SHARED: dict[str, Sampler] = {}
+
+
+def shared_sampler(defense: Defense, people: Sequence[Volume], views: int, count: int, seed: int) -> Sampler:
+    """The sampler used last, if it is of the same: protocols and repetitions learn on the same encodings.
+
+    Encoding a dozen people often enough takes longer than learning, where a network encodes.
+    """
+    weights = None if defense.trained is None else defense.trained.digest
+    digest = hashlib.sha256(repr((defense.name, defense.params, weights, views, count, seed)).encode())
+    for volume in people:
+        digest.update(volume.image.tobytes())
+    key = digest.hexdigest()
+    if key not in _SHARED:
+        _SHARED.clear()
+        _SHARED[key] = Sampler(defense, people, views, count, seed)
+    return _SHARED[key]
+
+
 class MetricTraining(Loop):
     """One training of a metric.
 

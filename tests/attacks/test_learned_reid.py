@@ -20,7 +20,7 @@ from privaudit.errors import OptionError
 from privaudit.findings import spread_of
 from privaudit.learning import metric
 from privaudit.learning.loop import CHECKPOINT
-from privaudit.learning.metric import MetricNet, MetricTraining, Others, Sampler, embed, learn_metric
+from privaudit.learning.metric import MetricNet, MetricTraining, Others, Sampler, embed, learn_metric, shared_sampler
 from privaudit.learning.options import LoopOptions
 from privaudit.scene import Scene
 from privaudit.spec import parse_spec
@@ -187,3 +187,16 @@ def test_every_repeat_is_in_the_record(blobs: Callable[..., dict[str, Any]], tmp
         assert curve.x == [1.0, 2.0], "each protocol's repetitions are its own"
         assert curve.y[0] == pytest.approx(finding.estimate)
         assert finding.notes == [spread_of(curve.y)]
+
+
+def test_protocols_share_encodings_but_not_with_another_scheme(cohort: Cohort) -> None:
+    def shared(alpha: float, seed: int = 1) -> Sampler:
+        source = sampler_of(cohort, alpha=alpha)
+        return shared_sampler(source.defense, source.people, 1, 4, seed)
+
+    first = shared(0.5)
+    first.encoded(0, 0)
+    assert shared(0.5) is first
+    assert shared(0.9) is not first
+    assert not shared(0.5)._made, "what another scheme has displaced is made again"
+    assert shared(0.5, seed=2) is not shared(0.5)
