@@ -16,6 +16,7 @@ from privaudit.cohort import Dataset, split_subjects
 from privaudit.defense import Defense
 from privaudit.deformation import coarse_shape, integrate, jacobian, resize, warp
 from privaudit.errors import DataError, OptionError
+from privaudit.scene import Scene
 from privaudit.segmentation.clients import KEY_SIZE, ProxyEncoder, VelocityGenerator
 from privaudit.segmentation.discriminator import SiameseNet, identity_loss
 from privaudit.segmentation.options import TrainSpec, parse_train_spec
@@ -174,6 +175,23 @@ def test_what_was_checked_is_what_encodes(tmp_path: Path, rivals: dict[str, str]
     (folder / "client.safetensors").write_bytes(b"something else")
     image = torch.rand(32, 32, 32)
     assert fitted.encode(image, fitted.draw_key((32, 32, 32), [], random.Random(0)), 1).views.isfinite().all()
+
+
+@BOTH
+def test_a_clients_network_encodes_each_scan_once(
+    rivals: dict[str, str], defense: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 12}).open()
+    split = split_subjects(cohort.subjects, 0)
+    fitted = plugin.create("defenses", defense, Defense, {"weights": rivals[defense]}).fitted(cohort, split.victims)
+    scene = Scene(cohort, split, fitted, 0)
+    one, two = scene.requests[:2]
+    before = [scene.transcript(request).views.clone() for request in (one, two)]
+    monkeypatch.setattr(type(fitted), "encode", lambda *_: pytest.fail("encoded again"))
+    planted = scene.transcript(one, arm="planted").views
+    assert not torch.equal(planted, before[0])
+    for request, views in zip((one, two), before, strict=True):
+        assert torch.equal(scene.transcript(request).views, views), "planting a leak changes nothing that is held"
 
 
 @BOTH
