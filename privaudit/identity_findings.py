@@ -8,7 +8,7 @@ import numpy as np
 
 from privaudit import identity_scores
 from privaudit.identity_scores import QueryRanks
-from privaudit.record import Comparison, Control, Curve, Finding, Interval, finite
+from privaudit.record import Comparison, Control, Curve, Finding, Interval, Verdict, finite
 from privaudit.scene import PLANTED_TEXT
 from privaudit.scorecard import Floats, Scorecard, Scored
 from privaudit.store import Row
@@ -86,6 +86,13 @@ def _identity_finding(
             against.difference, against.ci, margin, control, n, card.scoring.min_subjects, "chance",
             misfit=_below_chance(ranks, chance, card, *key),
         )  # fmt: skip
+        tied = sum(rank.tied for rank in ranks)
+        if verdict is not Verdict.LEAK and tied > len(ranks) / 2:
+            verdict = Verdict.INCONCLUSIVE
+            reason = (
+                f"for {tied:.0f} of {len(ranks)} scans all similarities are equal: the attack sees nothing in what this"
+                " scheme sends, and more people would decide nothing"
+            )
         curves = [_gallery_curve(ranks, card, key)]
     return Finding(
         attack=attack.name,

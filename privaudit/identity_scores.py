@@ -34,6 +34,7 @@ class QueryRanks:
         tpr_at_fpr01: share of the person's entries above the threshold of 1 % false positives among all pairs.
         positives: the person's entries in the gallery.
         gallery: entries in the gallery, the query itself not counted.
+        tied: 1 if all of them are equally similar, so that the ranking is chance alone.
     """
 
     query: int
@@ -47,6 +48,7 @@ class QueryRanks:
     tpr_at_fpr01: float
     positives: int
     gallery: int
+    tied: float = 0.0
 
 
 def check_similarity(scores: SimilarityLike, queries: int, gallery: int, encoded: bool, attack: str) -> None:
@@ -123,6 +125,7 @@ def rank_queries(
                 tpr_at_fpr01=float((own > threshold).mean()),
                 positives=len(mine),
                 gallery=len(mine) + len(rest),
+                tied=float(len(rivals) == len(rest) and float(np.ptp(values)) == 0),
             )
         )
     return out

@@ -94,7 +94,11 @@ def run_trainings(trainings: Sequence[Loop], quiet: bool) -> list[Trained]:
                 advance(step - seen)
                 seen = step
 
-            results.append(training.run(report))
+            try:
+                results.append(training.run(report))
+            except KeyboardInterrupt:
+                typer.echo(f"interrupted at step {training.progress.step}; the same command goes on", err=True)
+                raise
         scores = ", ".join(f"{k} {v:.3f}" for k, v in results[-1].scores.items() if v is not None)
         typer.echo(f"{results[-1].folder}: {scores} ({training.scored})")
         for flaw in results[-1].flaws:

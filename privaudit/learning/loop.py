@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +42,38 @@ class Trained:
     history: list[dict[str, float | None]] = field(default_factory=list)
     flaws: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+
+
+class Interrupts:
+    """Around one step: Ctrl-C waits for its end, as half a step must not be kept as a whole one.
+
+    A second Ctrl-C does not wait, and then the last checkpoint counts (``within`` stays true).
+    """
+
+    def __init__(self) -> None:
+        self.within = self._asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        self.within = True
+        # Only where Ctrl-C would raise: other handlers, and threads that may not set one, are left alone.
+        ours = threading.current_thread() is threading.main_thread()
+        if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before = signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+        if kind is None:
+            self.within = False
+            if self._asked:
+                raise KeyboardInterrupt
 
 
 class Loop:
@@ -106,6 +140,7 @@ class Loop:
         if self.ema is not None:
             self.ema.optimization_step = self.progress.step
             self.ema.to(accelerator.device)
+            shadow = self.ema.shadow_params  # on a GPU they are others now
         model, optimizer = accelerator.prepare(self.networks, self.optimizer)
         if accelerator.log_with:
             accelerator.init_trackers("privaudit")
@@ -116,17 +151,19 @@ class Loop:
             if accelerator.is_main_process:
                 save_checkpoint(checkpoint, self._key, self.networks, self.optimizer, shadow, self.progress)
 
+        interrupts = Interrupts()
         try:
             while self.progress.step < options.steps:
-                loss = self._step(model, optimizer)
-                if not math.isfinite(loss):
-                    raise PrivauditError(
-                        f"the loss is not finite at step {self.progress.step + 1}",
-                        got=loss,
-                        todo=f"lower learning_rate; the checkpoint of an earlier step is kept in {checkpoint}",
-                    )
-                self.progress.losses.append(loss)
-                self.progress.step += 1
+                with interrupts:
+                    loss = self._step(model, optimizer)
+                    if not math.isfinite(loss):
+                        raise PrivauditError(
+                            f"the loss is not finite at step {self.progress.step + 1}",
+                            got=loss,
+                            todo=f"lower learning_rate; the checkpoint of an earlier step is kept in {checkpoint}",
+                        )
+                    self.progress.losses.append(loss)
+                    self.progress.step += 1
                 step, last = self.progress.step, self.progress.step == options.steps
                 if step % options.validate_every == 0 or last:
                     self._validate()
@@ -134,7 +171,8 @@ class Loop:
                     save()
                 report(step, {**(self.progress.history[-1] if self.progress.history else {}), "loss": loss})
         except KeyboardInterrupt:
-            save()
+            if not interrupts.within:
+                save()
             raise
         finally:
             accelerator.end_training()

@@ -111,7 +111,7 @@ class RivalTraining(Training):
     def flaws(self, scores: dict[str, float | None]) -> list[str]:
         """Ways in which the game has collapsed."""
         # A figure that is missing, or no number, is no sign of life either.
-        alive = (scores["logit sd"] or 0) >= DEAD
+        alive = (scores["logit sd"] or 0) >= DEAD or not self.doubts(scores)
         return [] if alive else ["the discriminator is dead: it answers the same whatever it is shown"]
 
     def doubts(self, scores: dict[str, float | None]) -> list[str]:

@@ -87,7 +87,8 @@ def dice(records: Sequence[Record]) -> Table:
             cells = [interval(u.estimate, u.ci) if (u := items.get(s)) else "–" for s in structures]
             people = str(next(iter(items.values())).n_subjects)
             table.rows.append([f"{name}, {method}" if mixing else name, *cells, people, networks])
-            paper = PAPER_RIVALS.get(record.defense.name) or PAPER_DICE.get(method)
+            own_paper = record.defense.name in ("none", "mixup")
+            paper = PAPER_DICE.get(method) if own_paper else PAPER_RIVALS.get(title(record))
             if paper:
                 own = f"{name}, {method}" if mixing else name
                 table.rows.append([f"— paper, {own}", *(number(paper.get(s)) for s in structures), "–", "–"])
@@ -110,7 +111,8 @@ def identity(records: Sequence[Record]) -> Table:
                 [name, attack_name(deciding), *cells, number(deciding.chance), over_seeds(deciding),
                  control_text(deciding), str(deciding.verdict or "–"), str(deciding.n_subjects)]
             )  # fmt: skip
-            if (deciding.attack, deciding.protocol) == ("reid", "encoded") and record.defense.name in PAPER_REID:
+            published = title(record) in PAPER_REID  # random fields are nobody's publication
+            if published and (deciding.attack, deciding.protocol) == ("reid", "encoded"):
                 f1, mean = PAPER_REID[record.defense.name]
                 figures = ["–", number(f1), number(mean)]
                 table.rows.append([f"— paper, {name}", attack_name(deciding), *figures, *"–––––"])

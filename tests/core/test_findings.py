@@ -87,3 +87,14 @@ def test_matches_that_are_wrong_beyond_chance_are_no_privacy(sign: float, verdic
     assert main.control.passed
     assert main.verdict is verdict, main.reason
     assert words in main.reason
+
+
+def test_where_everything_is_equally_similar_more_people_decide_nothing() -> None:
+    """MS-SSIM of an image and one of inverted contrast is exactly 0, whoever it is."""
+    n = 120
+    protocol = next(p for p in ReidAttack().protocols(1) if p.name == "raw-gallery")
+    arms: dict[Any, Any] = {"audit": ranked(np.zeros((n, n))), "planted": ranked(np.eye(n))}
+    found = identity_findings(Scored(ReidAttack(), protocol, arms, 1.0), Scorecard(ScoringSpec(resamples=200), 0, n))
+    (main,) = [finding for finding in found if finding.role == "primary"]
+    assert main.verdict is Verdict.INCONCLUSIVE
+    assert "for 120 of 120 scans all similarities are equal" in main.reason

@@ -126,14 +126,24 @@ def test_accuracy_of_many_views_is_set_against_attackers_of_many_views() -> None
     assert found == [("mixup K=1", "learned", "encoded"), ("mixup K=10", "learned + TTA", "encoded K=10")]
 
 
+def test_the_papers_figures_stand_beside_the_papers_schemes_alone(records: list[Record]) -> None:
+    rival = next(r for r in records if r.defense.name == "deformation")
+    params = {**rival.defense.params, "weights": "none"}
+    random = rival.model_copy(update={"defense": rival.defense.model_copy(update={"params": params})})
+    for found in (panel.identity, panel.dice):
+        assert any(row[0].startswith("— paper") for row in found([rival]).rows)
+        assert not any(row[0].startswith("— paper") for row in found([random]).rows)
+
+
 def test_a_panel_begun_again_leaves_no_earlier_verdicts(rivals: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "panel"
     folder.mkdir()
     (folder / "panel.html").write_text("an earlier one")
-    spec = parse_spec({"dataset": "blobs", "defense": {"name": "privacy-net", "weights": str(tmp_path)}}, "test")
+    good = parse_spec({"dataset": "blobs", "defense": "none"}, "test")
+    bad = parse_spec({"dataset": "blobs", "defense": {"name": "privacy-net", "weights": str(tmp_path)}}, "test")
     with pytest.raises(OptionError, match="no trained weights"):
-        run_panel([spec], Settings(), folder, lambda name, total: lambda amount: None)
-    assert not (folder / "panel.html").exists()
+        run_panel([good, bad], Settings(), folder, lambda name, total: lambda amount: None)
+    assert not list(folder.iterdir()), "and nothing is begun that the last of them will stop"
 
 
 def test_what_comes_back_in_the_clear_tells_who_it_is(records: list[Record]) -> None:

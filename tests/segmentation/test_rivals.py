@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,30 @@ def test_a_killed_game_ends_like_an_unbroken_one(tmp_path: Path, defense: str, h
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
 
 
+def test_ctrl_c_within_a_step_keeps_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch norm counts a step as soon as its forward pass is done."""
+    whole = opened(tmp_path / "whole", "privacy-net").run()
+    cut = opened(tmp_path / "cut", "privacy-net")
+    compute = cut.compute_loss
+
+    def pressed(model: nn.Module, step: int) -> torch.Tensor:
+        loss = compute(model, step)
+        if step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return loss
+
+    monkeypatch.setattr(cut, "compute_loss", pressed)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    assert cut.progress.step == 3, "the step is finished first"
+    assert signal.getsignal(signal.SIGINT) is before
+    resumed = opened(tmp_path / "cut", "privacy-net").run()
+    assert resumed.history == whole.history
+    expected, found = (load_weights(tmp_path / n).networks.state_dict() for n in ("whole", "cut"))
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
 @pytest.mark.slow
 def test_without_an_adversary_proxies_segment_as_well_as_images(tmp_path: Path) -> None:
     train: dict[str, Any] = {"learning_rate": 5e-3, "ema": 0.9, "validation_batches": 4}
@@ -157,6 +182,8 @@ def test_a_discriminator_at_chance_is_a_doubt_not_a_success() -> None:
 
     for auc, pairs in ((0.5, 64.0), (0.375, 16.0), (0.6, 64.0), (None, 0.0)):
         assert "never learned" in doubts(auc, pairs)[0], (auc, pairs)
+    young = {"logit sd": 0.004, "same-person AUC": 0.88, "pairs": 64.0}
+    assert RivalTraining.flaws(object.__new__(PrivacyNetTraining), young) == [], "who tells people apart is not dead"
     assert doubts(0.7, 64.0) == doubts(0.3, 64.0) == doubts(0.55, 1000.0) == []
 
 
