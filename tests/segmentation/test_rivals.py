@@ -182,7 +182,7 @@ def test_a_discriminator_at_chance_is_a_doubt_not_a_success() -> None:
 
     for auc, pairs in ((0.5, 64.0), (0.375, 16.0), (0.6, 64.0), (None, 0.0)):
         assert "never learned" in doubts(auc, pairs)[0], (auc, pairs)
-    young = {"logit sd": 0.004, "same-person AUC": 0.88, "pairs": 64.0}
+    young: dict[str, float | None] = {"logit sd": 0.004, "same-person AUC": 0.88, "pairs": 64.0}
     assert RivalTraining.flaws(object.__new__(PrivacyNetTraining), young) == [], "who tells people apart is not dead"
     assert doubts(0.7, 64.0) == doubts(0.3, 64.0) == doubts(0.55, 1000.0) == []
 
