@@ -188,7 +188,8 @@ def panel(records: Sequence[Record], names: Sequence[str]) -> str:
                 x, y = against.difference or 0.0, point.dice.estimate or 0.0
                 axes.plot([x, x], point.dice.ci or (y, y), linewidth=1.2, color=colour)
                 axes.plot(against.ci or (x, x), [y, y], linewidth=1.2, color=colour)
-                fill = colour if point.attack.verdict is not Verdict.INCONCLUSIVE else "none"
+                sound = point.attack.verdict is not Verdict.INCONCLUSIVE and x >= 0
+                fill = colour if sound else "none"
                 label = f"{point.label} ({attack_name(point.attack)})"
                 axes.plot([x], [y], marker, label=label, color=colour, markerfacecolor=fill)
         axes.axvline(0, color="#999999", linewidth=0.8)
