@@ -194,11 +194,11 @@ def points(record: Record, name: str, kind: Kind) -> list[Point]:
 
 def strongest_of(record: Record, kind: Kind, several_views: bool) -> Finding | None:
     """The attack that gains most over not looking, or over chance."""
-    wanted = (("identity",), "map") if kind == "identity" else (("target",), "ms_ssim")
+    wanted = ("identity", "map") if kind == "identity" else ("target", "ms_ssim")
     found = [
         f
         for f in record.findings
-        if f.victim in wanted[0] and f.metric == wanted[1] and f.role != "baseline"
+        if (f.victim, f.metric) == wanted and f.role != "baseline"
         and (several_views or "views" not in f.knowledge) and gain(f) is not None
     ]  # fmt: skip
     return max(found, key=lambda f: gain(f) or 0.0, default=None)
