@@ -23,7 +23,7 @@ from privaudit.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PrivauditError
 from privaudit.files import write_text
-from privaudit.findings import add_curves, image_findings
+from privaudit.findings import add_curves, doubt_misfits, image_findings
 from privaudit.identity_findings import identity_findings
 from privaudit.image_scores import choose_scorer
 from privaudit.jobs import Advance, Context, Job, job_size, run_job
@@ -283,7 +283,7 @@ def _record(
             findings += image_findings(item, trivial, card)
         else:
             findings += identity_findings(item, card)
-    findings = add_curves(findings, scored)
+    findings = add_curves(doubt_misfits(findings), scored)
     verdict, reason = overall(findings, missing)
     cohort = scene.cohort
     return Record(

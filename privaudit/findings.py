@@ -67,7 +67,7 @@ def _image_finding(
             baseline.ci if baseline else None,
             margin, control, n, card.scoring.min_subjects, baseline.name if baseline else "no baseline",
             exposed,
-            misfit=not attack.trivial and baseline is not None and baseline.ci is not None and baseline.ci[1] < -margin,
+            misfit=not attack.trivial and _below(baseline, margin),
         )  # fmt: skip
         if verdict is Verdict.NO_LEAK_DETECTED and scored.unhealthy:
             verdict, reason = Verdict.INCONCLUSIVE, f"the attack is not sound: {scored.unhealthy}"
@@ -101,6 +101,25 @@ def _image_finding(
         table=scored.table,
         seconds=round(scored.seconds, 3),
     )
+
+
+def _below(baseline: Comparison | None, margin: float) -> bool:
+    """Whether an attack does demonstrably worse than its baseline."""
+    return baseline is not None and baseline.ci is not None and baseline.ci[1] < -margin
+
+
+def doubt_misfits(findings: Sequence[Finding]) -> list[Finding]:
+    """Let nobody's picture rest on attacks that all do worse than not looking.
+
+    A trivial attacker may (others are there to do better), but alone it says nothing: a warped image taken as it is,
+    say, is less like the image than the atlas is, and a warp is no protection.
+    """
+    pictures = [f for f in findings if f.role == "primary" and f.metric == image_scores.PRIMARY_METRIC]
+    fit = {f.victim for f in pictures if not _below(f.baseline, f.margin)}
+    unfit = [f for f in pictures if f.verdict is Verdict.NO_LEAK_DETECTED and f.victim not in fit]
+    reason = "every attack here does worse than not looking: none fits this scheme"
+    doubted = {"verdict": Verdict.INCONCLUSIVE, "reason": reason}
+    return [f.model_copy(update=doubted) if any(f is other for other in unfit) else f for f in findings]
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:

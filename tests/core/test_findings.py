@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from privaudit.attack import Attack, Check
-from privaudit.findings import image_findings
+from privaudit.findings import doubt_misfits, image_findings
 from privaudit.identity_findings import identity_findings
 from privaudit.identity_scores import rank_queries
 from privaudit.msssim import DenseSimilarity
 from privaudit.record import Verdict
 from privaudit.scorecard import Scorecard, Scored
 from privaudit.spec import ScoringSpec
+from privaudit_attacks.as_is import AsIsAttack
 from privaudit_attacks.atlas import AtlasAttack
 from privaudit_attacks.average import AverageAttack
 from privaudit_attacks.random_subject import RandomSubjectAttack
@@ -57,6 +58,23 @@ def test_an_attack_that_fails_its_own_checks_cannot_say_no_leak_but_its_leak_sta
     assert main.verdict is verdict, main.reason
     if verdict is Verdict.INCONCLUSIVE:
         assert main.reason == "the attack is not sound: sampler 0.05 (must be at least 0.1)"
+
+
+@pytest.mark.parametrize(("other", "verdict"), [(None, Verdict.INCONCLUSIVE), (0.5, Verdict.NO_LEAK_DETECTED)])
+def test_a_trivial_attacker_who_does_worse_than_not_looking_says_nothing_alone(
+    other: float | None, verdict: Verdict
+) -> None:
+    """A warped image taken as it is."""
+    as_is = scored(AsIsAttack(), 0.3, 0.95)
+    trivial = [as_is, scored(AtlasAttack(), 0.5), scored(RandomSubjectAttack(), 0.4)]
+    card = Scorecard(ScoringSpec(resamples=200), 0, 12)
+    found = image_findings(as_is, trivial, card)
+    if other is not None:
+        found += image_findings(scored(AverageAttack(), other, 0.95), trivial, card)
+    main, *_ = [finding for finding in doubt_misfits(found) if finding.role == "primary"]
+    assert main.attack == "as-is"
+    assert main.verdict is verdict, main.reason
+    assert ("none fits this scheme" in main.reason) == (other is None)
 
 
 def ranked(similarity: np.ndarray[Any, np.dtype[np.float64]]) -> list[dict[str, Any]]:
