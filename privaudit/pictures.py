@@ -32,10 +32,11 @@ def encoding_picture(run: Path, cache: Path | None) -> Picture:
     spec = read_spec(run / "spec.yaml")
     context, _ = open_context(spec, Settings(out=run, cache=cache))
     rows = [_row(context, spec, request) for request in context.scene.requests[:ROWS]]
+    mixed = ", the reference it was mixed with" if context.scene.has_bystanders else ""
     return Picture(
         "encoding",
-        "Mid-axial slices: the target, the reference it was mixed with, what the server sees (first view), and what"
-        " each attack makes of it, with MS-SSIM to the target. The first three requests; none was chosen.",
+        f"Mid-axial slices: the target{mixed}, what the server sees (first view), and what each attack on images makes"
+        " of it, with MS-SSIM to the target. The first three requests; none was chosen.",
         draw(rows),
     )
 
@@ -93,23 +94,16 @@ def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Ten
     scene = context.scene
     truth = as_tensor(scene.truth(request).image)
     brain = scene.truth(request).labels > 0
-    cells = [("target", truth)]
     other = scene.bystander(request)
-    if other is not None:
-        cells.append(("reference", other))
+    given = [("target", truth)] + ([] if other is None else [("reference", other)])
+    claims = [("what the server sees", scene.transcript(request, arm="audit").stitched())]
     for attack in all_attacks(spec):
-        if attack.claim != "reconstruction" or attack.preview() is not None:
-            continue
-        protocol = primary_of(attack, context)
-        image = claim_of(context, attack, protocol, request, 0).image
-        score = context.scorer.score(image, truth, brain)["ms_ssim"]
-        name = (
-            "what the server sees"
-            if attack.name == "as-is"
-            else f"{attack.name} {protocol.name}".removesuffix(" default")
-        )
-        cells.append((f"{name}\n{score:.3f}", image))
-    return cells
+        if attack.claim == "reconstruction" and attack.preview() is None and attack.name != "as-is":
+            protocol = primary_of(attack, context)
+            title = f"{attack.name} {protocol.name}".removesuffix(" default")
+            claims.append((title, claim_of(context, attack, protocol, request, 0).image))
+    scores = [context.scorer.score(image, truth, brain)["ms_ssim"] for _, image in claims]
+    return given + [(f"{title}\n{score:.3f}", image) for (title, image), score in zip(claims, scores, strict=True)]
 
 
 def draw(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> bytes:

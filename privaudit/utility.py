@@ -24,13 +24,12 @@ from privaudit.scene import Scene, seed_from
 from privaudit.scorecard import by_alpha
 from privaudit.segmentation.scores import dice, icc
 from privaudit.segmentation.system import Average, Server, make_system, steps_up_to, views_of
-from privaudit.segmentation.weights import Weights, find_shipped, load_weights, require_fit
+from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, load_weights, require_fit
 from privaudit.spec import UtilitySpec
 from privaudit.stats import cluster_interval
 from privaudit.store import JobFile, Row
 
 NONE: Final = "no encoding"
-TRAIN = "privaudit train --dataset {dataset} --defense {defense}"
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,8 @@ def choose_networks(spec: UtilitySpec, scene: Scene) -> tuple[Networks | None, s
     own = scene.defense.trained if spec.weights == "auto" else None
     protected = own or _find(spec.weights, defense, cohort, scene.defense.patch_size)
     if protected is None:
-        command = TRAIN.format(dataset=cohort.name, defense=defense)
-        return (
-            None,
-            f"no shipped weights fit this cohort and defense; train some: {command}, then --utility.weights DIR",
-        )
+        todo = how_to_train(cohort, defense, "--utility.weights")
+        return None, f"no shipped weights fit this cohort and defense; {todo}"
     plain = protected if defense == "none" else _find(spec.plain_weights, "none", cohort, protected.config.patch_size)
     for weights, scheme in ((protected, defense), (plain, "none")):
         if weights is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -172,10 +172,27 @@ def _merge(
         data["split"] = {**data["split"], **{key: float(value) for key, value in routed.pop("split").items()}}
     except ValueError:
         raise OptionError("split shares are numbers", got=extra) from None
+    if "defense" in plugins:
+        _refuse_unused(routed["train"], data["defense"]["name"])
     fill(sections, routed)
     if seed is not None:
         data["seed"] = seed
     return data
+
+
+def _refuse_unused(typed: Mapping[str, str], defense: str) -> None:
+    """An option that would change nothing is a mistake."""
+    from privaudit import plugin
+    from privaudit.defense import Defense
+    from privaudit.segmentation.options import OF_THE_GAME
+
+    client = plugin.load("defenses", defense, Defense).client
+    for name in typed:
+        if client not in OF_THE_GAME.get(name.replace("-", "_"), {client}):
+            raise OptionError(
+                f"a training of '{defense}' does not use --{name.replace('_', '-')}", got=typed[name],
+                todo="leave it out, or give another --defense",
+            )  # fmt: skip
 
 
 def segment(

@@ -13,7 +13,7 @@ from privaudit.cohort import Cohort
 from privaudit.defense import Defense
 from privaudit.errors import OptionError
 from privaudit.options import PluginOptions
-from privaudit.segmentation.weights import Weights, find_shipped, load_weights, require_fit
+from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, load_weights, require_fit
 
 
 class LearnedOptions(PluginOptions):
@@ -36,8 +36,7 @@ class LearnedDefense(Defense):
             if found is None:
                 raise OptionError(
                     f"no shipped weights of '{self.name}' fit this cohort",
-                    todo=f"train some: privaudit train --dataset {cohort.name} --defense {self.name} --out DIR, then"
-                    f" --{self.name}.weights DIR",
+                    todo=how_to_train(cohort, self.name, f"--{self.name}.weights"),
                 )
         else:
             found = load_weights(Path(self.options.weights))

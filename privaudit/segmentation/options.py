@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from privaudit.errors import OptionError
 from privaudit.learning.options import LoopOptions
+from privaudit.segmentation.clients import ClientKind
 from privaudit.segmentation.discriminator import Backbone
 from privaudit.segmentation.networks import STEP, Size
 from privaudit.spec import PluginSpec, SplitSpec, digest_of, named, read_yaml, validate_spec
@@ -40,6 +41,14 @@ class TrainOptions(LoopOptions):
         default=1.0, description="deformation: weight of the likeness of two keys' deformations"
     )
 
+
+OF_THE_GAME: Final[dict[str, frozenset[ClientKind]]] = {
+    "adversary": frozenset({"proxy", "velocity"}),
+    "discriminator": frozenset({"proxy", "velocity"}),
+    "invertibility": frozenset({"velocity"}),
+    "diversity": frozenset({"velocity"}),
+}
+"""Options that only a training of such a client uses."""
 
 PRESETS: Final[dict[Preset, dict[str, Any]]] = {
     "quick": {},

@@ -142,6 +142,14 @@ def find_shipped(defense: str, cohort: Cohort, patch_size: int | None) -> Weight
     return None
 
 
+def how_to_train(cohort: Cohort, defense: str, option: str) -> str:
+    """What to do where no shipped weights fit."""
+    return (
+        f"train some: privaudit train --dataset {cohort.name} --defense {defense} --out DIR, with the dataset's options"
+        f" as here, then {option} DIR"
+    )
+
+
 def misfit(config: WeightsConfig, cohort: Cohort, patch_size: int | None) -> str | None:
     """Why the weights cannot be used on a cohort and patches of this size, in words; None if they can."""
     if config.labels != dict(cohort.label_names):

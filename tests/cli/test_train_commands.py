@@ -78,6 +78,8 @@ def test_bad_input_is_one_clear_line(
         (("train", "--dataset", "phantom", "--voxel-mm", "4", "--subjects", "3"), "too few people"),
         (("train", "--device", "cuda"), "no such device here"),
         (("train", "--config", "none.yaml"), "no training specification"),
+        (("train", "--adversary", "3"), "a training of 'mixup' does not use --adversary"),
+        (("train", "--defense", "privacy-net", "--diversity", "3"), "does not use --diversity"),
         (("segment", scan, "-o", "x.nii.gz", "--weights", "nowhere"), "no trained weights there"),
         (("audit", "--utility.weights", "nowhere", "--voxel-mm", "4"), "no trained weights there"),
     ]

@@ -1,0 +1,37 @@
+"""What the pictures of a card show."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from privaudit.audit import Settings, open_context
+from privaudit.pictures import _row
+from privaudit.spec import parse_spec
+
+
+@pytest.mark.parametrize(
+    ("defense", "attack", "titles"),
+    [
+        ("none", "reid", ["target", "what the server sees 1.000"]),
+        ("mixup", "reid", ["target", "reference", "what the server sees"]),
+        ("none", "average", ["target", "what the server sees 1.000", "atlas", "random-subject", "average K=1 0.99"]),
+    ],
+)
+def test_what_the_server_sees_is_shown_whatever_attacks(
+    tmp_path: Path, defense: str, attack: str, titles: list[str]
+) -> None:
+    data = {
+        "dataset": {"name": "phantom", "subjects": 12, "voxel_mm": 4.0},
+        "defense": {"name": defense}, "attacks": [{"name": attack}], "utility": {"weights": "none"},
+    }  # fmt: skip
+    spec = parse_spec(data, "here")
+    context, _ = open_context(spec, Settings(out=tmp_path))
+    request = context.scene.requests[0]
+    row = _row(context, spec, request)
+    shown = [title.replace("\n", " ") for title, _ in row]
+    assert len(shown) == len(titles)
+    for one, expected in zip(shown, titles, strict=True):
+        assert one.startswith(expected), shown
+    seen = next(image for title, image in row if title.startswith("what the server sees"))
+    assert torch.equal(seen, context.scene.transcript(request).stitched())
