@@ -16,6 +16,7 @@ from privaudit.knowledge import Knowledge, Rung
 from privaudit.msssim import PROFILES, DenseSimilarity, MsssimSimilarity, Profile, profile_for, reference_ms_ssim
 from privaudit.options import PluginOptions
 from privaudit.transcript import Transcript
+from privaudit_attacks.registration import Registration
 
 Readers = Sequence[Callable[[], Tensor]]
 
@@ -27,11 +28,12 @@ def _listed(value: Any) -> Any:
 class ReidOptions(PluginOptions):
     """Which retrieval."""
 
-    protocols: list[Literal["encoded", "raw-gallery", "returned"]] = Field(
+    protocols: list[Literal["encoded", "raw-gallery", "returned", "registered", "registered-gallery"]] = Field(
         default=["encoded", "raw-gallery"],
         min_length=1,
         description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans; returned: the"
-        " maps that come back, among each other, for schemes that send them in the clear",
+        " maps that come back, among each other, for schemes that send them in the clear; registered,"
+        " registered-gallery: the first two after every scan was registered to an atlas, against secret deformations",
     )
     profile: str = Field(default="auto", description="MS-SSIM profile by name; auto takes the finest that fits")
     views: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed)] = Field(
@@ -62,7 +64,10 @@ class ReidAttack(Attack):
             raise OptionError(
                 "reid cannot average more views than the defense sends", got=counts[0], allowed=views_sent
             )
-        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}, "returned": {Rung.RETURNED}}
+        extra: dict[str, set[Rung]] = {
+            "encoded": set(), "raw-gallery": {Rung.GALLERY}, "returned": {Rung.RETURNED},
+            "registered": {Rung.ATLAS}, "registered-gallery": {Rung.ATLAS, Rung.GALLERY},
+        }  # fmt: skip
         return tuple(
             Protocol(
                 name if views == counts[0] else f"{name} K={views}",
@@ -91,6 +96,11 @@ class ReidAttack(Attack):
 
         queries = [reader(i) for i in range(len(transcripts))]
         gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
+        if Rung.ATLAS in protocol.knowledge:
+            registration = Registration(knowledge.atlas)
+            registration.prepare([*queries, *(gallery or [])], task.advance, len(queries))
+            queries = registration.readers(queries)
+            gallery = None if gallery is None else registration.readers(gallery)
         if task.msssim == "reference":
             yield Similarity(reference_similarity(queries, gallery, profile, task.advance))
         else:

@@ -91,6 +91,18 @@ def test_a_collapsed_training_is_said_wherever_its_figures_are(
         assert "an attacker with others may do better" in text, path
 
 
+def test_schemes_of_one_name_are_told_apart_by_their_options(records: list[Record]) -> None:
+    one = records[2]
+    fields = [
+        one.model_copy(update={"defense": one.defense.model_copy(update={"params": params})})
+        for params in ({"weights": "none", "strength": 2.0}, {"weights": "none", "strength": 8.0})
+    ]
+    assert panel.titles([records[0], one, *fields]) == [
+        "none", "deformation", "deformation (untrained), strength=2.0", "deformation (untrained), strength=8.0"
+    ]  # fmt: skip
+    assert panel.titles([one, one]) == ["deformation, no. 1", "deformation, no. 2"]
+
+
 def test_an_attack_that_did_not_finish_is_a_row_and_no_point(records: list[Record]) -> None:
     whole = records[1]
     lost = [f for f in whole.findings if f.protocol != "encoded"]
@@ -187,9 +199,13 @@ def test_specifications_of_one_and_of_several(tmp_path: Path) -> None:
             read_specs(written(tmp_path / "c.yaml", **data))
 
 
-def test_the_shipped_example_is_a_panel() -> None:
-    specs = read_specs(Path(__file__).parents[2] / "docs" / "examples" / "rivals.yaml")
-    assert [spec.defense.name for spec in specs] == ["none", "mixup", "privacy-net", "deformation", "deformation"]
+@pytest.mark.parametrize(
+    ("name", "defenses"),
+    [("rivals", ["none", "mixup", "privacy-net", "deformation", "deformation"]), ("warps", ["deformation"] * 5)],
+)
+def test_the_shipped_examples_are_panels(name: str, defenses: list[str]) -> None:
+    specs = read_specs(Path(__file__).parents[2] / "docs" / "examples" / f"{name}.yaml")
+    assert [spec.defense.name for spec in specs] == defenses
 
 
 @pytest.mark.slow
