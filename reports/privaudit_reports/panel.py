@@ -37,10 +37,10 @@ def titles(records: Sequence[Record]) -> list[str]:
     """Names of the columns; where two would be the same, with the options that they differ in, or numbered."""
     names = [title(record) for record in records]
     out = []
-    for number, (name, record) in enumerate(zip(names, records, strict=True)):
+    for place, (name, record) in enumerate(zip(names, records, strict=True)):
         others = [other.defense.params for other in records if title(other) == name]
         told = [f"{k}={v}" for k, v in record.defense.params.items() if any(o.get(k) != v for o in others)]
-        apart = ", ".join(told) or f"no. {1 + names[:number].count(name)}"
+        apart = ", ".join(told) or f"no. {1 + names[:place].count(name)}"
         out.append(name if len(others) == 1 else f"{name}, {apart}")
     return out
 
