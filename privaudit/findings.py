@@ -114,12 +114,19 @@ def doubt_misfits(findings: Sequence[Finding]) -> list[Finding]:
     A trivial attacker may (others are there to do better), but alone it says nothing: a warped image taken as it is,
     say, is less like the image than the atlas is, and a warp is no protection.
     """
-    pictures = [f for f in findings if f.role == "primary" and f.metric == image_scores.PRIMARY_METRIC]
-    fit = {f.victim for f in pictures if not _below(f.baseline, f.margin)}
-    unfit = [f for f in pictures if f.verdict is Verdict.NO_LEAK_DETECTED and f.victim not in fit]
+    fit = {f.victim for f in findings if _decides_picture(f) and not _below(f.baseline, f.margin)}
     reason = "every attack here does worse than not looking: none fits this scheme"
     doubted = {"verdict": Verdict.INCONCLUSIVE, "reason": reason}
-    return [f.model_copy(update=doubted) if any(f is other for other in unfit) else f for f in findings]
+    return [
+        f.model_copy(update=doubted)
+        if _decides_picture(f) and f.victim not in fit and f.verdict is Verdict.NO_LEAK_DETECTED
+        else f
+        for f in findings
+    ]
+
+
+def _decides_picture(finding: Finding) -> bool:
+    return finding.role == "primary" and finding.metric == image_scores.PRIMARY_METRIC
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
