@@ -72,7 +72,7 @@ def test_only_what_was_warped_is_registered(defense: str, left: bool, tmp_path: 
     attack = UnwarpAttack()
     (protocol,) = attack.protocols(1)
     transcripts = scene.transcripts(scene.requests[:2], protocol, "audit")
-    task = Task(0, torch.device("cpu"), "fast", tmp_path, lambda _: None, {})
+    task = Task(0, torch.device("cpu"), "fast", tmp_path, lambda _: None, {}, defense=scheme)
     for sent, claim in zip(
         transcripts, attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task), strict=True
     ):
