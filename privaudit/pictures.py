@@ -96,7 +96,7 @@ def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Ten
     brain = scene.truth(request).labels > 0
     other = scene.bystander(request)
     given = [("target", truth)] + ([] if other is None else [("reference", other)])
-    claims = [("what the server sees", scene.transcript(request, arm="audit").stitched())]
+    claims = [("what the server sees", scene.transcript(request, arm="audit").stitched().clamp(0, 1))]
     for attack in all_attacks(spec):
         if attack.claim == "reconstruction" and attack.preview() is None and attack.name != "as-is":
             protocol = primary_of(attack, context)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
+from privaudit.identity_scores import rank_queries
+from privaudit.msssim import DenseSimilarity
 from privaudit.record import (
     Comparison,
     Control,
@@ -103,3 +108,13 @@ def full() -> Record:
             Utility(method="learned", structure="mean", metric="dice", estimate=0.85, ci=None, n_subjects=24),
         ],
     )
+
+
+def ranked(similarity: np.ndarray[Any, np.dtype[np.float64]]) -> list[dict[str, Any]]:
+    """Rows of one query for each person in a gallery of raw scans."""
+    people = [f"P{n:03d}" for n in range(len(similarity))]
+    found = rank_queries(DenseSimilarity(similarity), people, people, np.random.default_rng(0))
+    return [
+        {"request": f"r{n:04d}", **{k: v for k, v in asdict(row).items() if k != "query"}}
+        for n, row in enumerate(found)
+    ]

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,68 +30,72 @@ SCALE: Final = 0.02
 """Weighted mean squared difference to the atlas that costs 1."""
 RATE: Final = 0.3
 """Step of Adam, in voxels of velocity."""
-BRAIN: Final = 0.2
-"""Grey value of the atlas from which a voxel is brain."""
-KEPT: Final = 2**29
-"""Bytes of registered scans that are held: protocols and attacks ask for the same ones."""
+BRIGHT: Final = 0.99
+"""Quantile of the atlas that is the unit of grey values."""
+KEPT: Final = 1024
+"""Velocity fields that are held, some 100 kB each: protocols ask for the same ones."""
 
 Reader = Callable[[], Tensor]
-_HELD: OrderedDict[bytes, tuple[Tensor, float]] = OrderedDict()
+_HELD: OrderedDict[bytes, Tensor] = OrderedDict()
 
 
 class Registration:
-    """Registers scans [X, Y, Z] to an atlas of that shape."""
+    """Registers scans [X, Y, Z] to an atlas of that shape.
+
+    Descent is in double precision: rounding, which depends on the number of threads, would grow to what shows.
+    """
 
     def __init__(self, atlas: Atlas) -> None:
         x, y, z = atlas.mean.shape
         self.shape: Shape = (x, y, z)
         self.half = coarse_shape(self.shape)
         self.quarter = coarse_shape(self.half)
-        self.brain = atlas.mean > BRAIN
-        self.mean = _resampled(atlas.mean, self.half)
-        weight = 1 / (_resampled(atlas.variance, self.half) + FLOOR**2)
+        self.unit = max(1e-6, float(np.quantile(atlas.mean.numpy(), BRIGHT)))
+        self.mean = self._seen(atlas.mean)
+        variance = _resampled(atlas.variance.double(), self.half) / self.unit**2
+        weight = 1 / (variance + FLOOR**2)
         self.weight = weight / weight.mean()
         self._digest = hashlib.sha256(atlas.mean.numpy().tobytes() + atlas.variance.numpy().tobytes()).digest()
 
-    def register(self, scan: Tensor) -> tuple[Tensor, float]:
-        """The scan in the atlas's shape, float32 [X, Y, Z], and by how many voxels brain moved (root mean square).
+    def register(self, scan: Tensor) -> Tensor:
+        """The scan in the atlas's shape, float32 [X, Y, Z]: what is left of a person is all but the coarse shape."""
+        displacement = resize(resize(integrate(self._velocity(scan)), self.half), self.shape)
+        return warp(scan[None], displacement.float())[0]
 
-        What is left of a person is all but the coarse shape.
-        """
-        key = hashlib.sha256(self._digest + scan.contiguous().numpy().tobytes()).digest()
-        found = _HELD.pop(key, None)
-        if found is None:
-            displacement = self.displacement(scan)
-            moved = displacement.square().sum(dim=0)[self.brain].mean().sqrt()
-            found = warp(scan[None], displacement)[0], float(moved)
-        _HELD[key] = found
-        while len(_HELD) > 1 and sum(held.nbytes for held, _ in _HELD.values()) > KEPT:
-            _HELD.popitem(last=False)
-        return found[0].clone(), found[1]
+    def residual(self, scan: Tensor) -> float:
+        """How far a scan is from the atlas once it is registered: weighted mean squared difference."""
+        velocity = self._velocity(scan)
+        return float(self._apart(warp(self._seen(scan)[None], resize(integrate(velocity), self.half))[0]))
 
     def readers(self, scans: Sequence[Reader]) -> list[Reader]:
         """Scans that are registered when they are read."""
 
         def reader(scan: Reader) -> Reader:
-            return lambda: self.register(scan())[0]
+            return lambda: self.register(scan())
 
         return [reader(scan) for scan in scans]
 
     def prepare(self, scans: Sequence[Reader], advance: Callable[[float], None], total: int) -> None:
         """Register ahead of who reads, which takes seconds each, and move a bar of ``total`` there and back."""
         for scan in scans:
-            self.register(scan())
+            self._velocity(scan())
             advance(0.9 * total / len(scans))
         advance(-0.9 * total)
 
-    def displacement(self, scan: Tensor) -> Tensor:
-        """[3, X, Y, Z] in voxels: where in the scan each voxel of the atlas is."""
-        with torch.enable_grad():
-            velocity = self._descend(_resampled(scan, self.half))
-        return resize(resize(integrate(velocity), self.half), self.shape)
+    def _velocity(self, scan: Tensor) -> Tensor:
+        """[3, x, y, z] at a quarter of the resolution, in its voxels."""
+        key = hashlib.sha256(self._digest + scan.contiguous().numpy().tobytes()).digest()
+        found = _HELD.pop(key, None)
+        if found is None:
+            with torch.enable_grad():
+                found = self._descend(self._seen(scan))
+        _HELD[key] = found
+        if len(_HELD) > KEPT:
+            _HELD.popitem(last=False)
+        return found
 
     def _descend(self, scan: Tensor) -> Tensor:
-        points = torch.zeros(3, *(LEVELS[0][0],) * 3)
+        points = torch.zeros(3, *(LEVELS[0][0],) * 3, dtype=torch.float64)
         for count, steps in LEVELS:
             points = _resampled(points, (count,) * 3).detach().requires_grad_()
             adam = torch.optim.Adam([points], lr=RATE)
@@ -102,6 +107,10 @@ class Registration:
                 cost.backward()  # type: ignore[no-untyped-call]
                 adam.step()
         return _resampled(points, self.quarter).detach()
+
+    def _seen(self, volume: Tensor) -> Tensor:
+        """A scan at half the resolution, in the atlas's unit."""
+        return _resampled(volume.double(), self.half) / self.unit
 
     def _apart(self, scan: Tensor) -> Tensor:
         """Weighted mean squared difference to the atlas, at half the resolution."""

@@ -15,8 +15,8 @@ from privaudit.errors import OptionError
 from privaudit.knowledge import Knowledge, Rung
 from privaudit.msssim import PROFILES, DenseSimilarity, MsssimSimilarity, Profile, profile_for, reference_ms_ssim
 from privaudit.options import PluginOptions
+from privaudit.patches import Shape
 from privaudit.transcript import Transcript
-from privaudit_attacks.registration import Registration
 
 Readers = Sequence[Callable[[], Tensor]]
 
@@ -28,12 +28,11 @@ def _listed(value: Any) -> Any:
 class ReidOptions(PluginOptions):
     """Which retrieval."""
 
-    protocols: list[Literal["encoded", "raw-gallery", "returned", "registered", "registered-gallery"]] = Field(
+    protocols: list[Literal["encoded", "raw-gallery", "returned"]] = Field(
         default=["encoded", "raw-gallery"],
         min_length=1,
         description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans; returned: the"
-        " maps that come back, among each other, for schemes that send them in the clear; registered,"
-        " registered-gallery: the first two after every scan was registered to an atlas, against secret deformations",
+        " maps that come back, among each other, for schemes that send them in the clear",
     )
     profile: str = Field(default="auto", description="MS-SSIM profile by name; auto takes the finest that fits")
     views: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed)] = Field(
@@ -64,10 +63,7 @@ class ReidAttack(Attack):
             raise OptionError(
                 "reid cannot average more views than the defense sends", got=counts[0], allowed=views_sent
             )
-        extra: dict[str, set[Rung]] = {
-            "encoded": set(), "raw-gallery": {Rung.GALLERY}, "returned": {Rung.RETURNED},
-            "registered": {Rung.ATLAS}, "registered-gallery": {Rung.ATLAS, Rung.GALLERY},
-        }  # fmt: skip
+        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}, "returned": {Rung.RETURNED}}
         return tuple(
             Protocol(
                 name if views == counts[0] else f"{name} K={views}",
@@ -83,11 +79,6 @@ class ReidAttack(Attack):
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
     ) -> Iterator[Similarity]:
         """Yield one similarity of all transcripts to each other, or to the gallery."""
-        shape = transcripts[0].shape
-        name = self.options.profile
-        if name != "auto" and name not in PROFILES:
-            raise OptionError("no such MS-SSIM profile", got=name, allowed=", ".join(["auto", *PROFILES]))
-        profile = profile_for(shape) if name == "auto" else PROFILES[name]
 
         def reader(index: int) -> Callable[[], Tensor]:
             if Rung.RETURNED in protocol.knowledge:
@@ -96,15 +87,23 @@ class ReidAttack(Attack):
 
         queries = [reader(i) for i in range(len(transcripts))]
         gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
-        if Rung.ATLAS in protocol.knowledge:
-            registration = Registration(knowledge.atlas)
-            registration.prepare([*queries, *(gallery or [])], task.advance, len(queries))
-            queries = registration.readers(queries)
-            gallery = None if gallery is None else registration.readers(gallery)
-        if task.msssim == "reference":
-            yield Similarity(reference_similarity(queries, gallery, profile, task.advance))
-        else:
-            yield Similarity(MsssimSimilarity(queries, gallery, profile=profile))
+        yield Similarity(ms_ssim_scores(queries, gallery, transcripts[0].shape, self.options.profile, task))
+
+
+def ms_ssim_scores(
+    queries: Readers, gallery: Readers | None, shape: Shape, profile: str, task: Task
+) -> DenseSimilarity | MsssimSimilarity:
+    """MS-SSIM of every query to all others, or to a gallery, by the implementation that the task asks for.
+
+    Raises:
+        OptionError: no profile of that name.
+    """
+    if profile != "auto" and profile not in PROFILES:
+        raise OptionError("no such MS-SSIM profile", got=profile, allowed=", ".join(["auto", *PROFILES]))
+    chosen = profile_for(shape) if profile == "auto" else PROFILES[profile]
+    if task.msssim == "reference":
+        return reference_similarity(queries, gallery, chosen, task.advance)
+    return MsssimSimilarity(queries, gallery, profile=chosen)
 
 
 def reference_similarity(

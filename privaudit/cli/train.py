@@ -173,24 +173,24 @@ def _merge(
     except ValueError:
         raise OptionError("split shares are numbers", got=extra) from None
     if "defense" in plugins:
-        _refuse_unused(routed["train"], data["defense"]["name"])
+        _refuse_unused({**base.train.model_dump(exclude_unset=True), **routed["train"]}, data["defense"]["name"])
     fill(sections, routed)
     if seed is not None:
         data["seed"] = seed
     return data
 
 
-def _refuse_unused(typed: Mapping[str, str], defense: str) -> None:
+def _refuse_unused(given: Mapping[str, Any], defense: str) -> None:
     """An option that would change nothing is a mistake."""
     from privaudit import plugin
     from privaudit.defense import Defense
     from privaudit.segmentation.options import OF_THE_GAME
 
     client = plugin.load("defenses", defense, Defense).client
-    for name in typed:
+    for name in given:
         if client not in OF_THE_GAME.get(name.replace("-", "_"), {client}):
             raise OptionError(
-                f"a training of '{defense}' does not use --{name.replace('_', '-')}", got=typed[name],
+                f"a training of '{defense}' does not use --{name.replace('_', '-')}", got=given[name],
                 todo="leave it out, or give another --defense",
             )  # fmt: skip
 

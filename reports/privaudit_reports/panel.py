@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from privaudit.record import Finding, Record, Utility
@@ -36,13 +37,21 @@ def title(record: Record) -> str:
 def titles(records: Sequence[Record]) -> list[str]:
     """Names of the columns; where two would be the same, with the options that they differ in, or numbered."""
     names = [title(record) for record in records]
-    out = []
-    for place, (name, record) in enumerate(zip(names, records, strict=True)):
-        others = [other.defense.params for other in records if title(other) == name]
-        told = [f"{k}={v}" for k, v in record.defense.params.items() if any(o.get(k) != v for o in others)]
-        apart = ", ".join(told) or f"no. {1 + names[:place].count(name)}"
-        out.append(name if len(others) == 1 else f"{name}, {apart}")
-    return out
+    told = [
+        ", ".join([name, *_told(record, [r for r in records if title(r) == name])])
+        for name, record in zip(names, records, strict=True)
+    ]
+    return [
+        name if told.count(name) == 1 else f"{name}, no. {1 + told[:place].count(name)}"
+        for place, name in enumerate(told)
+    ]
+
+
+def _told(record: Record, others: Sequence[Record]) -> list[str]:
+    """The options in which schemes of one name differ; of paths, the last part."""
+    differ = [k for k, v in record.defense.params.items() if any(r.defense.params.get(k) != v for r in others)]
+    values = {key: record.defense.params[key] for key in differ}
+    return [f"{key}={Path(v).name if isinstance(v, str) else v}" for key, v in values.items()]
 
 
 def tables(records: Sequence[Record]) -> list[Table]:

@@ -20,7 +20,9 @@ from privaudit.record import Verdict
 from privaudit.scene import Scene
 from privaudit.spec import parse_spec
 
-ATTACKS = ["as-is", "atlas", "average", "bss", "learned-reid", "random-subject", "reid", "smooth", "unwarp", "wiener"]
+ATTACKS = [
+    "as-is", "atlas", "average", "bss", "learned-reid", "random-subject", "registered-reid", "reid", "smooth", "wiener",
+]  # fmt: skip
 LOOKING = [name for name in ATTACKS if name not in ("atlas", "random-subject")]
 GETTERS: dict[Rung, Callable[[Any], object]] = {
     Rung.ATLAS: lambda k: k.atlas,

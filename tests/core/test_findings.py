@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,6 @@ import pytest
 from privaudit.attack import Attack, Check
 from privaudit.findings import doubt_misfits, image_findings
 from privaudit.identity_findings import identity_findings
-from privaudit.identity_scores import rank_queries
-from privaudit.msssim import DenseSimilarity
 from privaudit.record import Verdict
 from privaudit.scorecard import Scorecard, Scored
 from privaudit.spec import ScoringSpec
@@ -21,6 +18,7 @@ from privaudit_attacks.atlas import AtlasAttack
 from privaudit_attacks.average import AverageAttack
 from privaudit_attacks.random_subject import RandomSubjectAttack
 from privaudit_attacks.reid import ReidAttack
+from tests.records import ranked
 
 PASSED, FAILED = Check("fit", 0.2, "at least 0.1", True), Check("sampler", 0.05, "at least 0.1", False)
 
@@ -75,16 +73,6 @@ def test_a_trivial_attacker_who_does_worse_than_not_looking_says_nothing_alone(
     assert main.attack == "as-is"
     assert main.verdict is verdict, main.reason
     assert ("none fits this scheme" in main.reason) == (other is None)
-
-
-def ranked(similarity: np.ndarray[Any, np.dtype[np.float64]]) -> list[dict[str, Any]]:
-    """Rows of one query for each person in a gallery of raw scans."""
-    people = [f"P{n:03d}" for n in range(len(similarity))]
-    found = rank_queries(DenseSimilarity(similarity), people, people, np.random.default_rng(0))
-    return [
-        {"request": f"r{n:04d}", **{k: v for k, v in asdict(row).items() if k != "query"}}
-        for n, row in enumerate(found)
-    ]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,9 @@ def test_schemes_of_one_name_are_told_apart_by_their_options(records: list[Recor
     assert panel.titles([records[0], one, *fields]) == [
         "none", "deformation", "deformation (untrained), strength=2.0", "deformation (untrained), strength=8.0"
     ]  # fmt: skip
+    twice = panel.titles([*fields, fields[0]])
+    assert twice[0] == "deformation (untrained), strength=2.0, no. 1"
+    assert len(set(twice)) == 3
     assert panel.titles([one, one]) == ["deformation, no. 1", "deformation, no. 2"]
 
 
@@ -201,7 +204,7 @@ def test_specifications_of_one_and_of_several(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "defenses"),
-    [("rivals", ["none", "mixup", "privacy-net", "deformation", "deformation"]), ("warps", ["deformation"] * 4)],
+    [("rivals", ["none", "mixup", "privacy-net", "deformation", "deformation"]), ("warps", ["deformation"] * 5)],
 )
 def test_the_shipped_examples_are_panels(name: str, defenses: list[str]) -> None:
     specs = read_specs(Path(__file__).parents[2] / "docs" / "examples" / f"{name}.yaml")

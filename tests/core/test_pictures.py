@@ -34,4 +34,4 @@ def test_what_the_server_sees_is_shown_whatever_attacks(
     for one, expected in zip(shown, titles, strict=True):
         assert one.startswith(expected), shown
     seen = next(image for title, image in row if title.startswith("what the server sees"))
-    assert torch.equal(seen, context.scene.transcript(request).stitched())
+    assert torch.equal(seen, context.scene.transcript(request).stitched().clamp(0, 1))

@@ -1,0 +1,94 @@
+"""Re-identification after registration: what a smooth secret deformation hides from a comparison voxel by voxel."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from privaudit.attack import Attack, Check, Protocol, Task
+from privaudit.claims import Similarity
+from privaudit.knowledge import Knowledge, Rung
+from privaudit.learning.metric import Others
+from privaudit.options import PluginOptions
+from privaudit.patches import as_tensor, stitch
+from privaudit.transcript import Transcript
+from privaudit_attacks.registration import Registration
+from privaudit_attacks.reid import ms_ssim_scores
+
+TRIED: Final = 6
+"""The attacker's own people whom registration is tried on."""
+UNDONE: Final = 1.5
+"""Times that they may be further from the atlas, encoded and registered, than raw and registered."""
+
+
+class RegisteredReidOptions(PluginOptions):
+    """Which retrieval."""
+
+    protocols: list[Literal["encoded", "raw-gallery"]] = Field(
+        default=["encoded", "raw-gallery"],
+        min_length=1,
+        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans",
+    )
+    profile: str = Field(default="auto", description="MS-SSIM profile by name; auto takes the finest that fits")
+
+
+class RegisteredReidAttack(Attack):
+    """``reid`` once every scan, of a gallery too, was registered to the mean of the attacker's own people.
+
+    That undoes a smooth deformation without its key. A person's coarse shape is lost with it; folds and grey values
+    are not.
+    """
+
+    name = "registered-reid"
+    summary = "re-identification: MS-SSIM retrieval after registration to an atlas, which undoes smooth deformations"
+    claim = "similarity"
+    Options = RegisteredReidOptions
+    options: RegisteredReidOptions
+
+    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
+        """The ones asked for, of the first view."""
+        base = {Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION}
+        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}}
+        return tuple(Protocol(name, frozenset(base | extra[name])) for name in self.options.protocols)
+
+    def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
+        """Whether registration undoes what the scheme does to the attacker's own people, whom it encodes itself."""
+        people = knowledge.population[:TRIED]
+        yield Check("people to try registration on", float(len(people)), "at least 2", len(people) >= 2)
+        if len(people) < 2 or task.defense is None:
+            return
+        registration, keys = Registration(knowledge.atlas), random.Random(task.attack_seed)
+        raw, sent = [], []
+        for person, volume in enumerate(people):
+            image = as_tensor(volume.image)
+            key = task.defense.draw_key(registration.shape, Others(people, person), keys)
+            encoded = task.defense.encode(image, key, 1)
+            raw.append(registration.residual(image))
+            sent.append(registration.residual(stitch(encoded.views[0], encoded.positions, registration.shape)))
+            task.advance(1 / len(people))
+        share = statistics.fmean(sent) / max(1e-12, statistics.fmean(raw))
+        yield Check(
+            "own people's distance to the atlas, encoded and registered, as a share of raw and registered", share,
+            f"at most {UNDONE:g}", share <= UNDONE,
+        )  # fmt: skip
+
+    def run(
+        self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
+    ) -> Iterator[Similarity]:
+        """Yield one similarity of all transcripts to each other, or to the gallery."""
+        registration = Registration(knowledge.atlas)
+
+        def reader(index: int) -> Callable[[], Tensor]:
+            return lambda: transcripts[index].stitched()
+
+        queries = [reader(index) for index in range(len(transcripts))]
+        gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else []
+        registration.prepare([*queries, *gallery], task.advance, len(queries))
+        registered = registration.readers(gallery) if gallery else None
+        shape = transcripts[0].shape
+        yield Similarity(ms_ssim_scores(registration.readers(queries), registered, shape, self.options.profile, task))
