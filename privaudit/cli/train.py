@@ -186,11 +186,12 @@ def _refuse_unused(given: Mapping[str, Any], defense: str) -> None:
     from privaudit.defense import Defense
     from privaudit.segmentation.options import OF_THE_GAME
 
-    client = plugin.load("defenses", defense, Defense).client
-    for name in given:
-        if client not in OF_THE_GAME.get(name.replace("-", "_"), {client}):
+    scheme = plugin.load("defenses", defense, Defense)
+    for name in (key.replace("-", "_") for key in given):
+        used = scheme.client in OF_THE_GAME.get(name, {scheme.client})
+        if not used or (name == "unmixed_weight" and not scheme.needs_pool):
             raise OptionError(
-                f"a training of '{defense}' does not use --{name.replace('_', '-')}", got=given[name],
+                f"a training of '{defense}' does not use --{name.replace('_', '-')}",
                 todo="leave it out, or give another --defense",
             )  # fmt: skip
 

@@ -71,6 +71,7 @@ def test_bad_input_is_one_clear_line(
 ) -> None:
     """In one process: eight starts of torch take a minute."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "game.yaml").write_text("defense: mixup\ntrain: {adversary: 3}\n")
     cases: list[tuple[tuple[str | Path, ...], str]] = [
         (("train", "--stepps", "3"), "did you mean 'steps'"),
         (("train", "--defense", "none", "--patch-size", "40"), "multiple of 16"),
@@ -80,6 +81,8 @@ def test_bad_input_is_one_clear_line(
         (("train", "--config", "none.yaml"), "no training specification"),
         (("train", "--adversary", "3"), "a training of 'mixup' does not use --adversary"),
         (("train", "--defense", "privacy-net", "--diversity", "3"), "does not use --diversity"),
+        (("train", "--defense", "none", "--unmixed-weight", "3"), "does not use --unmixed-weight"),
+        (("train", "--config", "game.yaml"), "does not use --adversary"),
         (("segment", scan, "-o", "x.nii.gz", "--weights", "nowhere"), "no trained weights there"),
         (("audit", "--utility.weights", "nowhere", "--voxel-mm", "4"), "no trained weights there"),
     ]
