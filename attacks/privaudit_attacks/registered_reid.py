@@ -16,8 +16,8 @@ from privaudit.knowledge import Knowledge, Rung
 from privaudit.learning.metric import Others
 from privaudit.options import PluginOptions
 from privaudit.patches import as_tensor, stitch
+from privaudit.registration import Registration
 from privaudit.transcript import Transcript
-from privaudit_attacks.registration import Registration
 from privaudit_attacks.reid import ms_ssim_scores
 
 TRIED: Final = 6

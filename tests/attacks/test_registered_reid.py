@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from privaudit import plugin
+from privaudit import plugin, registration
 from privaudit.attack import Check, Task
 from privaudit.audit import Settings, run_audit
 from privaudit.cohort import Cohort, Dataset, split_subjects
@@ -21,12 +21,11 @@ from privaudit.identity_findings import identity_findings
 from privaudit.knowledge import Atlas
 from privaudit.patches import as_tensor
 from privaudit.record import Verdict
+from privaudit.registration import Registration
 from privaudit.scene import Scene
 from privaudit.scorecard import Scorecard, Scored
 from privaudit.spec import ScoringSpec, parse_spec
-from privaudit_attacks import registration
 from privaudit_attacks.registered_reid import RegisteredReidAttack
-from privaudit_attacks.registration import Registration
 from tests.records import ranked
 
 
