@@ -57,7 +57,7 @@ def _told(record: Record, others: Sequence[Record]) -> list[str]:
 
 def tables(records: Sequence[Record]) -> list[Table]:
     """Verdicts, utility, identity, images, what to beware of; those without rows are left out."""
-    found = (verdicts(records), dice(records), identity(records), images(records), training(records))
+    found = (verdicts(records), dice(records), identity(records), images(records), doubts(records))
     return [table for table in found if table.rows]
 
 
@@ -70,11 +70,19 @@ def verdicts(records: Sequence[Record]) -> Table:
     return table
 
 
-def training(records: Sequence[Record]) -> Table:
-    """What must be known of how the schemes were trained."""
-    table = Table("Beware: what the trainings of the schemes leave open.", ["Defense", ""])
+def doubts(records: Sequence[Record]) -> Table:
+    """What must be known of how the schemes were trained, and which attacks failed a check of themselves."""
+    table = Table(
+        "Beware: what trainings of schemes, and the attacks' checks of themselves, leave open.", ["Defense", ""]
+    )
     for name, record in zip(titles(records), records, strict=True):
-        told = [*(f"COLLAPSED: {flaw}" for flaw in record.defense.flaws), *record.defense.notes]
+        failed = [
+            f"{h.attack}, {h.protocol}, is not sound here, and its silence says nothing: {h.name} {number(h.figure)}"
+            f" (must be {h.allowed})"
+            for h in record.health
+            if not h.passed
+        ]
+        told = [*(f"COLLAPSED: {flaw}" for flaw in record.defense.flaws), *record.defense.notes, *failed]
         table.rows.extend([name, text] for text in told)
     return table
 

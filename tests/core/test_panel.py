@@ -18,7 +18,7 @@ from privaudit.cards import write_cards
 from privaudit.cohort import Dataset, all_marks, split_subjects
 from privaudit.errors import OptionError, PluginError
 from privaudit.panel import panel_folder, read_specs, run_panel, write_panel
-from privaudit.record import Comparison, Finding, Missing, Record, Utility, overall
+from privaudit.record import Comparison, Finding, Health, Missing, Record, Utility, overall
 from privaudit.report import Report
 from privaudit.spec import parse_spec
 from privaudit_reports import panel
@@ -89,6 +89,17 @@ def test_a_collapsed_training_is_said_wherever_its_figures_are(
         assert "COLLAPSED" in text, path
         assert "same for everybody" in text, path
         assert "an attacker with others may do better" in text, path
+
+
+def test_an_attack_that_fails_its_check_of_itself_is_named(records: list[Record]) -> None:
+    checks = [
+        Health(attack="a", protocol="p", name="residual", figure=figure, allowed="at most 1.5", passed=figure < 1.5)
+        for figure in (1.0, 2.74)
+    ]
+    rows = panel.doubts([records[0].model_copy(update={"health": checks})]).rows
+    assert [row[1] for row in rows] == [
+        "a, p, is not sound here, and its silence says nothing: residual 2.740 (must be at most 1.5)"
+    ]
 
 
 def test_schemes_of_one_name_are_told_apart_by_their_options(records: list[Record]) -> None:
