@@ -10,6 +10,8 @@ Expected before the first measurement, on two cores of an AMD EPYC (Zen 3), per 
 - ``privacy-net``: some 8,000 multiply-adds per voxel in thin layers, 2 to 4 s to encode, nothing to decode: 0.3.
 - ``deformation``: seven squarings of a field of half the resolution there and back, a warp of one channel and one of
   four: 1 to 1.5 s: 0.1.
+
+Measured: none 0, mixup .53 (2.8 s of 5.3), privacy-net .33 (3.6 s of 10.9), deformation .20 (2.3 s of 11.6).
 """
 
 from __future__ import annotations
