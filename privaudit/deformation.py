@@ -75,14 +75,20 @@ def coarse_shape(shape: Shape) -> Shape:
     return x, y, z
 
 
+def resampled(volume: Tensor, shape: Shape) -> Tensor:
+    """A volume [X, Y, Z] or [C, X, Y, Z] on another grid of the same extent, linearly interpolated."""
+    batch = volume.reshape(1, -1, *volume.shape[-3:])
+    found = torch.nn.functional.interpolate(batch, size=shape, mode="trilinear", align_corners=True)[0]
+    return found if volume.ndim == 4 else found[0]
+
+
 def resize(displacement: Tensor, shape: Shape) -> Tensor:
     """A displacement or velocity [3, x, y, z] on a grid of another resolution [3, X, Y, Z], in that grid's voxels."""
     old = displacement.shape[1:]
     if tuple(old) == tuple(shape):
         return displacement
     scale = displacement.new_tensor([(new - 1) / (side - 1) for new, side in zip(shape, old, strict=True)])
-    finer = torch.nn.functional.interpolate(displacement[None], size=shape, mode="trilinear", align_corners=True)[0]
-    return finer * scale[:, None, None, None]
+    return resampled(displacement, shape) * scale[:, None, None, None]
 
 
 def jacobian(displacement: Tensor) -> Tensor:

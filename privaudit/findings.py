@@ -68,9 +68,8 @@ def _image_finding(
             margin, control, n, card.scoring.min_subjects, baseline.name if baseline else "no baseline",
             exposed,
             misfit=not attack.trivial and _below(baseline, margin),
+            unsound=scored.unhealthy,
         )  # fmt: skip
-        if verdict is Verdict.NO_LEAK_DETECTED and scored.unhealthy:
-            verdict, reason = Verdict.INCONCLUSIVE, f"the attack is not sound: {scored.unhealthy}"
     return Finding(
         attack=attack.name,
         protocol=protocol.name,

@@ -85,9 +85,8 @@ def _identity_finding(
         verdict, reason = decide(
             against.difference, against.ci, margin, control, n, card.scoring.min_subjects, "chance",
             misfit=_below_chance(ranks, chance, card, *key),
+            unsound=scored.unhealthy,
         )  # fmt: skip
-        if verdict is Verdict.NO_LEAK_DETECTED and scored.unhealthy:
-            verdict, reason = Verdict.INCONCLUSIVE, f"the attack is not sound: {scored.unhealthy}"
         tied = sum(rank.tied for rank in ranks)
         if verdict is not Verdict.LEAK and tied > len(ranks) / 2:
             verdict = Verdict.INCONCLUSIVE

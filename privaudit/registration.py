@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from privaudit.deformation import coarse_shape, integrate, resize, warp
+from privaudit.deformation import coarse_shape, integrate, resampled, resize, warp
 from privaudit.knowledge import Atlas
 from privaudit.patches import Shape
 
@@ -52,20 +52,19 @@ class Registration:
         self.quarter = coarse_shape(self.half)
         self.unit = max(1e-6, float(np.quantile(atlas.mean.numpy(), BRIGHT)))
         self.mean = self._seen(atlas.mean)
-        variance = _resampled(atlas.variance.double(), self.half) / self.unit**2
+        variance = resampled(atlas.variance.double(), self.half) / self.unit**2
         weight = 1 / (variance + FLOOR**2)
         self.weight = weight / weight.mean()
         self._digest = hashlib.sha256(atlas.mean.numpy().tobytes() + atlas.variance.numpy().tobytes()).digest()
 
     def register(self, scan: Tensor) -> Tensor:
         """The scan in the atlas's shape, float32 [X, Y, Z]: what is left of a person is all but the coarse shape."""
-        displacement = resize(resize(integrate(self._velocity(scan)), self.half), self.shape)
+        displacement = resize(self._flow(self._velocity(scan)), self.shape)
         return warp(scan[None], displacement.float())[0]
 
     def residual(self, scan: Tensor) -> float:
         """How far a scan is from the atlas once it is registered: weighted mean squared difference."""
-        velocity = self._velocity(scan)
-        return float(self._apart(warp(self._seen(scan)[None], resize(integrate(velocity), self.half))[0]))
+        return float(self._apart(warp(self._seen(scan)[None], self._flow(self._velocity(scan)))[0]))
 
     def readers(self, scans: Sequence[Reader]) -> list[Reader]:
         """Scans that are registered when they are read."""
@@ -97,28 +96,25 @@ class Registration:
     def _descend(self, scan: Tensor) -> Tensor:
         points = torch.zeros(3, *(LEVELS[0][0],) * 3, dtype=torch.float64)
         for count, steps in LEVELS:
-            points = _resampled(points, (count,) * 3).detach().requires_grad_()
+            points = resampled(points, (count,) * 3).detach().requires_grad_()
             adam = torch.optim.Adam([points], lr=RATE)
             for _ in range(steps):
-                velocity = _resampled(points, self.quarter)
-                moved = warp(scan[None], resize(integrate(velocity), self.half))[0]
+                velocity = resampled(points, self.quarter)
+                moved = warp(scan[None], self._flow(velocity))[0]
                 cost = self._apart(moved) / SCALE + STIFFNESS * velocity.square().mean()
                 adam.zero_grad()
                 cost.backward()  # type: ignore[no-untyped-call]
                 adam.step()
-        return _resampled(points, self.quarter).detach()
+        return resampled(points, self.quarter).detach()
+
+    def _flow(self, velocity: Tensor) -> Tensor:
+        """The displacement at half the resolution."""
+        return resize(integrate(velocity), self.half)
 
     def _seen(self, volume: Tensor) -> Tensor:
         """A scan at half the resolution, in the atlas's unit."""
-        return _resampled(volume.double(), self.half) / self.unit
+        return resampled(volume.double(), self.half) / self.unit
 
     def _apart(self, scan: Tensor) -> Tensor:
         """Weighted mean squared difference to the atlas, at half the resolution."""
         return (self.weight * (scan - self.mean).square()).mean()
-
-
-def _resampled(volume: Tensor, shape: Shape) -> Tensor:
-    """A volume [X, Y, Z] or [C, X, Y, Z] on another grid of the same extent, its values as they are."""
-    batch = volume.reshape(1, -1, *volume.shape[-3:])
-    found = torch.nn.functional.interpolate(batch, size=shape, mode="trilinear", align_corners=True)[0]
-    return found if volume.ndim == 4 else found[0]

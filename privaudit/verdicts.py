@@ -26,6 +26,7 @@ def decide(
     baseline: str,
     exposed: int = 0,
     misfit: bool = False,
+    unsound: str = "",
 ) -> tuple[Verdict, str]:
     """Decide one primary finding.
 
@@ -42,6 +43,7 @@ def decide(
         baseline: what the attack is compared with, for the sentence.
         exposed: people with a scan that beats the baseline by more than the margin, whatever the mean says.
         misfit: whether it does demonstrably worse than not looking, and so does not fit the scheme.
+        unsound: the checks of itself that the attack failed, after which only its leaks count.
 
     Returns:
         The verdict and its reason in one sentence.
@@ -72,6 +74,8 @@ def decide(
             Verdict.INCONCLUSIVE,
             f"difference to {baseline} {difference:+.3f} {span} straddles the margin {margin:g}; more subjects decide",
         )
+    if unsound:
+        return Verdict.INCONCLUSIVE, f"the attack is not sound: {unsound}"
     return (
         Verdict.NO_LEAK_DETECTED,
         f"difference to {baseline} {difference:+.3f} {span} stays within the margin {margin:g}; planted leak found",

@@ -13,9 +13,9 @@ from torch import Tensor
 from privaudit.attack import Attack, Check, Protocol, Task
 from privaudit.claims import Similarity
 from privaudit.knowledge import Knowledge, Rung
-from privaudit.learning.metric import Others
+from privaudit.learning.metric import Others, encode_own
 from privaudit.options import PluginOptions
-from privaudit.patches import as_tensor, stitch
+from privaudit.patches import as_tensor
 from privaudit.registration import Registration
 from privaudit.transcript import Transcript
 from privaudit_attacks.reid import ms_ssim_scores
@@ -66,10 +66,8 @@ class RegisteredReidAttack(Attack):
         raw, sent = [], []
         for person, volume in enumerate(people):
             image = as_tensor(volume.image)
-            key = task.defense.draw_key(registration.shape, Others(people, person), keys)
-            encoded = task.defense.encode(image, key, 1)
             raw.append(registration.residual(image))
-            sent.append(registration.residual(stitch(encoded.views[0], encoded.positions, registration.shape)))
+            sent.append(registration.residual(encode_own(task.defense, image, Others(people, person), keys)))
             task.advance(1 / len(people))
         share = statistics.fmean(sent) / max(1e-12, statistics.fmean(raw))
         yield Check(

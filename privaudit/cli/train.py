@@ -184,12 +184,11 @@ def _refuse_unused(given: Mapping[str, Any], defense: str) -> None:
     """An option that would change nothing is a mistake."""
     from privaudit import plugin
     from privaudit.defense import Defense
-    from privaudit.segmentation.options import OF_THE_GAME
+    from privaudit.segmentation.options import USED_BY
 
     scheme = plugin.load("defenses", defense, Defense)
     for name in (key.replace("-", "_") for key in given):
-        used = scheme.client in OF_THE_GAME.get(name, {scheme.client})
-        if not used or (name == "unmixed_weight" and not scheme.needs_pool):
+        if name in USED_BY and not USED_BY[name](scheme):
             raise OptionError(
                 f"a training of '{defense}' does not use --{name.replace('_', '-')}",
                 todo="leave it out, or give another --defense",

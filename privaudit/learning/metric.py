@@ -117,6 +117,13 @@ class Others(Sequence[Volume]):
         return self._everybody[self._indices[index]]
 
 
+def encode_own(defense: Defense, image: Tensor, pool: Sequence[Volume], keys: random.Random, views: int = 1) -> Tensor:
+    """What an attacker gets who encodes a scan itself with a fresh key: the mean of the views [X, Y, Z]."""
+    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+    sent = defense.encode(image, defense.draw_key(shape, pool, keys), views)
+    return stitch(sent.views.mean(dim=0), sent.positions, shape)
+
+
 def coarse(image: Tensor) -> Tensor:
     """A scan [1, 1, *shape] at the resolution that is compared, of a volume [X, Y, Z]."""
     scan = image[None, None]
@@ -165,12 +172,8 @@ class Sampler:
 
     def encode(self, person: int, rng: np.random.Generator) -> Tensor:
         """Encode a session with a fresh key; references are the attacker's other people."""
-        image = self.session(person, rng)
-        shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
-        keys = random.Random(int(rng.integers(2**62)))
-        key = self.defense.draw_key(shape, Others(self.people, person), keys)
-        sent = self.defense.encode(image, key, self.views)
-        return coarse(stitch(sent.views.mean(dim=0), sent.positions, shape))
+        image, keys = self.session(person, rng), random.Random(int(rng.integers(2**62)))
+        return coarse(encode_own(self.defense, image, Others(self.people, person), keys, self.views))
 
     def raw(self, person: int, rng: np.random.Generator) -> Tensor:
         """A raw scan [1, 1, *shape] of a person."""

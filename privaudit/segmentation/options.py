@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from privaudit.defense import Defense
 from privaudit.errors import OptionError
 from privaudit.learning.options import LoopOptions
-from privaudit.segmentation.clients import ClientKind
 from privaudit.segmentation.discriminator import Backbone
 from privaudit.segmentation.networks import STEP, Size
 from privaudit.spec import PluginSpec, SplitSpec, digest_of, named, read_yaml, validate_spec
@@ -42,13 +43,14 @@ class TrainOptions(LoopOptions):
     )
 
 
-OF_THE_GAME: Final[dict[str, frozenset[ClientKind]]] = {
-    "adversary": frozenset({"proxy", "velocity"}),
-    "discriminator": frozenset({"proxy", "velocity"}),
-    "invertibility": frozenset({"velocity"}),
-    "diversity": frozenset({"velocity"}),
+USED_BY: Final[dict[str, Callable[[type[Defense]], bool]]] = {
+    "unmixed_weight": lambda scheme: scheme.needs_pool,
+    "adversary": lambda scheme: scheme.client != "none",
+    "discriminator": lambda scheme: scheme.client != "none",
+    "invertibility": lambda scheme: scheme.client == "velocity",
+    "diversity": lambda scheme: scheme.client == "velocity",
 }
-"""Options that only a training of such a client uses."""
+"""Which schemes' trainings use an option; all use the others."""
 
 PRESETS: Final[dict[Preset, dict[str, Any]]] = {
     "quick": {},

@@ -50,9 +50,11 @@ def titles(records: Sequence[Record]) -> list[str]:
 
 def _told(record: Record, others: Sequence[Record]) -> list[str]:
     """The options in which schemes of one name differ; of paths, the last part."""
-    differ = [k for k, v in record.defense.params.items() if any(r.defense.params.get(k) != v for r in others)]
-    values = {key: record.defense.params[key] for key in differ}
-    return [f"{key}={Path(v).name if isinstance(v, str) else v}" for key, v in values.items()]
+    return [
+        f"{key}={Path(value).name if isinstance(value, str) else value}"
+        for key, value in record.defense.params.items()
+        if any(other.defense.params.get(key) != value for other in others)
+    ]
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
