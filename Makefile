@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 help:
 	@echo "make audit   audit Mixup-Privacy on the embedded cohort and print where the card lies"
 	@echo "make test    lint, type-check and test, with coverage"
-	@echo "make lint    ruff and mypy alone"
+	@echo "make lint    ruff, mypy and import-linter alone"
 	@echo "make bench   speed and memory, as ratios in one run"
 	@echo "make clean   remove the environment"
 
@@ -30,6 +30,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 \

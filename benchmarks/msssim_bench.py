@@ -35,7 +35,6 @@ import torch
 from torch import Tensor
 
 from privaudit.cohorts.phantom import PhantomDataset
-from privaudit.identity_scores import f1_by_person, rank_queries
 from privaudit.msssim import (
     PROFILES,
     MsssimSimilarity,
@@ -46,6 +45,7 @@ from privaudit.msssim import (
 )
 from privaudit.msssim.cache import DEFAULT_MEMORY, PyramidCache
 from privaudit.msssim.level import compare_moments
+from privaudit.scoring.similarity.ranks import f1_by_person, rank_queries
 
 COHORT, COHORT_SHAPE = 773, (144, 192, 160)
 SMALL = Profile("bench-72", levels=4, window=5)

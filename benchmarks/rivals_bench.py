@@ -23,8 +23,8 @@ import torch
 
 from benchmarks.msssim_bench import Row, in_turns
 from benchmarks.segmentation_bench import CLASSES, CPU, PATCH, random_volume
-from privaudit import plugin
-from privaudit.defense import Defense
+from privaudit.contracts import plugin
+from privaudit.contracts.defense import Defense
 from privaudit.segmentation.networks import NetworkConfig, build
 from privaudit.segmentation.system import make_system
 

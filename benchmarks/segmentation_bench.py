@@ -32,13 +32,13 @@ from monai.inferers.utils import sliding_window_inference
 from torch import Tensor
 
 from benchmarks.msssim_bench import Row, in_turns, smooth_field, timed
-from privaudit import plugin
-from privaudit.cohort import Volume
-from privaudit.defense import Defense
+from privaudit.contracts import plugin
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense
 from privaudit.segmentation.networks import NetworkConfig, Size, build
+from privaudit.segmentation.opening import open_training
 from privaudit.segmentation.options import parse_train_spec
 from privaudit.segmentation.system import Average, make_system, views_of
-from privaudit.segmentation.training import open_training
 
 CPU = torch.device("cpu")
 PATCH, CLASSES = 32, 4

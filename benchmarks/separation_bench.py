@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.msssim_bench import Row, in_turns
-from privaudit.cohort import Cohort, split_subjects
 from privaudit.cohorts.phantom import PhantomDataset
+from privaudit.contracts.cohort import Cohort, split_subjects
+from privaudit.imaging.patches import as_tensor, cut, grid_positions
 from privaudit.msssim import ms_ssim, profile_for
-from privaudit.patches import as_tensor, cut, grid_positions
 from privaudit.prior.network import Architecture, ScoreNet, context_of
 from privaudit.prior.noise import edm, geometric
 from privaudit.prior.samplers import langevin, pigdm

@@ -16,8 +16,9 @@ from pathlib import Path
 from privaudit._version import __version__
 
 PACKAGE = Path(__file__).parent
-PRESENTATION = frozenset({"gate.py", "compare.py", "report.py", "pytest_plugin.py", "ci_formats.py", "pictures.py"})
-"""Files, beside the command line, that no score depends on."""
+PRESENTATION = ("cli", "cards", "results/gate.py", "results/compare.py", "results/ci_formats.py",
+                "results/pytest_plugin.py", "contracts/report.py")  # fmt: skip
+"""Rooms and files that no score depends on."""
 
 
 def _hash_files(files: Iterable[Path], root: Path) -> str:
@@ -30,9 +31,8 @@ def _hash_files(files: Iterable[Path], root: Path) -> str:
 @cache
 def core_code() -> str:
     """Hash of the core's source, without what only presents results."""
-    files = [
-        f for f in PACKAGE.rglob("*.py") if f.name not in PRESENTATION and "cli" not in f.relative_to(PACKAGE).parts
-    ]
+    shown = [PACKAGE / place for place in PRESENTATION]
+    files = [f for f in PACKAGE.rglob("*.py") if not any(f.is_relative_to(place) for place in shown)]
     return _hash_files(files, PACKAGE)
 
 

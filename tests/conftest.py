@@ -68,7 +68,7 @@ def blob_prior(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def rivals(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Folders of weights for the schemes that are trained, with fresh networks: what every weights folder holds."""
-    from privaudit.segmentation.clients import ClientKind
+    from privaudit.contracts.defense import ClientKind
     from privaudit.segmentation.networks import NetworkConfig, build
     from privaudit.segmentation.weights import WeightsConfig, save_weights
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.identity_scores import rank_queries
 from privaudit.msssim import DenseSimilarity
-from privaudit.record import (
+from privaudit.results.record import (
     Comparison,
     Control,
     Curve,
@@ -22,6 +21,7 @@ from privaudit.record import (
     Verdict,
     overall,
 )
+from privaudit.scoring.similarity.ranks import rank_queries
 
 
 def finding(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
@@ -20,35 +19,20 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from privaudit.attack import Attack, Check, Facts, Illustration, Learned, Protocol, Task
-from privaudit.claims import Reconstruction
-from privaudit.errors import OptionError
+from privaudit.contracts.attack import Attack, Check, Facts, Illustration, Learned, Protocol, Task
+from privaudit.contracts.claims import Reconstruction
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.scheme import Mixing
+from privaudit.contracts.transcript import Transcript
 from privaudit.files import atomic_path
-from privaudit.knowledge import Knowledge, Rung
-from privaudit.options import PluginOptions
-from privaudit.patches import cut, stitch
+from privaudit.imaging.patches import most_tissue, stitch
+from privaudit.imaging.unmixing import estimate_alpha, make_prior
 from privaudit.prior.health import check_prior, check_sampler, illustrate_prior
-from privaudit.prior.noise import edm, geometric, ncsnv2
-from privaudit.prior.samplers import (
-    Latest,
-    Schedule,
-    Score,
-    Tick,
-    Weigh,
-    dirac,
-    keep,
-    langevin,
-    least_squares,
-    misfit,
-    pigdm,
-)  # fmt: skip
-from privaudit.prior.weights import Prior, find_prior, load_prior, prior_misfit, score_sources
-from privaudit.transcript import Transcript
-from privaudit_attacks.average import estimate_alpha, make_prior
+from privaudit.prior.samplers import Schedule, Weigh, keep, least_squares
+from privaudit.prior.separation import WHOLE, Sampler, Separation, even_shares, spread_out
+from privaudit.prior.weights import Prior, prior_for
 
-Sampler = Literal["langevin", "langevin-ncsnv2", "dirac", "pigdm"]
-WHOLE: Final = 32
-"""Side of the patches that whole volumes are cut to."""
 RESIDUAL = 0.03
 """Root mean square by which separated sources may miss the mixture."""
 ALPHA_GRID = 50
@@ -118,7 +102,8 @@ class BssAttack(Attack):
         return tuple(
             Protocol(
                 name if wanted is None else f"{name} n={wanted}", frozenset(rungs), primary=wanted is None,
-                curve="network evaluations per patch and source", curve_x=float(self._schedule(wanted).evaluations),
+                curve="network evaluations per patch and source",
+                curve_x=float(self._separation.schedule(wanted).evaluations),
             )
             for wanted in (None, *dict.fromkeys(self.options.evaluations))
         )  # fmt: skip
@@ -142,15 +127,15 @@ class BssAttack(Attack):
         """Does the prior know patches, and does the sampler find what can be found?"""
         prior = self._prior(task.facts)
         yield from check_prior(prior, knowledge, task, lambda share: task.advance(0.2 * share))
-        schedule = self._schedule(None, prior.config.patch_size)
-        sample = partial(self._sample, prior=prior, schedule=schedule)
+        schedule = self._separation.schedule(None, prior.config.patch_size)
+        sample = partial(self._separation.sample, prior=prior, schedule=schedule)
         yield from check_sampler(
             prior, knowledge, task, sample, schedule.evaluations, lambda share: task.advance(0.8 * share)
         )
 
     def preview(self) -> Self:
         """Two patches, or one where the sampler is slow; one restart."""
-        few = 2 if self._schedule(None).evaluations < MANY else 1
+        few = 2 if self._separation.schedule(None).evaluations < MANY else 1
         patches = min(few, self.options.patches or few)
         return type(self)(self.options.model_copy(update={"patches": patches, "restarts": 1, "evaluations": ()}))
 
@@ -159,23 +144,13 @@ class BssAttack(Attack):
         prior = self._prior(task.facts)
         yield illustrate_prior(prior, knowledge, task)
 
+    @property
+    def _separation(self) -> Separation:
+        o = self.options
+        return Separation(o.sampler, o.levels, o.steps, o.delta, o.likelihood, o.sigma_max, o.sigma_min)
+
     def _prior(self, facts: Facts) -> Prior:
-        size = facts.patch_size or WHOLE
-        train = f"privaudit train --prior --dataset {facts.dataset} --train.patch-size {size}"
-        if self.options.prior == "auto":
-            found = find_prior(facts.kind, facts.voxel_mm, size)
-            if found is None:
-                raise OptionError(
-                    "no shipped prior fits these data",
-                    got=f"{facts.kind} people, {facts.voxel_mm:g} mm, patches of {size}",
-                    todo=f"train one with '{train}' and the audit's split and seed, then give --prior FOLDER",
-                )
-            return found
-        prior = load_prior(Path(self.options.prior))
-        reason = prior_misfit(prior.config, facts.voxel_mm, size)
-        if reason is not None:
-            raise OptionError(f"the prior '{prior.name}' does not fit: {reason}", todo=f"train one with '{train}'")
-        return prior
+        return prior_for(self.options.prior, facts.dataset, facts.kind, facts.voxel_mm, facts.patch_size or WHOLE)
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
@@ -184,7 +159,7 @@ class BssAttack(Attack):
         prior = self._prior(task.facts)
         torch.nn.Module.to(prior.network, device=task.device)
         wanted = None if "n=" not in protocol.name else int(protocol.name.rpartition("n=")[2])
-        schedule = self._schedule(wanted, prior.config.patch_size)
+        schedule = self._separation.schedule(wanted, prior.config.patch_size)
         for transcript in transcripts:
             done = 0.0
 
@@ -203,7 +178,9 @@ class BssAttack(Attack):
         advance: Callable[[float], None],
     ) -> Reconstruction:  # fmt: skip
         transcript = transcript.recut(prior.config.patch_size)
-        chosen = self._choose(transcript, knowledge, task.facts)
+        chosen = most_tissue(
+            knowledge.atlas.mean, transcript.positions, prior.config.patch_size, self._count(transcript, task.facts)
+        )
         parts = [chosen[start : start + self.options.batch] for start in range(0, len(chosen), self.options.batch)]
         draws, residuals = [], []
         for restart in range(self.options.restarts):
@@ -216,7 +193,7 @@ class BssAttack(Attack):
             draws.append(torch.cat(found))
         spread = {"restart_sd": float(torch.stack(draws).std(dim=0).mean())} if len(draws) > 1 else {}
         claimed = draws if self.options.claim == "best" else [torch.stack(draws).mean(dim=0)]
-        shares = self._shares(task.scheme)
+        shares = even_shares(task.scheme.mixing.references)
 
         def picture(sources: Tensor) -> tuple[Tensor, Tensor]:
             target, reference = transcript.views[0].clone(), transcript.views[0].clone()
@@ -246,23 +223,12 @@ class BssAttack(Attack):
         mixture = transcript.views[0][part]
         context = prior.context(torch.from_numpy(transcript.positions[part]), knowledge.atlas.mean)
         generator = task.generator(f"{transcript.request}:{restart}:{number}")
-        weights, weigh = self._weights(transcript, knowledge, task.scheme, part, generator)
-        used = Latest(weights, weigh)
-        count = self._count(transcript, task.facts)
-        share = len(part) / count / self.options.restarts / schedule.evaluations
-        ticked = 0.0
-
-        def tick() -> None:
-            nonlocal ticked
-            ticked += share
-            advance(share)
-
-        def score(x: Tensor, sigma: float) -> Tensor:
-            return score_sources(prior.network, x, sigma, context, self.options.batch)
-
-        sources = self._sample(score, mixture, weights, generator, tick, prior=prior, schedule=schedule, weigh=used)
-        advance(-ticked)
-        found = {"sources": sources, "residual": misfit(mixture, used.weights, sources).square().mean().sqrt()}
+        weights, weigh = self._weights(transcript, knowledge, task.scheme.mixing, part, generator)
+        share = len(part) / self._count(transcript, task.facts) / self.options.restarts
+        found = self._separation.run(
+            prior, mixture, context, weights, weigh, generator, schedule, self.options.batch,
+            lambda done: advance(share * done),
+        )  # fmt: skip
         with atomic_path(file) as temporary:
             save_file({name: tensor.contiguous() for name, tensor in found.items()}, temporary)
         return found
@@ -272,69 +238,21 @@ class BssAttack(Attack):
         count, wanted = len(transcript.positions), self.options.patches
         return count if wanted is None or facts.patch_size is None else min(wanted, count)
 
-    def _shares(self, scheme: Mapping[str, Any]) -> Tensor:
-        """What each of k references makes of what is mixed in; where only the client knows, as much as the others."""
-        return torch.full((int(scheme.get("references", 1)),), 1 / int(scheme.get("references", 1)))
-
-    def _choose(self, transcript: Transcript, knowledge: Knowledge, facts: Facts) -> NDArray[np.int64]:
-        """Indices of the patches to attack: those where the atlas has most tissue."""
-        count = self._count(transcript, facts)
-        if count == len(transcript.positions):
-            return np.arange(count)
-        size = (*transcript.views.shape[-3:],)
-        tissue = (cut(knowledge.atlas.mean, transcript.positions, size) > 0.1).flatten(1).double().mean(dim=1)
-        return np.sort(np.argsort(-tissue.numpy(), kind="stable")[:count])
-
     def _weights(
-        self, transcript: Transcript, knowledge: Knowledge, scheme: Mapping[str, Any], part: NDArray[np.int64],
+        self, transcript: Transcript, knowledge: Knowledge, mixing: Mixing, part: NDArray[np.int64],
         generator: torch.Generator,
     ) -> tuple[Tensor, Weigh]:  # fmt: skip
         """Weights [N, 1 + k] of target and references to start with, and how they improve."""
-        pooled = scheme.get("alpha_per", "patch") != "patch"
-        improve: Weigh = keep
-        shares = self._shares(scheme)
+        shares = even_shares(mixing.references)
         if self.options.alpha == "known":
             known = torch.from_numpy(knowledge.weights(transcript.request)).float()[0]
             # A volume sent whole has one weight, however it is cut to be attacked.
             alpha = known.expand(len(part)) if len(known) == 1 else known[part]
         elif self.options.alpha == "unknown":
-            alpha = torch.rand(1 if pooled else len(part), generator=generator).expand(len(part))
+            alpha = torch.rand(1 if mixing.pooled else len(part), generator=generator).expand(len(part))
         else:
-            aligned = scheme.get("reference_position", "aligned") == "aligned"
-            atlas = make_prior(knowledge.atlas, transcript, aligned)
-            alpha = estimate_alpha(transcript.views[:1], atlas, ALPHA_GRID, pooled)[part]
-            improve = least_squares(transcript.views[0][part], pooled, shares)
-        alpha = alpha.clamp(0.01, 0.99)[:, None]
-        return torch.cat([alpha, (1 - alpha) * shares], dim=1), improve
-
-    def _schedule(self, wanted: int | None, size: int = WHOLE) -> Schedule:
-        """As the options say, or with about so many evaluations."""
-        o = self.options
-        if o.sampler == "pigdm":
-            return Schedule((o.levels or 25) if wanted is None else max(2, (wanted + 1) // 2), 2, -1)
-        published = len(ncsnv2(o.sigma_max or 1.0, o.sigma_min, size**3)) if o.sampler == "langevin-ncsnv2" else 10
-        levels = o.levels or published
-        last = int(o.sampler != "langevin")
-        if wanted is not None:
-            return Schedule(min(levels, wanted), max(1, wanted // levels), last)
-        return Schedule(levels, o.steps or (5 if o.sampler == "langevin-ncsnv2" else 100), last)
-
-    def _sigmas(self, prior: Prior, levels: int) -> list[float]:
-        o = self.options
-        if o.sampler == "pigdm":
-            return edm(o.sigma_max or prior.config.levels[0].sigma, o.sigma_min, levels)
-        return geometric(o.sigma_max or 1.0, o.sigma_min, levels)
-
-    def _sample(
-        self, score: Score, mixture: Tensor, weights: Tensor, generator: torch.Generator, tick: Tick, *, prior: Prior,
-        schedule: Schedule, weigh: Weigh = keep,
-    ) -> Tensor:  # fmt: skip
-        o, sigmas, steps = self.options, self._sigmas(prior, schedule.levels), schedule.steps
-        if o.sampler == "pigdm":
-            return pigdm(score, mixture, weights, sigmas, generator, spread=prior.spread, weigh=weigh, tick=tick)
-        if o.sampler == "dirac":
-            return dirac(score, mixture, weights, sigmas, generator, steps=steps, delta=o.delta, weigh=weigh, tick=tick)
-        return langevin(
-            score, mixture, weights, sigmas, generator, steps=steps, delta=o.delta, likelihood=o.likelihood,
-            denoise=o.sampler == "langevin-ncsnv2", weigh=weigh, tick=tick,
-        )  # fmt: skip
+            x, y, z = transcript.views.shape[-3:]
+            atlas = make_prior(knowledge.atlas, transcript.positions, (x, y, z), transcript.shape, mixing.aligned)
+            alpha = estimate_alpha(transcript.views[:1], atlas, ALPHA_GRID, mixing.pooled)[part]
+            return spread_out(alpha, shares), least_squares(transcript.views[0][part], mixing.pooled, shares)
+        return spread_out(alpha, shares), keep

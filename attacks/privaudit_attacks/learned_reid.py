@@ -8,15 +8,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from privaudit.attack import Attack, Protocol, Task
-from privaudit.claims import Similarity
+from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.claims import Similarity
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.transcript import Transcript
 from privaudit.errors import OptionError
-from privaudit.knowledge import Knowledge, Rung
-from privaudit.learning.metric import MetricTraining, embed, learn_metric, shared_sampler
+from privaudit.learning.metric import embed
+from privaudit.learning.metric_training import MetricTraining, learn_metric
 from privaudit.learning.options import LoopOptions
+from privaudit.learning.own_people import shared_sampler
 from privaudit.msssim import DenseSimilarity
-from privaudit.options import PluginOptions
-from privaudit.transcript import Transcript
 
 REPEAT = " repeat="
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from privaudit.attack import Attack, Protocol, Task
-from privaudit.claims import Reconstruction
-from privaudit.knowledge import Knowledge, Rung
-from privaudit.patches import as_tensor
-from privaudit.transcript import Transcript
+from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.claims import Reconstruction
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.transcript import Transcript
+from privaudit.imaging.patches import as_tensor
 
 
 class RandomSubjectAttack(Attack):

@@ -10,15 +10,15 @@ from typing import Final, Literal
 from pydantic import Field
 from torch import Tensor
 
-from privaudit.attack import Attack, Check, Protocol, Task
-from privaudit.claims import Similarity
-from privaudit.knowledge import Knowledge, Rung
-from privaudit.learning.metric import Others, encode_own
-from privaudit.options import PluginOptions
-from privaudit.patches import as_tensor
-from privaudit.registration import Registration
-from privaudit.transcript import Transcript
-from privaudit_attacks.reid import ms_ssim_scores
+from privaudit.contracts.attack import Attack, Check, Protocol, Task
+from privaudit.contracts.claims import Similarity
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.transcript import Transcript
+from privaudit.imaging.patches import as_tensor
+from privaudit.imaging.registration import Registration
+from privaudit.learning.own_people import Others, encode_own
+from privaudit.msssim.search import search
 
 TRIED: Final = 6
 """The attacker's own people whom registration is tried on."""
@@ -89,4 +89,5 @@ class RegisteredReidAttack(Attack):
         registration.prepare([*queries, *gallery], task.advance, len(queries))
         registered = registration.readers(gallery) if gallery else None
         shape = transcripts[0].shape
-        yield Similarity(ms_ssim_scores(registration.readers(queries), registered, shape, self.options.profile, task))
+        readers, profile = registration.readers(queries), self.options.profile
+        yield Similarity(search(readers, registered, shape, profile, task.msssim, task.advance))

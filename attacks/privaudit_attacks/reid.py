@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from privaudit.attack import Attack, Protocol, Task
-from privaudit.claims import Similarity
+from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.claims import Similarity
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.transcript import Transcript
 from privaudit.errors import OptionError
-from privaudit.knowledge import Knowledge, Rung
-from privaudit.msssim import PROFILES, DenseSimilarity, MsssimSimilarity, Profile, profile_for, reference_ms_ssim
-from privaudit.options import PluginOptions
-from privaudit.patches import Shape
-from privaudit.transcript import Transcript
-
-Readers = Sequence[Callable[[], Tensor]]
+from privaudit.msssim.search import search
 
 
 def _listed(value: Any) -> Any:
@@ -87,37 +83,6 @@ class ReidAttack(Attack):
 
         queries = [reader(i) for i in range(len(transcripts))]
         gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
-        yield Similarity(ms_ssim_scores(queries, gallery, transcripts[0].shape, self.options.profile, task))
-
-
-def ms_ssim_scores(
-    queries: Readers, gallery: Readers | None, shape: Shape, profile: str, task: Task
-) -> DenseSimilarity | MsssimSimilarity:
-    """MS-SSIM of every query to all others, or to a gallery, by the implementation that the task asks for.
-
-    Raises:
-        OptionError: no profile of that name.
-    """
-    if profile != "auto" and profile not in PROFILES:
-        raise OptionError("no such MS-SSIM profile", got=profile, allowed=", ".join(["auto", *PROFILES]))
-    chosen = profile_for(shape) if profile == "auto" else PROFILES[profile]
-    if task.msssim == "reference":
-        return reference_similarity(queries, gallery, chosen, task.advance)
-    return MsssimSimilarity(queries, gallery, profile=chosen)
-
-
-def reference_similarity(
-    queries: Readers, gallery: Readers | None, profile: Profile, advance: Callable[[float], None]
-) -> DenseSimilarity:
-    """Every pair through pytorch-msssim: slow, for those who want to see that the fast figures are the same."""
-    columns = queries if gallery is None else gallery
-    matrix = np.zeros((len(queries), len(columns)))
-    for i, query in enumerate(queries):
-        image = query()
-        for j, column in enumerate(columns):
-            if gallery is None and j <= i:
-                matrix[i, j] = matrix[j, i]
-            else:
-                matrix[i, j] = float(reference_ms_ssim(image[None], column()[None], profile).item())
-        advance(0)
-    return DenseSimilarity(matrix, symmetric=gallery is None)
+        yield Similarity(
+            search(queries, gallery, transcripts[0].shape, self.options.profile, task.msssim, task.advance)
+        )

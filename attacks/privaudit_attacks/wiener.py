@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
-from privaudit.attack import Attack, Protocol, Task
-from privaudit.claims import Reconstruction
-from privaudit.knowledge import Knowledge, Rung
-from privaudit.transcript import Transcript
-from privaudit_attacks.average import AverageAttack
+from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.claims import Reconstruction
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.transcript import Transcript
+from privaudit.imaging.unmixing import separate
+
+CANDIDATES: Final = 50
+"""Mixing weights that are tried."""
 
 
 class WienerAttack(Attack):
@@ -27,4 +31,10 @@ class WienerAttack(Attack):
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
     ) -> Iterator[Reconstruction]:
         """Yield the estimate of target and reference for each request."""
-        return AverageAttack().run(protocol, transcripts, knowledge, task)
+        atlas, mixing = knowledge.atlas, task.scheme.mixing
+        for transcript in transcripts:
+            pictures = separate(
+                transcript.views, transcript.positions, transcript.shape, atlas, aligned=mixing.aligned,
+                pooled=mixing.pooled, fresh=mixing.fresh, candidates=CANDIDATES,
+            )  # fmt: skip
+            yield Reconstruction(transcript.request, *pictures)

@@ -17,10 +17,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from privaudit.cohort import Cohort, Volume
-from privaudit.defense import Defense, Encoded, Key
-from privaudit.deformation import coarse_shape, draw_velocity, integrate, resize, warp
-from privaudit.patches import Shape
+from privaudit.contracts.cohort import Cohort, Volume
+from privaudit.contracts.defense import Defense, Encoded, Key
+from privaudit.imaging.deformation import coarse_shape, draw_velocity, integrate, resize, warp
+from privaudit.imaging.patches import Shape
 from privaudit.segmentation.clients import KEY_SIZE
 from privaudit.segmentation.learned import LearnedDefense, LearnedOptions
 from privaudit.segmentation.weights import Weights

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from privaudit import mixup
-from privaudit.cohort import Volume
-from privaudit.defense import Defense, Encoded, Key
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense, Encoded, Key
+from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.recipe import Recipe
+from privaudit.contracts.scheme import Mixing
 from privaudit.errors import DataError, OptionError
-from privaudit.options import PluginOptions
-from privaudit.patches import Shape, as_tensor, cut, grid_positions, one_hot, stitch
-from privaudit.segmentation.sampling import Recipe
+from privaudit.imaging import mixing
+from privaudit.imaging.patches import Shape, as_tensor, cut, grid_positions, one_hot, stitch
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -40,7 +41,7 @@ class MixupOptions(PluginOptions):
     alpha: Share | tuple[Share, Share] = Field(
         default=(0.0, 1.0), description="mixing weight of the target: a number, or [low, high] to draw uniformly"
     )
-    alpha_per: mixup.AlphaPer = Field(
+    alpha_per: mixing.AlphaPer = Field(
         default="volume", description="one weight per patch, per request (encoded view) or per volume (all its views)"
     )
     fresh_alpha: bool = Field(
@@ -91,7 +92,7 @@ class MixupKey(Key):
         pool: the reference scans.
     """
 
-    draw: mixup.Draw
+    draw: mixing.Draw
     positions: NDArray[np.int64]
     size: Shape
     shape: Shape
@@ -150,6 +151,12 @@ class MixupDefense(Defense):
         return self.options.views
 
     @property
+    def mixing(self) -> Mixing:
+        """As the options say."""
+        o = self.options
+        return Mixing(o.references, o.reference_position == "aligned", o.alpha_per, o.fresh_alpha)
+
+    @property
     def patch_size(self) -> int | None:
         """Side of the patches, None for whole volumes."""
         return self.options.patch_size
@@ -168,11 +175,11 @@ class MixupDefense(Defense):
         positions = grid_positions(shape, size, stride)
         n, k = len(positions), o.references
         low, high = o.alpha if isinstance(o.alpha, tuple) else (o.alpha, o.alpha)
-        draw = mixup.Draw(
-            alpha=mixup.draw_alpha(rng, low, high, o.views, n, o.alpha_per, o.fresh_alpha),
-            subjects=mixup.draw_subjects(rng, len(pool), o.views, n, k, o.reference_per == "volume"),
-            weights=mixup.draw_weights(rng, o.views, n, k, o.reference_weights == "equal"),
-            corners=mixup.draw_corners(rng, positions, shape, size, o.views, k, o.reference_position == "aligned"),
+        draw = mixing.Draw(
+            alpha=mixing.draw_alpha(rng, low, high, o.views, n, o.alpha_per, o.fresh_alpha),
+            subjects=mixing.draw_subjects(rng, len(pool), o.views, n, k, o.reference_per == "volume"),
+            weights=mixing.draw_weights(rng, o.views, n, k, o.reference_weights == "equal"),
+            corners=mixing.draw_corners(rng, positions, shape, size, o.views, k, o.reference_position == "aligned"),
         )
         return MixupKey(draw, positions, size, shape, pool)
 
@@ -180,20 +187,20 @@ class MixupDefense(Defense):
         """Equation 2 (and 5 for several views)."""
         assert isinstance(key, MixupKey)
         return Encoded(
-            mixup.mix(cut(image, key.positions, key.size), key.images(views), key.alpha(views)), key.positions
+            mixing.mix(cut(image, key.positions, key.size), key.images(views), key.alpha(views)), key.positions
         )
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
         """Equation 3: the mixed one-hot map."""
         assert isinstance(key, MixupKey)
         references = key.labels(views, labels.shape[0])
-        return mixup.mix(cut(labels, key.positions, key.size), references, key.alpha(views))
+        return mixing.mix(cut(labels, key.positions, key.size), references, key.alpha(views))
 
     def decode(self, returned: Tensor, key: Key) -> Tensor:
         """Equation 4 on every patch and view, the mean over views (equation 5), stitched."""
         views, _, classes = returned.shape[:3]
         references, alpha = self.side_information(key, views, classes)
-        return self.assemble(mixup.unmix(returned, references, alpha).mean(dim=0), key)
+        return self.assemble(mixing.unmix(returned, references, alpha).mean(dim=0), key)
 
     def training_recipe(self, size: int) -> Recipe:
         """Weights and references as in use, but drawn anew for each patch, as the paper trains."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from privaudit.cohort import Volume
-from privaudit.defense import Defense, Encoded, Key
-from privaudit.patches import Shape
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense, Encoded, Key
+from privaudit.imaging.patches import Shape
 
 
 class NoDefense(Defense):

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from privaudit.cohort import Volume
-from privaudit.defense import Encoded, Key
-from privaudit.patches import Shape
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Encoded, Key
+from privaudit.imaging.patches import Shape
 from privaudit.segmentation.learned import LearnedDefense, LearnedOptions
 
 

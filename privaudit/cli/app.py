@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from privaudit import __version__
+from privaudit._version import __version__
 from privaudit.cli import audit, plugins, results, setup, sweep, train
 from privaudit.errors import PrivauditError
 
@@ -30,7 +30,7 @@ app.command("report")(results.report)
 app.command("check")(results.check)
 app.command("baseline")(results.baseline)
 app.command("compare")(results.compare)
-for kind in ("attacks", "defenses", "datasets", "reports"):
+for kind in ("attacks", "defenses", "datasets", "reports", "claims"):
     app.add_typer(plugins.make_app(kind), name=kind)
 app.command("schema")(results.schema)
 app.command("init")(setup.init)

@@ -15,8 +15,8 @@ from privaudit.errors import OptionError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from privaudit.audit import Progress, Result
-    from privaudit.spec import AuditSpec
+    from privaudit.auditing.run import Progress, Result
+    from privaudit.auditing.spec import AuditSpec
 
 EPILOG = (
     "Every option of the dataset, the defense and the attacks is an option here: --voxel-mm 2, --patch-size 32; "
@@ -60,8 +60,8 @@ def audit(
     Without a specification and options: Mixup-Privacy on the embedded phantom cohort. The same command after a kill
     continues where it stopped.
     """
+    from privaudit.auditing.panel import read_specs
     from privaudit.cli.building import unknown_first
-    from privaudit.panel import read_specs
 
     path, extra = unknown_first(spec, context.args)
     bases = [None] if path is None else read_specs(path)
@@ -110,11 +110,13 @@ def build_spec(
     source: str = "",
 ) -> AuditSpec:
     """Merge a specification, read from ``source``, and options: options win."""
-    from privaudit import plugin
-    from privaudit.attack import Attack
+    from privaudit.auditing.spec import AuditSpec, UtilitySpec, parse_spec
     from privaudit.cli.building import choose_plugins, fill
     from privaudit.cli.routing import read_pairs, route
-    from privaudit.spec import AuditSpec, ScoringSpec, SplitSpec, UtilitySpec, parse_spec
+    from privaudit.contracts import plugin
+    from privaudit.contracts.attack import Attack
+    from privaudit.scoring.settings import ScoringSpec
+    from privaudit.specs import SplitSpec
 
     data: dict[str, Any] = (AuditSpec() if base is None else base).model_dump()
     if attacks:
@@ -194,8 +196,8 @@ def _run(
     explain: bool,
     with_images: bool,
 ) -> None:
-    from privaudit.audit import Settings, run_audit
-    from privaudit.cards import write_cards
+    from privaudit.auditing.run import Settings, run_audit
+    from privaudit.cards.writing import write_cards
     from privaudit.cli.summary import print_summary
 
     settings = Settings(out=out, cache=cache, device=device, jobs=jobs, quiet=quiet)
@@ -213,10 +215,10 @@ def _run(
 def _run_panel(
     specs: list[AuditSpec], out: Path | None, cache: Path | None, device: str, jobs: int, quiet: bool, with_images: bool
 ) -> None:
-    from privaudit.audit import Settings
-    from privaudit.cards import write_cards
+    from privaudit.auditing.panel import panel_folder, run_panel, write_panel
+    from privaudit.auditing.run import Settings
+    from privaudit.cards.writing import write_cards
     from privaudit.cli.summary import print_summary
-    from privaudit.panel import panel_folder, run_panel, write_panel
 
     folder = panel_folder(specs, out)
     settings = Settings(cache=cache, device=device, jobs=jobs, quiet=quiet)

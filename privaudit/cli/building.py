@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from privaudit.options import PluginOptions, parse_options
+from privaudit.contracts.options import PluginOptions, parse_options
 
 Sections = dict[str, tuple[dict[str, Any], type[PluginOptions]]]
 """A specification's part (changed in place) and the options it is checked against, by the name that options go to."""
@@ -21,9 +21,9 @@ def unknown_first(argument: str | None, extra: list[str]) -> tuple[Path | None, 
 
 def choose_plugins(data: dict[str, Any], **wanted: str | None) -> Sections:
     """Put the plugins asked for into a specification, by kind; options of others are dropped with them."""
-    from privaudit import plugin
-    from privaudit.cohort import Dataset
-    from privaudit.defense import Defense
+    from privaudit.contracts import plugin
+    from privaudit.contracts.cohort import Dataset
+    from privaudit.contracts.defense import Defense
 
     bases: dict[str, tuple[plugin.Kind, type[plugin.Plugin]]] = {
         "dataset": ("datasets", Dataset), "defense": ("defenses", Defense),

@@ -1,4 +1,4 @@
-"""``privaudit attacks|defenses|datasets|reports list|show NAME``."""
+"""``privaudit attacks|defenses|datasets|reports|claims list|show NAME``."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from privaudit.plugin import Plugin
+    from privaudit.contracts.plugin import Plugin
 
 
 def _base(kind: str) -> type[Plugin]:
     """The contract of a kind."""
     if kind == "attacks":
-        from privaudit.attack import Attack
+        from privaudit.contracts.attack import Attack
 
         return Attack
     if kind == "defenses":
-        from privaudit.defense import Defense
+        from privaudit.contracts.defense import Defense
 
         return Defense
     if kind == "datasets":
-        from privaudit.cohort import Dataset
+        from privaudit.contracts.cohort import Dataset
 
         return Dataset
-    from privaudit.report import Report
+    if kind == "claims":
+        from privaudit.scoring.kind import ClaimKind
+
+        return ClaimKind
+    from privaudit.contracts.report import Report
 
     return Report
 
@@ -36,7 +40,7 @@ def make_app(kind: str) -> typer.Typer:
     @app.command("list")
     def list_() -> None:
         """List what is installed, built-in or from other packages; broken ones are named."""
-        from privaudit.plugin import KINDS, listing
+        from privaudit.contracts.plugin import KINDS, listing
 
         rows = listing(next(k for k in KINDS if k == kind), _base(kind))
         width = max((len(row.name) for row in rows), default=0)
@@ -49,8 +53,8 @@ def make_app(kind: str) -> typer.Typer:
         """Show one: what it does, what it needs to know, and its options with types and defaults."""
         import inspect
 
-        from privaudit.options import describe_options
-        from privaudit.plugin import KINDS, load
+        from privaudit.contracts.options import describe_options
+        from privaudit.contracts.plugin import KINDS, load
 
         cls = load(next(k for k in KINDS if k == kind), name, _base(kind))
         typer.echo(f"{cls.name}: {cls.summary}\n")
@@ -67,7 +71,7 @@ def make_app(kind: str) -> typer.Typer:
 
 
 def _show_protocols(cls: type[Plugin]) -> None:
-    from privaudit.attack import Attack
+    from privaudit.contracts.attack import Attack
 
     attack = cls()
     assert isinstance(attack, Attack)

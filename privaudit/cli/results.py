@@ -21,11 +21,11 @@ def report(
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder for generated data.")] = None,
 ) -> None:
     """Write the card of a run: HTML, Markdown and JSON unless --format says otherwise."""
-    from privaudit.audit import RUNS
-    from privaudit.cards import latest_run, render, report_input, write_cards
+    from privaudit.auditing.run import RUNS
+    from privaudit.cards.writing import latest_run, render, report_input, write_cards
     from privaudit.errors import OptionError
     from privaudit.files import write_text
-    from privaudit.record import read
+    from privaudit.results.record import read
 
     folder = latest_run(RUNS) if run is None else run
     record = read(folder)
@@ -49,7 +49,7 @@ def schema() -> None:
     """Print the JSON Schema of record.json."""
     import json
 
-    from privaudit.record import json_schema
+    from privaudit.results.record import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=1))
 
@@ -66,9 +66,9 @@ def check(
 ) -> None:
     """Compare a run with a committed baseline: exit 0 fine, 1 leakage grew, 2 bad input, 3 inconclusive."""
     from privaudit.files import write_text
-    from privaudit.gate import check as gate_check
-    from privaudit.gate import read_baseline
-    from privaudit.record import read
+    from privaudit.results.gate import check as gate_check
+    from privaudit.results.gate import read_baseline
+    from privaudit.results.record import read
 
     result = gate_check(read(run), read_baseline(baseline), tolerance=tolerance, allow_known_leaks=known_leaks)
     if junit is not None:
@@ -81,10 +81,10 @@ def check(
 
 def baseline(run: Run = None) -> None:
     """Print the baseline of a run, the file to commit."""
-    from privaudit.audit import RUNS
-    from privaudit.cards import latest_run
-    from privaudit.gate import dump_baseline, make_baseline
-    from privaudit.record import read
+    from privaudit.auditing.run import RUNS
+    from privaudit.cards.writing import latest_run
+    from privaudit.results.gate import dump_baseline, make_baseline
+    from privaudit.results.record import read
 
     typer.echo(dump_baseline(make_baseline(read(latest_run(RUNS) if run is None else run))), nl=False)
 
@@ -94,10 +94,10 @@ def compare(
     b: Annotated[Path, typer.Argument(help="Run folder or record.json.")],
 ) -> None:
     """Say for each figure whether B leaks less (better), more (worse), or no differently; exit 2 if not comparable."""
-    from privaudit.compare import comparable, compare_text
-    from privaudit.compare import compare as compare_records
     from privaudit.errors import RecordError
-    from privaudit.record import read
+    from privaudit.results.compare import comparable, compare_text
+    from privaudit.results.compare import compare as compare_records
+    from privaudit.results.record import read
 
     first, second = read(a), read(b)
     reasons = comparable(first, second)

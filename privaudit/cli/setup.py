@@ -65,7 +65,7 @@ def doctor() -> None:
     import torch
 
     from privaudit.cli.plugins import _base
-    from privaudit.plugin import KINDS, listing
+    from privaudit.contracts.plugin import KINDS, listing
     from privaudit.provenance import machine
 
     for key, value in machine("cpu", torch.get_num_threads()).items():

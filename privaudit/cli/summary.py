@@ -9,27 +9,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from privaudit.record import Finding, Interval, Record, Verdict
+from privaudit.results.record import Finding, Record, Verdict
+from privaudit.results.words import interval, number
+from privaudit.scoring.kinds import whose
 
 COLOURS = {Verdict.LEAK: "bold red", Verdict.NO_LEAK_DETECTED: "bold green", Verdict.INCONCLUSIVE: "bold yellow"}
-
-
-def span(value: float | None, ci: Interval | None, sign: bool = False) -> str:
-    """``.812 [.790, .833]``, or a dash."""
-    if value is None:
-        return "–"
-    form = "+.3f" if sign else ".3f"
-    return f"{value:{form}}" + ("" if ci is None else f" [{ci[0]:{form}}, {ci[1]:{form}}]")
 
 
 def _row(finding: Finding) -> list[str]:
     base = finding.baseline
     return [
-        f"{finding.attack} {finding.protocol}" + ("" if finding.victim == "identity" else f" → {finding.victim}"),
+        f"{finding.attack} {finding.protocol}{whose(finding)}",
         finding.metric,
-        span(finding.estimate, finding.ci),
-        "–" if base is None else f"{base.name} {span(base.estimate, None)}",
-        "–" if base is None else span(base.difference, base.ci, sign=True),
+        interval(finding.estimate, finding.ci),
+        "–" if base is None else f"{base.name} {number(base.estimate)}",
+        "–" if base is None else interval(base.difference, base.ci, signed=True),
         "–" if finding.control is None else "found" if finding.control.passed else "MISSED",
         str(finding.n_subjects),
         str(finding.verdict),

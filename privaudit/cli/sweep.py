@@ -54,11 +54,12 @@ def sweep(
     from rich.console import Console
     from rich.table import Table
 
-    from privaudit.audit import Settings
+    from privaudit.auditing.run import Settings
+    from privaudit.auditing.spec import read_spec
+    from privaudit.auditing.sweep import SWEEPS, best_dice, grid_points, run_sweep, summarise, write_sweep
     from privaudit.cli.building import unknown_first
-    from privaudit.cli.summary import span
-    from privaudit.spec import read_spec
-    from privaudit.sweep import SWEEPS, best_dice, grid_points, run_sweep, summarise, write_sweep
+    from privaudit.results.words import interval
+    from privaudit.scoring.kinds import kinds_in
 
     path, extra = unknown_first(spec, context.args)
     base = build_spec(extra, read_spec(path) if path else None, dataset, defense, attack, seed, None, str(path or ""))
@@ -69,18 +70,19 @@ def sweep(
     settings = Settings(cache=cache, device=device, quiet=True)
     with progress_bars(quiet) as progress:
         records = run_sweep(points, settings, backend, jobs, scheduler, progress("sweep", len(points)))
-    rows = [summarise(point, record) for point, record in zip(points, records, strict=True)]
+    kinds = kinds_in(*records)
+    rows = [summarise(point, record, kinds) for point, record in zip(points, records, strict=True)]
     first = records[0].dataset
     title = f"{base.defense.name} on {first.name}" + (f" ({first.simulated})" if first.simulated else "")
-    files = write_sweep(folder, points, rows, title)
+    files = write_sweep(folder, points, rows, kinds, title)
     if not quiet:
-        table = Table(*wanted, "strongest reconstruction, MS-SSIM", "re-identification, mAP", "mean Dice", "verdict")
+        table = Table(*wanted, *(kind.words.strongest for kind in kinds), "mean Dice", "verdict")
         for point, row in zip(points, rows, strict=True):
             table.add_row(
                 *(str(row[name]) for name in point.options),
                 *(
-                    span(row.get(k), None if row.get(f"{k}_low") is None else (row[f"{k}_low"], row[f"{k}_high"]))
-                    for k in ("reconstruction", "identity", best_dice(row) or "")
+                    interval(row.get(k), None if row.get(f"{k}_low") is None else (row[f"{k}_low"], row[f"{k}_high"]))
+                    for k in (*(kind.words.noun for kind in kinds), best_dice(row) or "")
                 ),
                 row["verdict"],
             )
@@ -112,8 +114,8 @@ def read_grid(items: list[str]) -> dict[str, list[Any]]:
 
 def check(points: Any) -> None:
     """Build every point's defense, so that a bad option shows before the first audit runs."""
-    from privaudit import plugin
-    from privaudit.defense import Defense
+    from privaudit.contracts import plugin
+    from privaudit.contracts.defense import Defense
 
     for point in points:
         plugin.create("defenses", point.spec.defense.name, Defense, point.spec.defense.values)

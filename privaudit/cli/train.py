@@ -70,7 +70,7 @@ def train(
         prior_spec = build_prior_spec(context.args, config, dataset, preset, seed)
         run_trainings([open_prior_training(prior_spec, out, cache, device, jobs, quiet, command)], quiet)
         return
-    from privaudit.segmentation.training import folder_of, open_training
+    from privaudit.segmentation.opening import folder_of, open_training
 
     spec = build_spec(context.args, config, dataset, defense, preset, seed)
     results = run_trainings(open_training(spec, out, cache, device, jobs, quiet, command, folds), quiet)
@@ -156,7 +156,7 @@ def _merge(
     from privaudit.cli.building import choose_plugins, fill
     from privaudit.cli.routing import read_pairs, route
     from privaudit.segmentation.options import parse_training, read_training
-    from privaudit.spec import SplitSpec
+    from privaudit.specs import SplitSpec
 
     base: Any = model() if config is None else parse_training(model, options, read_training(config), str(config))
     data: dict[str, Any] = base.model_dump()
@@ -182,8 +182,8 @@ def _merge(
 
 def _refuse_unused(given: Mapping[str, Any], defense: str) -> None:
     """An option that would change nothing is a mistake."""
-    from privaudit import plugin
-    from privaudit.defense import Defense
+    from privaudit.contracts import plugin
+    from privaudit.contracts.defense import Defense
     from privaudit.segmentation.options import USED_BY
 
     scheme = plugin.load("defenses", defense, Defense)
@@ -219,9 +219,9 @@ def segment(
 
     Options of the dataset pass through: --root, --voxel-mm.
     """
-    from privaudit import plugin
     from privaudit.cli.routing import read_pairs, route
-    from privaudit.cohort import Dataset
+    from privaudit.contracts import plugin
+    from privaudit.contracts.cohort import Dataset
     from privaudit.segmentation.single import segment_file
     from privaudit.segmentation.weights import load_weights
 

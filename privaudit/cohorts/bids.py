@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field as Option
 
-from privaudit.cohort import Cohort, Dataset, ScanId
 from privaudit.cohorts.bids_layout import Wanted, find_scans, split_name
 from privaudit.cohorts.file_cohort import (
     BoxShape,
@@ -24,7 +23,8 @@ from privaudit.cohorts.file_cohort import (
 from privaudit.cohorts.labels import AS_IS, MAP_LABELS, LabelMap, read_dseg_tsv
 from privaudit.cohorts.store import cache_folder
 from privaudit.cohorts.volumes import Reading
-from privaudit.options import PluginOptions
+from privaudit.contracts.cohort import Cohort, Dataset, ScanId
+from privaudit.contracts.options import PluginOptions
 
 Entity = Annotated[str | None, Option(pattern="^[A-Za-z0-9]+$")]
 
@@ -63,7 +63,7 @@ class BidsDataset(Dataset):
     )
 
     def open(self, *, cache: Path | None = None, jobs: int = 1, quiet: bool = True) -> Cohort:
-        """Find the scans; see :meth:`privaudit.cohort.Dataset.open`."""
+        """Find the scans; see :meth:`privaudit.contracts.cohort.Dataset.open`."""
         options: BidsOptions = self.options
         root = find_root(options.root, self.name, self.help_missing)
         files = first_people(choose_files(root, options), options.subjects)

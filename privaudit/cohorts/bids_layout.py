@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from privaudit.cohort import ScanId
 from privaudit.cohorts.file_cohort import ScanFiles
+from privaudit.contracts.cohort import ScanId
 from privaudit.errors import DataError
 
 Entities = dict[str, str]

@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field as Option
 
-from privaudit.cohort import TUMOUR_LABELS, Cohort, Dataset, ScanId
 from privaudit.cohorts.file_cohort import (
     BoxShape,
     FileCohort,
@@ -22,8 +21,9 @@ from privaudit.cohorts.file_cohort import (
 )
 from privaudit.cohorts.store import cache_folder
 from privaudit.cohorts.volumes import Reading
+from privaudit.contracts.cohort import TUMOUR_LABELS, Cohort, Dataset, ScanId
+from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError
-from privaudit.options import PluginOptions
 
 LABELS: Final = {0: 0, 1: 1, 2: 2, 4: 3}
 """The challenge's 1 (NCR), 2 (ED) and 4 (ET)."""
@@ -51,7 +51,7 @@ class Brats2021Dataset(Dataset):
     )
 
     def open(self, *, cache: Path | None = None, jobs: int = 1, quiet: bool = True) -> Cohort:
-        """Find the scans; see :meth:`privaudit.cohort.Dataset.open`."""
+        """Find the scans; see :meth:`privaudit.contracts.cohort.Dataset.open`."""
         options: Brats2021Options = self.options
         root = find_root(options.root, self.name, self.help_missing)
         files = first_people(find_cases(root), options.subjects)

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from privaudit.cohort import Cohort, ScanId
 from privaudit.cohorts.fields import generator
+from privaudit.contracts.cohort import Cohort, ScanId
 
 Pair = tuple[ScanId, ScanId]
 Image = NDArray[np.float32]

@@ -12,13 +12,13 @@ from typing import Annotated, Final
 
 from pydantic import Field as Option
 
-from privaudit.cohort import BRAIN_LABELS, Cohort, ScanId, Volume, mark
 from privaudit.cohorts.hashes import HashMemory
 from privaudit.cohorts.intensity import IntensityRule
 from privaudit.cohorts.rescans import Rescans, add_rescans
 from privaudit.cohorts.volumes import Reading, read_array, read_grid, read_pair
+from privaudit.contracts.cohort import BRAIN_LABELS, Cohort, ScanId, Volume, mark
+from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError
-from privaudit.options import PluginOptions
 
 READING_VERSION: Final = 1
 """Raised whenever the same files and options give other voxels."""

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from privaudit.cohort import ScanId
 from privaudit.cohorts.file_cohort import ScanFiles
+from privaudit.contracts.cohort import ScanId
 from privaudit.errors import DataError, OptionError
 
 FOLDER_NAME: Final = r"(?:sub-)?(?P<subject>[A-Za-z0-9]+)(?:[_-](?:ses-)?(?P<session>[A-Za-z0-9]+))?(?:\.long\.[^.]+)?"

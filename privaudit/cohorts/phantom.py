@@ -12,7 +12,6 @@ from typing import Annotated, ClassVar, Final
 import numpy as np
 from pydantic import Field as Option
 
-from privaudit.cohort import BRAIN_LABELS, TUMOUR_LABELS, Cohort, Dataset, ScanId, Volume, mark
 from privaudit.cohorts.anatomy import Anatomy, AnatomyModel, draw_anatomy, tissue_at
 from privaudit.cohorts.fields import Lattice, generator
 from privaudit.cohorts.lesions import draw_lesion, paint
@@ -20,8 +19,9 @@ from privaudit.cohorts.progress import run_jobs
 from privaudit.cohorts.sessions import SESSION_MODEL_VERSION, SessionModel, draw_session
 from privaudit.cohorts.store import cache_folder, read_volume, save_volume
 from privaudit.cohorts.template import BOX, load_template, template_hash
+from privaudit.contracts.cohort import BRAIN_LABELS, TUMOUR_LABELS, Cohort, Dataset, ScanId, Volume, mark
+from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError
-from privaudit.options import PluginOptions
 
 GENERATOR_VERSION: Final = 1
 """Raised whenever the same options give other voxels."""
@@ -163,7 +163,7 @@ class PhantomDataset(Dataset):
     Options: ClassVar[type[PluginOptions]] = PhantomOptions
 
     def open(self, *, cache: Path | None = None, jobs: int = 1, quiet: bool = True) -> PhantomCohort:
-        """Generate what is not in the cache yet; see :meth:`privaudit.cohort.Dataset.open`."""
+        """Generate what is not in the cache yet; see :meth:`privaudit.contracts.cohort.Dataset.open`."""
         cohort = PhantomCohort(self.options, cache_folder(cache))
         cohort.generate(jobs, quiet)
         return cohort

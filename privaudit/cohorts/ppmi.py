@@ -9,7 +9,6 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field as Option
 
-from privaudit.cohort import Cohort, Dataset, ScanId
 from privaudit.cohorts.bids import BidsChoice, choose_files, how_to_read, looked_for
 from privaudit.cohorts.file_cohort import (
     BoxShape,
@@ -24,7 +23,8 @@ from privaudit.cohorts.file_cohort import (
 from privaudit.cohorts.freesurfer import ASEG, find_folders, gather, names_from_csv, names_from_pattern
 from privaudit.cohorts.store import cache_folder
 from privaudit.cohorts.volumes import Reading
-from privaudit.options import PluginOptions
+from privaudit.contracts.cohort import Cohort, Dataset, ScanId
+from privaudit.contracts.options import PluginOptions
 
 Layout = Literal["auto", "freesurfer", "bids"]
 
@@ -61,7 +61,7 @@ class PpmiDataset(Dataset):
     )
 
     def open(self, *, cache: Path | None = None, jobs: int = 1, quiet: bool = True) -> Cohort:
-        """Find the scans; see :meth:`privaudit.cohort.Dataset.open`."""
+        """Find the scans; see :meth:`privaudit.contracts.cohort.Dataset.open`."""
         options: PpmiOptions = self.options
         root = find_root(options.root, self.name, self.help_missing)
         folders = find_folders(root) if options.layout != "bids" else []

@@ -9,9 +9,9 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic import Field as Option
 
-from privaudit.cohort import Cohort, ScanId, Volume
 from privaudit.cohorts.fields import generator
 from privaudit.cohorts.sessions import SESSION_MODEL_VERSION, SessionModel, rescan
+from privaudit.contracts.cohort import Cohort, ScanId, Volume
 from privaudit.errors import OptionError
 
 

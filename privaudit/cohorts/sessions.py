@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from privaudit.cohort import Volume
 from privaudit.cohorts.fields import Box, Field, Floats, Lattice, random_field, rotation, transform
+from privaudit.contracts.cohort import Volume
 
 SESSION_MODEL_VERSION: Final = 1
 """Raised whenever the same seed gives another session."""

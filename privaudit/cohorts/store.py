@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from privaudit.cohort import Volume
+from privaudit.contracts.cohort import Volume
 from privaudit.files import atomic_path
 
 STEPS: Final = 65535

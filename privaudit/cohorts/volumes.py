@@ -11,11 +11,11 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from privaudit.cohort import Volume
 from privaudit.cohorts.grids import Affine, Scan, Shape, cube_grid, fit, ras_axes, resample, shear, tilt, to_ras
 from privaudit.cohorts.grids import voxel_sizes as sizes_of
 from privaudit.cohorts.intensity import normalise
 from privaudit.cohorts.labels import AS_IS, MAP_LABELS, map_labels
+from privaudit.contracts.cohort import Volume
 from privaudit.errors import DataError
 
 SAME_PLACE: Final = 0.1

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from privaudit.options import PluginOptions
+from privaudit.contracts.options import PluginOptions
 
 
 class LoopOptions(PluginOptions):

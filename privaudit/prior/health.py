@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from privaudit.attack import Check, Illustration, Task
-from privaudit.knowledge import Knowledge
+from privaudit.contracts.attack import Check, Illustration, Task
+from privaudit.contracts.knowledge import Knowledge
+from privaudit.imaging.patches import Shape, as_tensor, cut, grid_positions
 from privaudit.msssim import ms_ssim, profile_for
-from privaudit.patches import Shape, as_tensor, cut, grid_positions
 from privaudit.prior.noise import edm
 from privaudit.prior.samplers import Score, Tick, pigdm
 from privaudit.prior.weights import Prior, score_sources

@@ -10,7 +10,7 @@ from privaudit.learning.options import LoopOptions
 from privaudit.prior.network import Architecture, Context
 from privaudit.segmentation.networks import STEP, Size
 from privaudit.segmentation.options import Preset
-from privaudit.spec import PluginSpec, SplitSpec, digest_of
+from privaudit.specs import PluginSpec, SplitSpec, digest_of
 
 Positive = Annotated[float, Field(gt=0)]
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from privaudit import plugin
 from privaudit._version import __version__
-from privaudit.cohort import Cohort, Dataset, Split, all_marks, split_subjects
+from privaudit.contracts import plugin
+from privaudit.contracts.cohort import Cohort, Dataset, Split, all_marks, split_subjects
+from privaudit.contracts.recipe import Recipe
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
 from privaudit.learning.loop import Loop
@@ -21,8 +22,10 @@ from privaudit.prior.network import ScoreNet, context_of
 from privaudit.prior.noise import geometric, ncsnv2
 from privaudit.prior.options import PriorSpec
 from privaudit.prior.weights import Level, PriorConfig, load_prior, save_prior
-from privaudit.segmentation.sampling import Batch, PatchSource, Recipe
-from privaudit.segmentation.training import WEIGHTS, Fold, choose_fold, describe_data, history_of, scans_of
+from privaudit.segmentation.folds import Fold, choose_fold, describe_data, scans_of
+from privaudit.segmentation.opening import WEIGHTS
+from privaudit.segmentation.pretrained import history_of
+from privaudit.segmentation.sampling import Batch, PatchSource
 
 LEVELS = 10
 """Noise levels that validation looks at, and that 'geometric' trains on."""

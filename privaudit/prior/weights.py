@@ -180,6 +180,28 @@ def find_prior(kind: str, voxel_mm: float, patch_size: int) -> Prior | None:
     return None
 
 
+def prior_for(wanted: str, dataset: str, kind: str, voxel_mm: float, patch_size: int) -> Prior:
+    """The prior that was asked for, or, with 'auto', a shipped one that fits the data.
+
+    Raises:
+        OptionError: there is none, or it does not fit.
+    """
+    train = f"privaudit train --prior --dataset {dataset} --train.patch-size {patch_size}"
+    if wanted == "auto":
+        found = find_prior(kind, voxel_mm, patch_size)
+        if found is None:
+            raise OptionError(
+                "no shipped prior fits these data", got=f"{kind} people, {voxel_mm:g} mm, patches of {patch_size}",
+                todo=f"train one with '{train}' and the audit's split and seed, then give --prior FOLDER",
+            )  # fmt: skip
+        return found
+    prior = load_prior(Path(wanted))
+    reason = prior_misfit(prior.config, voxel_mm, patch_size)
+    if reason is not None:
+        raise OptionError(f"the prior '{prior.name}' does not fit: {reason}", todo=f"train one with '{train}'")
+    return prior
+
+
 def prior_misfit(config: PriorConfig, voxel_mm: float, patch_size: int) -> str | None:
     """Why a prior cannot be used on such patches, in words; None if it can."""
     if abs(config.voxel_mm - voxel_mm) > 0.05:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from privaudit.patches import Shape
+from privaudit.contracts.defense import ClientKind
+from privaudit.imaging.patches import Shape
 
-ClientKind = Literal["none", "proxy", "velocity"]
 BASE: Final = 16
 """Channels of the encoder's finest level, as published."""
 KEY_SIZE: Final = 64

@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import Field
 from torch import nn
 
-from privaudit.cohort import Cohort
-from privaudit.defense import Defense
+from privaudit.contracts.cohort import Cohort
+from privaudit.contracts.defense import Defense
+from privaudit.contracts.options import PluginOptions
 from privaudit.errors import OptionError
-from privaudit.options import PluginOptions
 from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, load_weights, require_fit
 
 

@@ -11,7 +11,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from privaudit.segmentation.clients import ClientKind, build_client
+from privaudit.contracts.defense import ClientKind
+from privaudit.segmentation.clients import build_client
 
 Size = Literal["tiny", "small", "paper"]
 FEATURES: Final[dict[Size, tuple[int, ...]]] = {

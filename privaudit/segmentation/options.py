@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from privaudit.defense import Defense
+from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError
+from privaudit.learning.discriminator import Backbone
 from privaudit.learning.options import LoopOptions
-from privaudit.segmentation.discriminator import Backbone
 from privaudit.segmentation.networks import STEP, Size
-from privaudit.spec import PluginSpec, SplitSpec, digest_of, named, read_yaml, validate_spec
+from privaudit.specs import PluginSpec, SplitSpec, digest_of, named, read_yaml, validate_spec
 
 Preset = Literal["quick", "standard", "paper"]
 

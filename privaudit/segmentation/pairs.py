@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from privaudit.cohort import Cohort, ScanId
+from privaudit.contracts.cohort import Cohort, ScanId
+from privaudit.contracts.recipe import Recipe
 from privaudit.errors import DataError
-from privaudit.segmentation.sampling import PatchSource, Recipe
+from privaudit.segmentation.sampling import PatchSource
 
 
 @dataclass(frozen=True)

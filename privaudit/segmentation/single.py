@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from privaudit import plugin
-from privaudit.cohort import Cohort, Dataset, Volume
 from privaudit.cohorts.grids import Scan, fit, resample, to_ras
 from privaudit.cohorts.intensity import normalise
 from privaudit.cohorts.volumes import read_image
-from privaudit.defense import Defense
+from privaudit.contracts import plugin
+from privaudit.contracts.cohort import Cohort, Dataset, Volume
+from privaudit.contracts.defense import Defense
+from privaudit.contracts.transcript import Transcript
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError
 from privaudit.files import atomic_path
-from privaudit.patches import as_tensor
+from privaudit.imaging.patches import as_tensor
 from privaudit.segmentation.system import Average, Unmixing, make_system, views_of
 from privaudit.segmentation.weights import Weights, misfit
-from privaudit.transcript import Transcript
 
 Grid = tuple[tuple[int, ...], NDArray[np.float64]]
 

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from privaudit.defense import Defense, Key
+from privaudit.contracts.defense import Defense, Key
 from privaudit.errors import OptionError
-from privaudit.mixup import unmix
+from privaudit.imaging.mixing import unmix
 from privaudit.segmentation.networks import ProtectedSegmentation
 
 Unmixing = Literal["naive", "learned"]

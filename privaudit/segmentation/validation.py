@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from privaudit.mixup import unmix
+from privaudit.imaging.mixing import unmix
 from privaudit.segmentation.sampling import Batch
 
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from privaudit.cohort import Cohort, require_unseen
+from privaudit.contracts.cohort import Cohort, require_unseen
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import atomic_path, write_text
 from privaudit.segmentation.networks import NetworkConfig, ProtectedSegmentation, build, parameters
@@ -34,7 +34,7 @@ class WeightsConfig(BaseModel):
         patch_size: side of the training patches.
         defense: name and options they were trained for.
         dataset: name, options, fingerprint and number of people they were trained on.
-        people: marks of the training people (:meth:`privaudit.cohort.Cohort.marks_of`): nobody of them is tested.
+        people: marks of the training people (:meth:`.Cohort.marks_of`): nobody of them is tested.
         training: options, steps done, seconds, device, version.
         scores: Dice on held-out people's patches, by method and structure.
     """

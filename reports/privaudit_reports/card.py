@@ -6,29 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from privaudit.knowledge import RUNG_TEXT, Rung
-from privaudit.record import Finding, Interval, Record, Verdict
+from privaudit.contracts.knowledge import RUNG_TEXT, Rung
+from privaudit.results.record import Finding, Record, Verdict
+from privaudit.results.words import attack_name, interval, number
+from privaudit.scoring.kinds import all_kinds, kind_with, metric_name
 
-METRICS = {
-    "ms_ssim": "MS-SSIM",
-    "psnr": "PSNR (dB)",
-    "ms_ssim_brain": "MS-SSIM, brain",
-    "psnr_brain": "PSNR, brain (dB)",
-    "map": "mAP",
-    "map5": "mAP at 5",
-    "rank1": "rank-1",
-    "rank5": "rank-5",
-    "f1": "macro F1",
-    "tpr_at_fpr01": "TPR at 1 % FPR",
-}
-GLOSSARY = {
-    "MS-SSIM": "multi-scale structural similarity (Wang et al. 2003), 0 to 1; 1 is an exact copy",
-    "PSNR": "peak signal-to-noise ratio in dB for intensities in [0, 1]; 100 stands for an exact copy",
-    "brain": "only what lies inside the brain counts",
-    "mAP": "mean average precision of the ranking of the gallery; 1 if every scan finds its person first",
-    "rank-1": "share of scans whose best match is the right person",
-    "macro F1": "mean over people of the F1 of naming them by the best match",
-    "TPR at 1 % FPR": "share of same-person pairs above the similarity that 1 % of other pairs reach",
+COMMON_TERMS = {
     "difference": "attack minus the best attacker who does not look at the transcript (or chance), paired by scan",
     "interval": "95 % unless said otherwise; bootstrap that draws whole people, widened for few people",
     "control": "the same attack on a planted leak; an attack that misses it cannot say 'no leak'",
@@ -53,29 +36,6 @@ class RungCase:
     knowledge: str
     finding: Finding
     sentence: str
-
-
-def number(value: float | None, signed: bool = False) -> str:
-    """Three decimals, or a dash."""
-    if value is None:
-        return "–"
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
-
-
-def interval(value: float | None, ci: Interval | None, signed: bool = False) -> str:
-    """``0.812 [0.790, 0.833]``."""
-    text = number(value, signed)
-    return text if ci is None or value is None else f"{text} [{number(ci[0], signed)}, {number(ci[1], signed)}]"
-
-
-def metric(name: str) -> str:
-    """A metric's printed name."""
-    return METRICS.get(name, name)
-
-
-def attack_name(finding: Finding) -> str:
-    """Attack and protocol; a protocol called 'default' goes without saying."""
-    return finding.attack if finding.protocol == "default" else f"{finding.attack}, {finding.protocol}"
 
 
 def knowledge_text(knowledge: Sequence[str]) -> str:
@@ -108,23 +68,15 @@ def sentence(finding: Finding, record: Record) -> str:
     baseline = finding.baseline
     if finding.estimate is None or baseline is None or baseline.estimate is None:
         return "No figure exists."
-    if finding.victim != "identity":
-        whose = "the person scanned" if finding.victim == "target" else "the owner of the mixing reference"
-        return (
-            f"The recovered image of {whose} has {metric(finding.metric)} {number(finding.estimate)} to the true one; "
-            f"who does not look at the encoding gets {number(baseline.estimate)} ({baseline.name})."
-        )
-    first = next(
-        (f for f in record.findings if (f.attack, f.protocol, f.metric) == (finding.attack, finding.protocol, "rank1")),
-        None,
-    )
-    text = f"{metric(finding.metric)} {number(finding.estimate)}, by chance {number(baseline.estimate)}."
-    if first is not None and first.estimate is not None and first.chance is not None:
-        text = (
-            f"The best match is the right person for {first.estimate:.0%} of scans of {first.n_subjects} people "
-            f"(by chance {first.chance:.0%}); {text}"
-        )
-    return text
+    kind = kind_with(finding.metric)
+    if kind is not None:
+        return kind.sentence(finding, record)
+    return f"{finding.metric} {number(finding.estimate)}; {baseline.name} {number(baseline.estimate)}."
+
+
+def glossary() -> dict[str, str]:
+    """Terms in words, those of every kind of claim first."""
+    return {term: text for kind in all_kinds() for term, text in kind.words.glossary.items()} | COMMON_TERMS
 
 
 def control_text(finding: Finding) -> str:
@@ -142,7 +94,7 @@ def row(finding: Finding) -> dict[str, str]:
     return {
         "attack": attack_name(finding),
         "victim": finding.victim,
-        "metric": metric(finding.metric),
+        "metric": metric_name(finding.metric),
         "estimate": interval(finding.estimate, finding.ci),
         "baseline": "–" if base is None else f"{base.name} {number(base.estimate)}",
         "difference": "–" if base is None else interval(base.difference, base.ci, signed=True),
@@ -176,10 +128,8 @@ def untested(record: Record) -> list[str]:
     """What this audit says nothing about."""
     used = {rung for finding in record.findings for rung in finding.knowledge}
     out = [f"an attacker who holds {RUNG_TEXT[rung]}" for rung in Rung if str(rung) not in used]
-    if not any(finding.victim == "identity" for finding in record.primary()):
-        out.append("re-identification")
-    if not any(finding.victim == "target" for finding in record.primary()):
-        out.append("reconstruction of the image")
+    tried = {finding.metric for finding in record.primary()}
+    out += [kind.words.untested for kind in all_kinds() if kind.primary not in tried]
     out.append("training-time transcripts, and attacks not listed here")
     return out
 

@@ -6,9 +6,11 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from privaudit.knowledge import RUNG_TEXT
-from privaudit.record import Record, Verdict
-from privaudit.report import Report, ReportInput
+from privaudit.contracts.knowledge import RUNG_TEXT
+from privaudit.contracts.report import Report, ReportInput
+from privaudit.results.record import Record, Verdict
+from privaudit.results.words import attack_name, number
+from privaudit.scoring.kinds import kinds_in
 from privaudit_reports import card, panel, plots, utility
 
 
@@ -45,8 +47,9 @@ def _environment() -> Any:
 def _content(source: ReportInput) -> dict[str, Any]:
     record = source.record
     primary = record.primary()
-    identity = [f for f in primary if f.victim == "identity"]
-    images = [f for f in primary if f.victim != "identity"]
+    forests = [
+        plots.forest([f for f in primary if f.metric in kind.metrics], kind.words.title) for kind in kinds_in(record)
+    ]
     return {
         "record": record,
         "verdict_text": card.VERDICT_TEXT[record.verdict],
@@ -55,13 +58,9 @@ def _content(source: ReportInput) -> dict[str, Any]:
         "primary": [card.row(f) for f in primary],
         "secondary": [card.row(f) for f in record.findings if f.role == "secondary"],
         "baselines": [card.row(f) for f in record.findings if f.role == "baseline"],
-        "forests": [
-            svg for svg in (plots.forest(images, "reconstruction"), plots.forest(identity, "re-identification")) if svg
-        ],
+        "forests": [svg for svg in forests if svg],
         "curves": [
-            (f"{card.attack_name(f)}, {f.victim}: {line.name}", plots.curve(line, f))
-            for f in primary
-            for line in f.curves
+            (f"{attack_name(f)}, {f.victim}: {line.name}", plots.curve(line, f)) for f in primary for line in f.curves
         ],
         "frontier": plots.frontier(record),
         "utility_curve": plots.utility_curve(record),
@@ -76,6 +75,6 @@ def _content(source: ReportInput) -> dict[str, Any]:
         "attack_options": {f.attack: card.flat(f.params) for f in record.findings if f.params},
         "settings": card.flat(record.settings),
         "provenance": card.flat(record.provenance),
-        "glossary": card.GLOSSARY,
-        "number": card.number,
+        "glossary": card.glossary(),
+        "number": number,
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from privaudit.record import dumps
-from privaudit.report import Report, ReportInput
+from privaudit.contracts.report import Report, ReportInput
+from privaudit.results.record import dumps
 
 
 class JsonReport(Report):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from privaudit.ci_formats import junit, record_cases
-from privaudit.report import Report, ReportInput
+from privaudit.contracts.report import Report, ReportInput
+from privaudit.results.ci_formats import junit, record_cases
 
 
 class JunitReport(Report):

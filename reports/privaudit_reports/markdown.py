@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from privaudit.record import Record
-from privaudit.report import Report, ReportInput
+from privaudit.contracts.report import Report, ReportInput
+from privaudit.results.record import Record
+from privaudit.results.words import attack_name, number
 from privaudit_reports import card, panel, utility
 
 COLUMNS = {
@@ -75,8 +76,7 @@ class MarkdownReport(Report):
             f" {record.dataset.voxel_mm} mm; seed {record.seed}; {escape(record.defense.name)}: {escape(options)}"
         )
         cases = [
-            (c.knowledge, card.attack_name(c.finding), c.sentence, str(c.finding.verdict))
-            for c in card.worst_cases(record)
+            (c.knowledge, attack_name(c.finding), c.sentence, str(c.finding.verdict)) for c in card.worst_cases(record)
         ]
         header = ("The attacker holds", "Strongest attack", "What it achieves", "Verdict")
         parts += ["## The worst that happens, by what the attacker holds", table(header, cases)]
@@ -88,7 +88,7 @@ class MarkdownReport(Report):
                     "passed" if h.passed else "FAILED",
                     f"{h.attack}, {h.protocol}",
                     h.name,
-                    card.number(h.figure),
+                    number(h.figure),
                     h.allowed,
                 )
                 for h in record.health

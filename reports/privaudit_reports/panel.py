@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from privaudit.record import Finding, Record, Utility
-from privaudit_reports.card import attack_name, control_text, interval, metric, number
+from privaudit.results.record import Finding, Record, Utility
+from privaudit.results.words import attack_name, interval, number
+from privaudit.scoring.kind import ClaimKind
+from privaudit.scoring.kinds import all_kinds, kinds_in
+from privaudit_reports.card import control_text
 from privaudit_reports.utility import PAPER_DICE, Table
 
-Kind = Literal["image", "identity"]
-KINDS: Final[tuple[Kind, Kind]] = ("image", "identity")
-IMAGES: Final = ("target", "reference")
 UNFINISHED: Final = "NOT FINISHED"
-SEEDS: Final = "mAP over seeds"
 PAPER_RIVALS: Final = {
     "privacy-net": {"GM": 0.905, "WM": 0.804, "CSF": 0.732, "mean": 0.813},
     "deformation": {"GM": 0.889, "WM": 0.825, "CSF": 0.757, "mean": 0.823},
 }
 """Table 1 of Mixup-Privacy on PPMI, for the schemes that it compares with."""
-PAPER_REID: Final = {
-    "none": (0.988, 0.998), "privacy-net": (0.092, 0.202), "deformation": (0.122, 0.147), "mixup": (0.284, 0.352),
-}  # fmt: skip
-"""Macro F1 and mAP among encoded scans, Table 2."""
+PAPER_ATTACKS: Final = {
+    ("none", "reid", "encoded"): {"macro F1": 0.988, "mAP": 0.998},
+    ("privacy-net", "reid", "encoded"): {"macro F1": 0.092, "mAP": 0.202},
+    ("deformation", "reid", "encoded"): {"macro F1": 0.122, "mAP": 0.147},
+    ("mixup", "reid", "encoded"): {"macro F1": 0.284, "mAP": 0.352},
+}
+"""Among encoded scans, Table 2, by scheme, attack and protocol; random fields are nobody's publication."""
 
 
 def title(record: Record) -> str:
@@ -58,8 +59,11 @@ def _told(record: Record, others: Sequence[Record]) -> list[str]:
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
-    """Verdicts, utility, identity, images, what to beware of; those without rows are left out."""
-    found = (verdicts(records), dice(records), identity(records), images(records), doubts(records))
+    """Verdicts, utility, attacks by the kind of what they claim, what to beware of; those without rows are left out."""
+    # Who is behind a scan comes first, as in the paper: its Table 2.
+    kinds = sorted(_kinds(records), key=lambda kind: len(kind.victims))
+    attacks = [attacked(records, kind) for kind in kinds]
+    found = (verdicts(records), dice(records), *attacks, doubts(records))
     return [table for table in found if table.rows]
 
 
@@ -118,72 +122,41 @@ def dice(records: Sequence[Record]) -> Table:
     return table
 
 
-def identity(records: Sequence[Record]) -> Table:
-    """Table 2: who is found again, by every attack on identity."""
-    table = Table(
-        "Identity: is the best match, among encoded scans or in a gallery of raw ones, the same person? 'Paper' rows"
-        " are Table 2 of Mixup-Privacy (encoded scans among each other, MS-SSIM) on its own data.",
-        ["Defense", "Attack", "rank-1", "macro F1", "mAP", "by chance", SEEDS, "control", "Verdict",
-         "People"],
-    )  # fmt: skip
+def _kinds(records: Sequence[Record]) -> tuple[ClaimKind, ...]:
+    """Kinds of what was claimed; an attack that finished nowhere could be of any."""
+    finished = {finding.attack for record in records for finding in record.findings}
+    gone = {item.attack for record in records for item in record.missing} - {"utility"}
+    return kinds_in(*records) if gone <= finished else all_kinds()
+
+
+def attacked(records: Sequence[Record], kind: ClaimKind) -> Table:
+    """Every attack of one kind on every scheme; columns in which nothing stands are left out."""
+    own = list(kind.words.columns)
+    table = Table(kind.words.panel, ["Defense", "Attack", *own, "control", "Verdict", "People"])
     for name, record in zip(titles(records), records, strict=True):
-        for deciding in [f for f in record.primary() if (f.victim, f.metric) == ("identity", "map")]:
-            same = {f.metric: f for f in record.findings if _key(f) == _key(deciding)}
-            cells = [interval(f.estimate, f.ci) if (f := same.get(m)) else "–" for m in ("rank1", "f1", "map")]
-            table.rows.append(
-                [name, attack_name(deciding), *cells, number(deciding.chance), over_seeds(deciding),
-                 control_text(deciding), str(deciding.verdict or "–"), str(deciding.n_subjects)]
-            )  # fmt: skip
-            published = title(record) in PAPER_REID  # random fields are nobody's publication
-            if published and (deciding.attack, deciding.protocol) == ("reid", "encoded"):
-                f1, mean = PAPER_REID[record.defense.name]
-                figures = ["–", number(f1), number(mean)]
-                table.rows.append([f"— paper, {name}", attack_name(deciding), *figures, *"–––––"])
-        table.rows.extend(_unfinished(name, record, "identity", records, len(table.header)))
-    seeds = table.header.index(SEEDS)
-    if all(row[seeds] == "–" for row in table.rows):
-        for row in (table.header, *table.rows):
-            del row[seeds]
+        for finding in record.findings:
+            cells = kind.cells(finding, record) if finding.metric in kind.metrics else None
+            if cells is None:
+                continue
+            end = [control_text(finding), str(finding.verdict or "–"), str(finding.n_subjects)]
+            table.rows.append([name, attack_name(finding), *cells, *end])
+            paper = PAPER_ATTACKS.get((title(record), finding.attack, finding.protocol))
+            if paper is not None and not paper.keys().isdisjoint(own):
+                figures = [number(paper.get(column)) for column in own]
+                table.rows.append([f"— paper, {name}", attack_name(finding), *figures, *"–––"])
+        table.rows.extend(_unfinished(name, record, kind, records, len(table.header)))
+    for place in range(1 + len(own), 1, -1):
+        if all(row[place] == "–" for row in table.rows):
+            for row in (table.header, *table.rows):
+                del row[place]
     return table
 
 
-def over_seeds(finding: Finding) -> str:
-    """Mean and standard deviation over repeated trainings, if there were any."""
-    line = next((line for line in finding.curves if line.name.startswith("training, ")), None)
-    if line is None or len(line.y) < 2:
-        return "–"
-    return f"{statistics.mean(line.y):.3f} ± {statistics.stdev(line.y):.3f} ({len(line.y)})"
-
-
-def images(records: Sequence[Record]) -> Table:
-    """How near each attack comes to the image."""
-    table = Table(
-        f"Image: {metric('ms_ssim')} of what an attack recovers to the true image, of the person scanned (target) or of"
-        " the owner of a mixing reference, and its difference to the best attacker who does not look. Schemes that send"
-        " patches are scored on patches, others on whole volumes: compare the differences.",
-        ["Defense", "Attack", "Whose", "MS-SSIM", "scored on", "best without looking", "Difference", "control",
-         "Verdict", "People"],
-    )  # fmt: skip
-    for name, record in zip(titles(records), records, strict=True):
-        profile = str(record.settings.get("ms_ssim", "–")).removeprefix("MS-SSIM ").partition(":")[0]
-        for f in record.findings:
-            if f.victim in IMAGES and f.metric == "ms_ssim" and f.role != "baseline":
-                base = f.baseline
-                table.rows.append(
-                    [name, attack_name(f), f.victim, interval(f.estimate, f.ci), profile,
-                     "–" if base is None else f"{base.name} {number(base.estimate)}",
-                     "–" if base is None else interval(base.difference, base.ci, signed=True),
-                     control_text(f), str(f.verdict or "–"), str(f.n_subjects)]
-                )  # fmt: skip
-        table.rows.extend(_unfinished(name, record, "image", records, len(table.header)))
-    return table
-
-
-def _unfinished(name: str, record: Record, kind: Kind, records: Sequence[Record], width: int) -> list[list[str]]:
+def _unfinished(name: str, record: Record, kind: ClaimKind, records: Sequence[Record], width: int) -> list[list[str]]:
     """A row for each attack that did not finish; one of which nothing is known could be of either kind."""
     found = [f for r in records for f in r.findings]
-    others = {f.attack for f in found if (f.victim == "identity") != (kind == "identity")}
-    own = {f.attack for f in found if (f.victim == "identity") == (kind == "identity")}
+    others = {f.attack for f in found if f.metric not in kind.metrics}
+    own = {f.attack for f in found if f.metric in kind.metrics}
     return [
         [name, f"{item.attack}, {item.protocol}", UNFINISHED, *("–" for _ in range(width - 3))]
         for item in record.missing
@@ -200,7 +173,7 @@ class Point:
     attack: Finding
 
 
-def points(record: Record, name: str, kind: Kind) -> list[Point]:
+def points(record: Record, name: str, kind: ClaimKind) -> list[Point]:
     """Mean Dice with one view, and with all, each against attackers who get as many.
 
     None if an attack did not finish: it might have been the strongest.
@@ -219,9 +192,9 @@ def points(record: Record, name: str, kind: Kind) -> list[Point]:
     return out[:1] if record.defense.name == "none" else out
 
 
-def strongest_of(record: Record, kind: Kind, several_views: bool) -> Finding | None:
+def strongest_of(record: Record, kind: ClaimKind, several_views: bool) -> Finding | None:
     """The attack that gains most over not looking, or over chance."""
-    wanted = ("identity", "map") if kind == "identity" else ("target", "ms_ssim")
+    wanted = (kind.victims[0], kind.primary)
     found = [
         f
         for f in record.findings
@@ -234,7 +207,3 @@ def strongest_of(record: Record, kind: Kind, several_views: bool) -> Finding | N
 def gain(finding: Finding) -> float | None:
     """Difference to the best attacker who does not look, or to chance."""
     return None if finding.baseline is None else finding.baseline.difference
-
-
-def _key(finding: Finding) -> tuple[str, str, str]:
-    return finding.attack, finding.protocol, finding.victim

@@ -7,8 +7,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from privaudit.record import Curve, Finding, Record, Verdict
-from privaudit_reports.card import attack_name, metric
+from privaudit.results.record import Curve, Finding, Record, Verdict
+from privaudit.results.words import attack_name
+from privaudit.scoring.kind import ClaimKind
+from privaudit.scoring.kinds import kinds_in, metric_name, whose
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,11 +75,11 @@ def forest(findings: Sequence[Finding], title: str) -> str:
                 seen.add(other.name)
                 style: dict[str, Any] = {"marker": MARKERS.get(other.name, "v"), "color": "#777777", "markersize": 5}
                 axes.plot([other.estimate], [y], linestyle="none", label=label, **style)
-    labels = [f"{attack_name(f)} → {f.victim}" if f.victim != "identity" else attack_name(f) for f in reversed(shown)]
+    labels = [attack_name(f) + whose(f) for f in reversed(shown)]
     axes.set_yticks(range(len(shown)), labels)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]), right=max(1.0, axes.get_xlim()[1]))
-    axes.set_xlabel(metric(shown[0].metric))
+    axes.set_xlabel(metric_name(shown[0].metric))
     if seen:
         axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _svg(figure, title)
@@ -99,18 +101,18 @@ def curve(line: Curve, finding: Finding) -> str:
     if max(line.x) > 20 * max(min(line.x), 1):
         axes.set_xscale("log")
     axes.set_xlabel("views K" if line.name == "views" else textwrap.fill(line.x_label, LABEL))
-    axes.set_ylabel(metric(line.y_label))
+    axes.set_ylabel(metric_name(line.y_label))
     if line.name != "views":
         axes.set_ylim(-0.03, 1.03)
     return _svg(figure, f"{attack_name(finding)}: {line.name}")
 
 
-def strongest(record: Record, several_views: bool) -> Finding | None:
-    """The strongest reconstruction of the target by an attacker who gets one view, or all that are sent."""
+def strongest(record: Record, kind: ClaimKind, several_views: bool) -> Finding | None:
+    """The strongest attack of a kind by an attacker who gets one view, or all that are sent."""
     found = [
         f
         for f in record.findings
-        if (f.victim, f.metric) == ("target", "ms_ssim") and f.role != "baseline" and f.estimate is not None
+        if (f.victim, f.metric) == (kind.victims[0], kind.primary) and f.role != "baseline" and f.estimate is not None
         and (several_views or "views" not in f.knowledge)
     ]  # fmt: skip
     return max(found, key=lambda f: f.estimate or 0.0, default=None)
@@ -123,14 +125,15 @@ def frontier(record: Record) -> str:
     MS-SSIM 1.
     """
     points = [u for u in record.utility if u.structure == "mean" and u.metric == "dice" and u.estimate is not None]
-    if not points or strongest(record, several_views=False) is None:
+    kind = next((kind for kind in kinds_in(record) if kind.words.frontier is not None), None)
+    if not points or kind is None or strongest(record, kind, several_views=False) is None:
         return ""
     figure = _figure(4.6, 3.2)
     axes = figure.add_subplot()
     _clean(axes)
     for number, point in enumerate(points):
         raw = point.method == "no encoding"
-        attack = None if raw else strongest(record, several_views=point.method.endswith("+ TTA"))
+        attack = None if raw else strongest(record, kind, several_views=point.method.endswith("+ TTA"))
         x = 1.0 if attack is None else attack.estimate or 0.0
         across = (x, x) if attack is None or attack.ci is None else attack.ci
         y = point.estimate or 0.0
@@ -139,7 +142,7 @@ def frontier(record: Record) -> str:
         axes.plot([x, x], point.ci or (y, y), linewidth=1.2, color=colour)
         axes.plot(across, [y, y], linewidth=1.2, color=colour)
         axes.plot([x], [y], "D" if raw else "o", label=label, color=colour)
-    axes.set_xlabel("strongest attack on the target, MS-SSIM")
+    axes.set_xlabel(kind.words.frontier or "")
     axes.set_ylabel("mean Dice")
     axes.legend(frameon=False, fontsize=7)
     return _svg(figure, "privacy against utility: better is up and to the left")
@@ -171,14 +174,15 @@ def panel(records: Sequence[Record], names: Sequence[str]) -> str:
 
     Along the axes lies what an attack gains over not looking, or over chance: schemes are scored on different things.
     """
-    from privaudit_reports.panel import KINDS, points
+    from privaudit_reports.panel import points
 
-    figure = _figure(9.2, 4.6)
+    kinds = kinds_in(*records)
+    if not kinds:
+        return ""
+    figure = _figure(4.6 * len(kinds), 4.6)
     drawn = False
-    sides = figure.subplots(1, 2, sharey=True)
-    for axes, kind, title in zip(
-        sides, KINDS, ("the image: MS-SSIM above not looking", "identity: mAP above chance"), strict=True
-    ):
+    sides = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    for axes, kind in zip(sides, kinds, strict=True):
         _clean(axes)
         for number, (record, name) in enumerate(zip(records, names, strict=True)):
             for marker, point in zip("os", points(record, name, kind), strict=False):
@@ -193,7 +197,7 @@ def panel(records: Sequence[Record], names: Sequence[str]) -> str:
                 label = f"{point.label} ({attack_name(point.attack)})"
                 axes.plot([x], [y], marker, label=label, color=colour, markerfacecolor=fill)
         axes.axvline(0, color="#999999", linewidth=0.8)
-        axes.set_xlabel(f"strongest attack on {title}")
+        axes.set_xlabel(f"strongest attack on {kind.words.gain}")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     sides[0].set_ylabel("mean Dice")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from privaudit.ci_formats import record_cases, sarif
-from privaudit.report import Report, ReportInput
+from privaudit.contracts.report import Report, ReportInput
+from privaudit.results.ci_formats import record_cases, sarif
 
 
 class SarifReport(Report):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from privaudit.record import Record, Utility
-from privaudit_reports.card import interval, number
+from privaudit.results.record import Record, Utility
+from privaudit.results.words import interval, number
 
 PAPER_DICE = {
     "no encoding": {"GM": 0.930, "WM": 0.881, "CSF": 0.876, "mean": 0.896, "NCR": 0.846, "ED": 0.802, "ET": 0.894},

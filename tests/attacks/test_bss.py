@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from privaudit import plugin
-from privaudit.attack import Attack, Facts, Task
-from privaudit.audit import Settings, run_audit
-from privaudit.cohort import Dataset, split_subjects
-from privaudit.defense import Defense
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.scene import Scene
+from privaudit.auditing.spec import parse_spec
+from privaudit.contracts import plugin
+from privaudit.contracts.attack import Attack, Facts, Task
+from privaudit.contracts.cohort import Dataset, split_subjects
+from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError
+from privaudit.prior.separation import even_shares
 from privaudit.prior.weights import score_sources
-from privaudit.record import Finding, Verdict
-from privaudit.scene import Scene
-from privaudit.spec import parse_spec
+from privaudit.results.record import Finding, Verdict
 from privaudit_attacks import bss
 
 Blobs = Callable[..., dict[str, Any]]
@@ -104,7 +105,7 @@ def test_sources_that_miss_the_mixture_are_complained_of() -> None:
 
 
 def test_pooling_patches_gives_the_figures_of_the_volume() -> None:
-    from privaudit.image_scores import choose_scorer, pool
+    from privaudit.scoring.images import choose_scorer, pool
 
     generator = torch.Generator().manual_seed(0)
     truth = torch.rand((64, 32, 32), generator=generator)
@@ -116,7 +117,7 @@ def test_pooling_patches_gives_the_figures_of_the_volume() -> None:
 
 
 def test_several_references_weigh_what_they_weigh_in_the_mixture() -> None:
-    shares = bss.BssAttack()._shares({"references": 3})
+    shares = even_shares(3)
     torch.testing.assert_close(shares, torch.full((3,), 1 / 3))
 
 
@@ -177,13 +178,13 @@ def test_a_killed_run_goes_on_with_the_patches_it_had(
 
     def recovered(folder: str) -> Any:
         (tmp_path / folder).mkdir(exist_ok=True)
-        task = Task(1, torch.device("cpu"), "fast", tmp_path / folder, lambda _: None, defense.params, facts)
+        task = Task(1, torch.device("cpu"), "fast", tmp_path / folder, lambda _: None, defense.scheme, facts)
         transcripts = scene.transcripts(scene.requests[:1], protocol, "audit")
         (claim,) = attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task)
         return claim
 
     facts = Facts("blobs", cohort.kind, cohort.voxel_mm, 32)
-    monkeypatch.setattr("privaudit_attacks.bss.score_sources", counted)
+    monkeypatch.setattr("privaudit.prior.separation.score_sources", counted)
     whole = recovered("whole")
     assert calls == 9, "three groups, three evaluations each"
     calls, stop = 0, 5
@@ -200,7 +201,7 @@ def test_a_killed_run_goes_on_with_the_patches_it_had(
 
 @pytest.mark.slow
 def test_the_card_shows_a_gallery_and_samples_of_the_prior(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
-    from privaudit.pictures import attack_pictures
+    from privaudit.cards.pictures import attack_pictures
 
     audited(blobs, tmp_path / "run", blob_prior, alpha="estimated", levels=3)
     gallery, prior = attack_pictures(tmp_path / "run", None)

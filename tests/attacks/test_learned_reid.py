@@ -11,26 +11,28 @@ import numpy as np
 import pytest
 import torch
 
-from privaudit import plugin
-from privaudit.attack import Attack
-from privaudit.audit import Settings, run_audit
-from privaudit.cohort import Cohort, Dataset, split_subjects
-from privaudit.defense import Defense
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.scene import Scene
+from privaudit.auditing.spec import parse_spec
+from privaudit.contracts import plugin
+from privaudit.contracts.attack import Attack
+from privaudit.contracts.cohort import Cohort, Dataset, split_subjects
+from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError
-from privaudit.findings import spread_of
-from privaudit.learning import metric
+from privaudit.learning import metric_training
 from privaudit.learning.loop import CHECKPOINT
-from privaudit.learning.metric import MetricNet, MetricTraining, Others, Sampler, embed, learn_metric, shared_sampler
+from privaudit.learning.metric import MetricNet, embed
+from privaudit.learning.metric_training import MetricTraining, learn_metric
 from privaudit.learning.options import LoopOptions
-from privaudit.scene import Scene
-from privaudit.spec import parse_spec
+from privaudit.learning.own_people import Others, Sampler, shared_sampler
+from privaudit.scoring.curves import spread_of
 
 
 @pytest.fixture(autouse=True)
 def nothing_learned_before() -> Iterator[None]:
-    metric._LAST.clear()
+    metric_training._LAST.clear()
     yield
-    metric._LAST.clear()
+    metric_training._LAST.clear()
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_a_killed_training_goes_on_to_the_same_metric(cohort: Cohort, tmp_path: 
         return embed(network, [lambda: torch.from_numpy(sampler.people[0].image.copy())], int(gallery))
 
     whole, told = learn_metric(opened(sampler, tmp_path / "whole", gallery=gallery), lambda step: None)
-    metric._LAST.clear()
+    metric_training._LAST.clear()
     with pytest.raises(KeyboardInterrupt):
         learn_metric(opened(sampler, tmp_path / "cut", gallery=gallery), stop)
     assert (tmp_path / "cut" / CHECKPOINT).is_file()

@@ -11,20 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from privaudit import plugin, registration
-from privaudit.attack import Check, Task
-from privaudit.audit import Settings, run_audit
-from privaudit.cohort import Cohort, Dataset, split_subjects
-from privaudit.defense import Defense
-from privaudit.deformation import draw_velocity, integrate, warp
-from privaudit.identity_findings import identity_findings
-from privaudit.knowledge import Atlas
-from privaudit.patches import as_tensor
-from privaudit.record import Verdict
-from privaudit.registration import Registration
-from privaudit.scene import Scene
-from privaudit.scorecard import Scorecard, Scored
-from privaudit.spec import ScoringSpec, parse_spec
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.scene import Scene
+from privaudit.auditing.spec import parse_spec
+from privaudit.contracts import plugin
+from privaudit.contracts.attack import Check, Task
+from privaudit.contracts.cohort import Cohort, Dataset, split_subjects
+from privaudit.contracts.defense import Defense
+from privaudit.imaging import registration
+from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.deformation import draw_velocity, integrate, warp
+from privaudit.imaging.patches import as_tensor
+from privaudit.imaging.registration import Registration
+from privaudit.results.record import Verdict
+from privaudit.scoring.scorecard import Scorecard, Scored
+from privaudit.scoring.settings import ScoringSpec
+from privaudit.scoring.similarity.kind import SimilarityKind
 from privaudit_attacks.registered_reid import RegisteredReidAttack
 from tests.records import ranked
 
@@ -101,7 +103,7 @@ def health_of(strength: float, spacing: int, tmp_path: Path) -> list[Check]:
     scene = Scene(cohort, split_subjects(cohort.subjects, 0), scheme, 0)
     attack = RegisteredReidAttack()
     protocol = attack.protocols(1)[0]
-    task = Task(0, torch.device("cpu"), "fast", tmp_path, lambda _: None, {}, defense=scheme)
+    task = Task(0, torch.device("cpu"), "fast", tmp_path, lambda _: None, scheme.scheme, defense=scheme)
     return list(attack.health(protocol, scene.knowledge(attack, protocol), task))
 
 
@@ -121,7 +123,7 @@ def test_silence_of_an_attack_that_fails_its_checks_is_no_privacy() -> None:
     verdicts = {}
     for passed in (True, False):
         check = Check("residual", 1.0, "at most 1.5", passed)
-        found = identity_findings(Scored(RegisteredReidAttack(), protocol, arms, 1.0, (check,)), card)
+        found = SimilarityKind().findings(Scored(RegisteredReidAttack(), protocol, arms, 1.0, (check,)), [], card)
         verdicts[passed] = next(f.verdict for f in found if f.role == "primary")
     assert verdicts == {True: Verdict.NO_LEAK_DETECTED, False: Verdict.INCONCLUSIVE}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from privaudit.contracts.knowledge import Rung
 from privaudit.errors import OptionError
-from privaudit.knowledge import Rung
 from privaudit_attacks.reid import ReidAttack
 
 

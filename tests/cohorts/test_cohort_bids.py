@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from privaudit.cohort import Cohort, ScanId, require_unseen
 from privaudit.cohorts import hashes
 from privaudit.cohorts.bids import BidsDataset
+from privaudit.contracts.cohort import Cohort, ScanId, require_unseen
 from privaudit.errors import DataError, OptionError
 
 Folder = Callable[..., Path]

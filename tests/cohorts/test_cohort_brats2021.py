@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from privaudit.cohort import TUMOUR_LABELS, Cohort, ScanId
 from privaudit.cohorts.brats2021 import Brats2021Dataset
+from privaudit.contracts.cohort import TUMOUR_LABELS, Cohort, ScanId
 from privaudit.errors import DataError
+from privaudit.segmentation.opening import open_training
 from privaudit.segmentation.options import parse_train_spec
-from privaudit.segmentation.training import open_training
 from privaudit.segmentation.weights import load_weights
 
 Writer = Callable[..., Path]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from privaudit.cohort import ScanId, Volume, split_subjects
 from privaudit.cohorts import file_cohort
 from privaudit.cohorts.file_cohort import FileCohort, ScanFiles
 from privaudit.cohorts.rescans import add_rescans
 from privaudit.cohorts.volumes import Reading
+from privaudit.contracts.cohort import ScanId, Volume, split_subjects
 
 SHAPE = (144, 192, 160)
 

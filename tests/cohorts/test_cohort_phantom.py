@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit.cohort import BRAIN_LABELS, TUMOUR_LABELS, Cohort, ScanId
 from privaudit.cohorts.anatomy import draw_anatomy
 from privaudit.cohorts.fields import generator, jacobian
 from privaudit.cohorts.phantom import PhantomCohort, PhantomDataset, Recipe
 from privaudit.cohorts.template import BOX, template_hash
+from privaudit.contracts.cohort import BRAIN_LABELS, TUMOUR_LABELS, Cohort, ScanId
 from privaudit.errors import DataError, OptionError
 
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from privaudit.audit import Settings, run_audit
-from privaudit.cohort import Cohort, ScanId
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.spec import parse_spec
 from privaudit.cohorts.freesurfer import ASEG, CSF, GREY, WHITE
 from privaudit.cohorts.ppmi import PpmiDataset
+from privaudit.contracts.cohort import Cohort, ScanId
 from privaudit.errors import DataError, OptionError
 from privaudit.prior.options import PriorOptions, PriorSpec
 from privaudit.prior.training import open_prior_training
 from privaudit.segmentation.options import parse_training
-from privaudit.spec import parse_spec
 
 Writer = Callable[..., Path]
 Brain = Callable[..., tuple[NDArray[Any], NDArray[Any]]]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privaudit.cohort import ROLES, Split, split_subjects
+from privaudit.contracts.cohort import ROLES, Split, split_subjects
 from privaudit.errors import DataError, OptionError
 
 people = st.lists(st.text(min_size=1, max_size=6), min_size=3, max_size=60, unique=True)

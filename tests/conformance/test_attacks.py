@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from privaudit import plugin
-from privaudit.attack import Attack, Protocol, Task
-from privaudit.audit import Settings, run_audit
-from privaudit.claims import Reconstruction, Similarity
-from privaudit.cohort import Dataset, split_subjects
-from privaudit.defense import Defense
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.scene import Scene
+from privaudit.auditing.spec import parse_spec
+from privaudit.contracts import plugin
+from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.claims import Reconstruction, Similarity
+from privaudit.contracts.cohort import Dataset, split_subjects
+from privaudit.contracts.defense import Defense
+from privaudit.contracts.knowledge import Rung
 from privaudit.errors import ClaimError, KnowledgeError, PluginError
-from privaudit.knowledge import Rung
-from privaudit.record import Verdict
-from privaudit.scene import Scene
-from privaudit.spec import parse_spec
+from privaudit.results.record import Verdict
 
 ATTACKS = [
     "as-is", "atlas", "average", "bss", "learned-reid", "random-subject", "registered-reid", "reid", "smooth", "wiener",
@@ -119,7 +119,7 @@ def test_claims_do_not_depend_on_the_order_of_requests(scene: Scene, tmp_path: P
     for name in ("average", "random-subject"):
         attack = plugin.create("attacks", name, Attack)
         protocol = next(p for p in attack.protocols(10) if p.primary)
-        task = Task(1, torch.device("cpu"), "fast", tmp_path, lambda _: None, scene.defense.params)
+        task = Task(1, torch.device("cpu"), "fast", tmp_path, lambda _: None, scene.defense.scheme)
         images = []
         for requests in (scene.requests[:3], scene.requests[:3][::-1]):
             transcripts = scene.transcripts(requests, protocol, "audit")

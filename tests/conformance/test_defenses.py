@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from privaudit import plugin
-from privaudit.cohort import Dataset, split_subjects
-from privaudit.defense import Defense, Key
+from privaudit.auditing.scene import Scene
+from privaudit.auditing.volumes import LazyVolumes
+from privaudit.contracts import plugin
+from privaudit.contracts.cohort import Dataset, split_subjects
+from privaudit.contracts.defense import Defense, Key
 from privaudit.errors import OptionError
-from privaudit.mixup import unmix
-from privaudit.patches import as_tensor, one_hot, stitch
-from privaudit.scene import LazyVolumes, Scene
+from privaudit.imaging.mixing import unmix
+from privaudit.imaging.patches import as_tensor, one_hot, stitch
 
 MIXUP: list[dict[str, Any]] = [
     {},

@@ -19,14 +19,14 @@ import pytest
 import torch
 import yaml
 
-from privaudit import plugin
-from privaudit.audit import Settings, run_audit
-from privaudit.cohort import Dataset
-from privaudit.defense import Defense
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.spec import parse_spec
+from privaudit.contracts import plugin
+from privaudit.contracts.cohort import Dataset
+from privaudit.contracts.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PrivauditError
-from privaudit.record import Record, Verdict, json_schema, read
-from privaudit.spec import parse_spec
+from privaudit.results.record import Record, Verdict, json_schema, read
 
 KILLS = int(os.environ.get("PRIVAUDIT_KILLS", "2"))
 

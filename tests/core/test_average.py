@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from privaudit_attacks.average import Prior, estimate_alpha, estimate_fresh_alpha, posterior_mean
+from privaudit.imaging.unmixing import MixturePrior, estimate_alpha, estimate_fresh_alpha, posterior_mean
 
 SIZE = (12, 12, 12)
 
 
-def scene(alpha: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, Prior]:
+def scene(alpha: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, MixturePrior]:
     """Views [K, N] drawn from the model itself: target, views, prior."""
     g = torch.Generator().manual_seed(seed)
     n = alpha.shape[1]
@@ -18,7 +18,7 @@ def scene(alpha: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, torch.Tenso
     target = mean + variance.sqrt() * torch.randn((n, *SIZE), generator=g)
     references = mean + variance.sqrt() * torch.randn((*alpha.shape, *SIZE), generator=g)
     a = alpha[..., None, None, None]
-    return target, a * target + (1 - a) * references, Prior(mean, variance, mean, variance)
+    return target, a * target + (1 - a) * references, MixturePrior(mean, variance, mean, variance)
 
 
 @pytest.mark.parametrize("true", [0.2, 0.5, 0.9])

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privaudit import plugin
-from privaudit.defense import Defense
-from privaudit.deformation import draw_velocity, integrate, jacobian, warp
-from privaudit.patches import Shape
+from privaudit.contracts import plugin
+from privaudit.contracts.defense import Defense
+from privaudit.imaging.deformation import draw_velocity, integrate, jacobian, warp
+from privaudit.imaging.patches import Shape
 
 SHAPE: Shape = (72, 96, 80)
 

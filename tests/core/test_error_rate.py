@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from privaudit.audit import Settings, run_audit
-from privaudit.record import Verdict
-from privaudit.spec import parse_spec
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.spec import parse_spec
+from privaudit.results.record import Verdict
 
 RUNS = 50
 CHUNKS = 5

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit.attack import Attack, Check
-from privaudit.findings import doubt_misfits, image_findings
-from privaudit.identity_findings import identity_findings
-from privaudit.record import Verdict
-from privaudit.scorecard import Scorecard, Scored
-from privaudit.spec import ScoringSpec
+from privaudit.contracts.attack import Attack, Check
+from privaudit.results.record import Verdict
+from privaudit.scoring.reconstruction.kind import ReconstructionKind
+from privaudit.scoring.scorecard import Scorecard, Scored
+from privaudit.scoring.settings import ScoringSpec
+from privaudit.scoring.similarity.kind import SimilarityKind
 from privaudit_attacks.as_is import AsIsAttack
 from privaudit_attacks.atlas import AtlasAttack
 from privaudit_attacks.average import AverageAttack
@@ -51,7 +51,7 @@ def test_an_attack_that_fails_its_own_checks_cannot_say_no_leak_but_its_leak_sta
 ) -> None:
     trivial = [scored(AtlasAttack(), 0.5), scored(RandomSubjectAttack(), 0.4)]
     card = Scorecard(ScoringSpec(resamples=200), 0, 12)
-    found = image_findings(scored(AverageAttack(), level, 0.95, *checks), trivial, card)
+    found = ReconstructionKind().findings(scored(AverageAttack(), level, 0.95, *checks), trivial, card)
     (main,) = [finding for finding in found if finding.role == "primary"]
     assert main.verdict is verdict, main.reason
     if verdict is Verdict.INCONCLUSIVE:
@@ -66,10 +66,10 @@ def test_a_trivial_attacker_who_does_worse_than_not_looking_says_nothing_alone(
     as_is = scored(AsIsAttack(), 0.3, 0.95)
     trivial = [as_is, scored(AtlasAttack(), 0.5), scored(RandomSubjectAttack(), 0.4)]
     card = Scorecard(ScoringSpec(resamples=200), 0, 12)
-    found = image_findings(as_is, trivial, card)
+    found = ReconstructionKind().findings(as_is, trivial, card)
     if other is not None:
-        found += image_findings(scored(AverageAttack(), other, 0.95), trivial, card)
-    main, *_ = [finding for finding in doubt_misfits(found) if finding.role == "primary"]
+        found += ReconstructionKind().findings(scored(AverageAttack(), other, 0.95), trivial, card)
+    main, *_ = [finding for finding in ReconstructionKind().review(found) if finding.role == "primary"]
     assert main.attack == "as-is"
     assert main.verdict is verdict, main.reason
     assert ("none fits this scheme" in main.reason) == (other is None)
@@ -85,8 +85,8 @@ def test_matches_that_are_wrong_beyond_chance_are_no_privacy(sign: float, verdic
     truth = np.eye(n) + 0.1 * rng.random((n, n))
     protocol = next(p for p in ReidAttack().protocols(1) if p.name == "raw-gallery")
     arms: dict[Any, Any] = {"audit": ranked(sign * truth), "planted": ranked(truth)}
-    found = identity_findings(
-        Scored(ReidAttack(), protocol, arms, 1.0), Scorecard(ScoringSpec(resamples=200), 0, n)
+    found = SimilarityKind().findings(
+        Scored(ReidAttack(), protocol, arms, 1.0), [], Scorecard(ScoringSpec(resamples=200), 0, n)
     )  # fmt: skip
     (main,) = [finding for finding in found if finding.role == "primary"]
     assert main.control is not None
@@ -100,7 +100,9 @@ def test_where_everything_is_equally_similar_more_people_decide_nothing() -> Non
     n = 120
     protocol = next(p for p in ReidAttack().protocols(1) if p.name == "raw-gallery")
     arms: dict[Any, Any] = {"audit": ranked(np.zeros((n, n))), "planted": ranked(np.eye(n))}
-    found = identity_findings(Scored(ReidAttack(), protocol, arms, 1.0), Scorecard(ScoringSpec(resamples=200), 0, n))
+    found = SimilarityKind().findings(
+        Scored(ReidAttack(), protocol, arms, 1.0), [], Scorecard(ScoringSpec(resamples=200), 0, n)
+    )
     (main,) = [finding for finding in found if finding.role == "primary"]
     assert main.verdict is Verdict.INCONCLUSIVE
     assert "for 120 of 120 scans all similarities are equal" in main.reason

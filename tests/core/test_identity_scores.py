@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score
 
 from privaudit.errors import ClaimError
-from privaudit.identity_scores import chance_levels, check_similarity, f1_by_person, gallery_curve, rank_queries
 from privaudit.msssim.ranking import DenseSimilarity
+from privaudit.scoring.similarity.ranks import (
+    chance_levels,
+    check_similarity,
+    f1_by_person,
+    gallery_curve,
+    rank_queries,
+)
 
 
 def rng(seed: int = 0) -> np.random.Generator:

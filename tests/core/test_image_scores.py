@@ -6,7 +6,7 @@ import torch
 from pytorch_msssim import ms_ssim as oracle
 
 from privaudit.errors import OptionError
-from privaudit.image_scores import PSNR_CAP, brain_patches, choose_scorer, psnr
+from privaudit.scoring.images import PSNR_CAP, brain_patches, choose_scorer, psnr
 
 
 def images(shape: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privaudit import mixup
 from privaudit.errors import OptionError
+from privaudit.imaging import mixing as mixup
 
 
 def test_equation_2_by_hand() -> None:

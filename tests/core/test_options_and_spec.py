@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from privaudit.auditing.spec import AuditSpec, dump_spec, parse_spec, read_spec
 from privaudit.cli.setup import TEMPLATE
+from privaudit.contracts.options import PluginOptions, describe_options, parse_options
 from privaudit.errors import OptionError
-from privaudit.options import PluginOptions, describe_options, parse_options
-from privaudit.spec import AuditSpec, dump_spec, parse_spec, read_spec
 from privaudit_defenses.mixup import MixupDefense, MixupOptions
 
 

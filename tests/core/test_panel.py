@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
-from privaudit import plugin
-from privaudit.audit import Settings, run_audit
-from privaudit.cards import write_cards
-from privaudit.cohort import Dataset, all_marks, split_subjects
+from privaudit.auditing.panel import panel_folder, read_specs, run_panel, write_panel
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.spec import parse_spec
+from privaudit.cards.writing import write_cards
+from privaudit.contracts import plugin
+from privaudit.contracts.cohort import Dataset, all_marks, split_subjects
+from privaudit.contracts.report import Report
 from privaudit.errors import OptionError, PluginError
-from privaudit.panel import panel_folder, read_specs, run_panel, write_panel
-from privaudit.record import Comparison, Finding, Health, Missing, Record, Utility, overall
-from privaudit.report import Report
-from privaudit.spec import parse_spec
+from privaudit.results.record import Comparison, Finding, Health, Missing, Record, Utility, overall
+from privaudit.scoring.reconstruction.kind import ReconstructionKind
+from privaudit.scoring.similarity.kind import SimilarityKind
 from privaudit_reports import panel
 from tests import records as made_up
 
@@ -123,12 +125,12 @@ def test_an_attack_that_did_not_finish_is_a_row_and_no_point(records: list[Recor
     gone = Missing(attack="reid", protocol="encoded", error="RuntimeError")
     verdict, reason = overall(lost, [gone])
     broken = whole.model_copy(update={"findings": lost, "missing": [gone], "verdict": verdict, "reason": reason})
-    assert [point.label for point in panel.points(whole, "x", "identity")] == ["x"]
-    assert panel.points(broken, "x", "identity") == []
-    rows = panel.identity([records[0], broken]).rows
+    assert [point.label for point in panel.points(whole, "x", SimilarityKind())] == ["x"]
+    assert panel.points(broken, "x", SimilarityKind()) == []
+    rows = panel.attacked([records[0], broken], SimilarityKind()).rows
     assert ["privacy-net", "reid, encoded", "NOT FINISHED"] in [row[:3] for row in rows]
     assert "NOT FINISHED: reid encoded" in panel.verdicts([broken]).rows[0][2]
-    assert not panel.images([records[0], broken]).rows, "it is no attack on images"
+    assert not panel.attacked([records[0], broken], ReconstructionKind()).rows, "it is no attack on images"
 
 
 def test_accuracy_of_many_views_is_set_against_attackers_of_many_views() -> None:
@@ -148,7 +150,7 @@ def test_accuracy_of_many_views_is_set_against_attackers_of_many_views() -> None
         identity("encoded", 0.3), identity("encoded K=10", 0.6, "views"),
         utility=[dice("no encoding", 1), dice("naive", 1), dice("learned", 1), dice("learned + TTA", 10)],
     )  # fmt: skip
-    found = [(p.label, p.dice.method, p.attack.protocol) for p in panel.points(mixed, "mixup", "identity")]
+    found = [(p.label, p.dice.method, p.attack.protocol) for p in panel.points(mixed, "mixup", SimilarityKind())]
     assert found == [("mixup K=1", "learned", "encoded"), ("mixup K=10", "learned + TTA", "encoded K=10")]
 
 
@@ -156,7 +158,7 @@ def test_the_papers_figures_stand_beside_the_papers_schemes_alone(records: list[
     rival = next(r for r in records if r.defense.name == "deformation")
     params = {**rival.defense.params, "weights": "none"}
     random = rival.model_copy(update={"defense": rival.defense.model_copy(update={"params": params})})
-    for found in (panel.identity, panel.dice):
+    for found in (lambda of: panel.attacked(of, SimilarityKind()), panel.dice):
         assert any(row[0].startswith("— paper") for row in found([rival]).rows)
         assert not any(row[0].startswith("— paper") for row in found([random]).rows)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privaudit.errors import OptionError
-from privaudit.patches import cut, grid_positions, one_hot, stitch
+from privaudit.imaging.patches import cut, grid_positions, one_hot, stitch
 
 sides = st.tuples(*[st.integers(4, 9)] * 3)
 

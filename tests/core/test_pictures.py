@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from privaudit.audit import Settings, open_context
-from privaudit.pictures import _row
-from privaudit.spec import parse_spec
+from privaudit.auditing.run import Settings, open_context
+from privaudit.auditing.spec import parse_spec
+from privaudit.cards.pictures import _row
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from sklearn.metrics import average_precision_score
 
-from privaudit.stats import chance_average_precision, chance_rank, clopper_pearson, cluster_interval, expanded_tail
+from privaudit.scoring.stats import (
+    chance_average_precision,
+    chance_rank,
+    clopper_pearson,
+    cluster_interval,
+    expanded_tail,
+)
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from privaudit.auditing.store import JobFile, lock
 from privaudit.errors import PrivauditError
-from privaudit.store import JobFile, lock
 
 KEY = {"code": "abc", "seed": 0}
 ROWS = [{"request": f"r{i}", "ms_ssim": i / 7} for i in range(5)]

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from privaudit.audit import Settings
+from privaudit.auditing.run import Settings
+from privaudit.auditing.spec import AuditSpec, parse_spec
+from privaudit.auditing.sweep import best_dice, grid_points, run_sweep, summarise
 from privaudit.errors import OptionError
-from privaudit.record import read
-from privaudit.spec import AuditSpec, parse_spec
-from privaudit.sweep import best_dice, grid_points, run_sweep, summarise
+from privaudit.results.record import read
+from privaudit.scoring.kinds import all_kinds
 from tests.records import finding, record
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -41,7 +42,7 @@ def test_a_grid_is_every_combination_each_in_a_folder_of_its_own(tmp_path: Path)
 
 def test_a_summary_takes_the_strongest_attack(tmp_path: Path) -> None:
     (point,) = grid_points(base(), {"views": [2]}, tmp_path)
-    row = summarise(point, record(finding(estimate=0.75), finding("other", estimate=0.9)))
+    row = summarise(point, record(finding(estimate=0.75), finding("other", estimate=0.9)), all_kinds())
     assert row["views"] == "2"
     assert row["reconstruction"] == 0.9
     assert row["reconstruction_attack"] == "other K=10"

@@ -5,8 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privaudit.record import Control, Verdict
-from privaudit.verdicts import decide
+from privaudit.results.record import Control, Verdict
+from privaudit.scoring.verdicts import decide
 
 FOUND = Control(description="", estimate=1.0, difference=0.5, ci=(0.4, 0.6), passed=True)
 MISSED = Control(description="", estimate=0.1, difference=0.0, ci=(-0.1, 0.1), passed=False)

@@ -1,6 +1,6 @@
 """Better, worse, or neither; and when not to say."""
 
-from privaudit.compare import comparable, compare, compare_text
+from privaudit.results.compare import comparable, compare, compare_text
 from tests.records import finding, record
 
 

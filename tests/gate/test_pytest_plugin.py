@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from privaudit.files import write_text
-from privaudit.gate import dump_baseline, make_baseline
-from privaudit.record import Verdict, dumps
+from privaudit.results.gate import dump_baseline, make_baseline
+from privaudit.results.record import Verdict, dumps
 from tests.records import finding, record
 
 pytest_plugins = ["pytester"]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import yaml
 
-from privaudit.patches import one_hot
+from privaudit.imaging.patches import one_hot
 
 ROOT = Path(__file__).parents[2]
 

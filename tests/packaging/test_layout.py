@@ -64,7 +64,7 @@ def test_the_wheel_holds_all_four_packages_and_every_file_of_theirs(tmp_path: Pa
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == set(PACKAGES)
 
 
-@pytest.mark.parametrize("kind", ["attacks", "defenses", "datasets", "reports"])
+@pytest.mark.parametrize("kind", ["attacks", "defenses", "datasets", "reports", "claims"])
 def test_installed_entry_points_are_those_of_pyproject_and_load(kind: str) -> None:
     declared = PROJECT["entry-points"][f"privaudit.{kind}"]
     installed = {
@@ -87,7 +87,7 @@ def test_every_plugin_module_is_declared() -> None:
         assert modules == declared
 
 
-@pytest.mark.parametrize("code", ["import privaudit", "import privaudit.cli", "import privaudit.pytest_plugin"])
+@pytest.mark.parametrize("code", ["import privaudit", "import privaudit.cli", "import privaudit.results.pytest_plugin"])
 def test_importing_does_not_import_torch(code: str) -> None:
     heavy = "{'torch', 'monai', 'nilearn', 'matplotlib', 'scipy', 'numpy'}"
     check = f"{code}; import sys; bad = {heavy} & set(sys.modules); assert not bad, bad"

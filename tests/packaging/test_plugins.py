@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from privaudit import plugin
-from privaudit.attack import Attack
+from privaudit.contracts import plugin
+from privaudit.contracts.attack import Attack
 from privaudit.errors import PluginError
-from privaudit.record import Verdict, read
+from privaudit.results.record import Verdict, read
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -71,7 +71,7 @@ def test_two_distributions_with_one_name_are_named(tmp_path: Path, monkeypatch: 
 
 
 def test_what_is_no_plugin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "from privaudit.attack import Attack\nclass Wrong(Attack):\n    name = 'other'\n    summary = ''\n"
+    code = "from privaudit.contracts.attack import Attack\nclass Wrong(Attack):\n    name = 'other'\n    summary = ''\n"
     points = "[privaudit.attacks]\nnumber = odd_one:Number\nwrong = odd_one:Wrong\n"
     distribution(tmp_path, "odd-one", points, code + "Number = 3\n")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from privaudit.cohort import require_unseen
+from privaudit.contracts.cohort import require_unseen
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.prior.network import ScoreNet, context_of, positions_of
 from privaudit.prior.noise import edm, geometric, ncsnv2, overlap_ratio

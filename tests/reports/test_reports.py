@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from privaudit import plugin
-from privaudit.record import Record, Verdict, loads
-from privaudit.report import Picture, Report, ReportInput
+from privaudit.contracts import plugin
+from privaudit.contracts.report import Picture, Report, ReportInput
+from privaudit.results.record import Record, Verdict, loads
 from tests.records import finding, full, record
 
 FORMATS = ["html", "json", "junit", "markdown", "sarif"]

@@ -12,17 +12,19 @@ import pytest
 import torch
 from torch import nn
 
-from privaudit import plugin
-from privaudit.cohort import Dataset, split_subjects
-from privaudit.defense import Defense
-from privaudit.deformation import coarse_shape, integrate, jacobian, resize, warp
+from privaudit.auditing.scene import Scene
+from privaudit.contracts import plugin
+from privaudit.contracts.cohort import Dataset, split_subjects
+from privaudit.contracts.defense import Defense
 from privaudit.errors import DataError, OptionError
-from privaudit.scene import Scene
+from privaudit.imaging.deformation import coarse_shape, integrate, jacobian, resize, warp
+from privaudit.learning.discriminator import SiameseNet, identity_loss
 from privaudit.segmentation.clients import KEY_SIZE, ProxyEncoder, VelocityGenerator
-from privaudit.segmentation.discriminator import SiameseNet, identity_loss
+from privaudit.segmentation.deformation import DeformationTraining
+from privaudit.segmentation.opening import open_training
 from privaudit.segmentation.options import TrainSpec, parse_train_spec
-from privaudit.segmentation.rivals import DeformationTraining, PrivacyNetTraining, RivalTraining
-from privaudit.segmentation.training import open_training
+from privaudit.segmentation.privacy_net import PrivacyNetTraining
+from privaudit.segmentation.rivals import RivalTraining
 from privaudit.segmentation.weights import load_weights
 
 pytestmark = pytest.mark.usefixtures("thirdparty")
@@ -214,7 +216,7 @@ def test_a_slow_scheme_encodes_each_scan_once(
     cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": 12}).open()
     split = split_subjects(cohort.subjects, 0)
     fitted = plugin.create("defenses", defense, Defense, {"weights": rivals[defense]}).fitted(cohort, split.victims)
-    monkeypatch.setattr("privaudit.scene.SLOW", 0)
+    monkeypatch.setattr("privaudit.auditing.scene.SLOW", 0)
     scene = Scene(cohort, split, fitted, 0)
     one, two = scene.requests[:2]
     before = [scene.transcript(request).views.clone() for request in (one, two)]

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from privaudit.cohort import Cohort, ScanId, Volume
+from privaudit.contracts.cohort import Cohort, ScanId, Volume
+from privaudit.contracts.recipe import Recipe
 from privaudit.errors import DataError, OptionError
-from privaudit.segmentation.sampling import PatchSource, Recipe
+from privaudit.segmentation.sampling import PatchSource
 
 
 class Flat(Cohort):

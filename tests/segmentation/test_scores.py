@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privaudit.segmentation.scores import dice, icc
+from privaudit.scoring.overlap import dice, icc
 
 
 def test_dice_of_known_overlaps() -> None:

@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from privaudit import plugin
-from privaudit.audit import Settings, run_audit
-from privaudit.cohort import Dataset, all_marks
-from privaudit.defense import Defense
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.spec import parse_spec
+from privaudit.contracts import plugin
+from privaudit.contracts.cohort import Dataset, all_marks
+from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError, PrivauditError
-from privaudit.patches import as_tensor, one_hot
+from privaudit.imaging.patches import as_tensor, one_hot
 from privaudit.segmentation.networks import NetworkConfig, build
 from privaudit.segmentation.system import Average, Client, Server, views_of
 from privaudit.segmentation.weights import (
@@ -28,7 +29,6 @@ from privaudit.segmentation.weights import (
     require_fit,
     save_weights,
 )
-from privaudit.spec import parse_spec
 
 pytestmark = pytest.mark.usefixtures("thirdparty")
 CPU = torch.device("cpu")
@@ -235,7 +235,7 @@ def test_without_fitting_weights_the_record_says_why(tmp_path: Path) -> None:
 
 def test_a_utility_job_that_breaks_is_missing_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_up(tmp_path / "mixup")
-    monkeypatch.setattr("privaudit.audit.run_utility", lambda *a: 1 / 0)
+    monkeypatch.setattr("privaudit.auditing.run.run_utility", lambda *a: 1 / 0)
     spec = parse_spec(small_audit(tmp_path / "mixup", tmp_path / "mixup", plain_weights="auto"), "test")
     record = run_audit(spec, Settings(out=tmp_path / "run", quiet=True)).record
     assert [item.attack for item in record.missing] == ["utility"]

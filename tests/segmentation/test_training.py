@@ -11,12 +11,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from privaudit.cohort import all_marks
+from privaudit.contracts.cohort import all_marks
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.learning import checkpoint as checkpoint_module
 from privaudit.learning.loop import CHECKPOINT, HISTORY
+from privaudit.segmentation.folds import choose_fold
+from privaudit.segmentation.opening import open_training
 from privaudit.segmentation.options import PRESETS, TrainSpec, parse_train_spec, read_training
-from privaudit.segmentation.training import Training, choose_fold, open_training
+from privaudit.segmentation.training import Training
 from privaudit.segmentation.weights import load_weights
 
 pytestmark = pytest.mark.usefixtures("thirdparty")
@@ -154,7 +156,7 @@ def test_folds_hold_everyone_out_once_and_never_a_victim(tmp_path: Path) -> None
     for training in trainings:
         assert set(training.fold.train) | set(training.fold.validation) == set(held)
         assert not set(training.fold.train) & set(training.fold.validation)
-    from privaudit.cohort import split_subjects
+    from privaudit.contracts.cohort import split_subjects
 
     split = split_subjects(trainings[0].cohort.subjects, 0)
     assert not set(held) & set(split.victims)

@@ -8,11 +8,11 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from privaudit.attack import Attack, Protocol, Task
-from privaudit.claims import Reconstruction
-from privaudit.knowledge import Knowledge, Rung
-from privaudit.options import PluginOptions
-from privaudit.transcript import Transcript
+from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.claims import Reconstruction
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.transcript import Transcript
 
 
 class SmoothOptions(PluginOptions):

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage
 
-from privaudit.cohort import Cohort, Dataset, ScanId, Volume
-from privaudit.options import PluginOptions
+from privaudit.contracts.cohort import Cohort, Dataset, ScanId, Volume
+from privaudit.contracts.options import PluginOptions
 
 
 class BlobsOptions(PluginOptions):

@@ -12,10 +12,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from privaudit.cohort import Volume
-from privaudit.defense import Defense, Encoded, Key
-from privaudit.options import PluginOptions
-from privaudit.patches import Shape
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense, Encoded, Key
+from privaudit.contracts.options import PluginOptions
+from privaudit.imaging.patches import Shape
 
 
 class PureNoiseOptions(PluginOptions):

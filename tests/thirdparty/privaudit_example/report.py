@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privaudit.report import Report, ReportInput
+from privaudit.contracts.report import Report, ReportInput
 
 
 class PlainReport(Report):

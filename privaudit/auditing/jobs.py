@@ -1,0 +1,182 @@
+"""Executing one job: one attack under one protocol on one arm, scored row by row as claims arrive."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from privaudit.auditing.scene import Scene
+from privaudit.auditing.spec import AuditSpec
+from privaudit.auditing.store import JobFile
+from privaudit.contracts.attack import Attack, Facts, Protocol, Task
+from privaudit.provenance import core_code, plugin_code, versions
+from privaudit.scoring.arms import Arm
+from privaudit.scoring.images import ImageScorer
+from privaudit.scoring.kind import Asked
+from privaudit.scoring.kinds import kind_of
+from privaudit.scoring.rows import Row
+from privaudit.seeds import seed_from
+
+Advance = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attack, one protocol, one arm."""
+
+    attack: str
+    protocol: str
+    arm: Arm
+
+    @property
+    def name(self) -> str:
+        """Its file's stem."""
+        return f"{self.attack}.{self.protocol}.{self.arm}"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every job of an audit shares."""
+
+    spec: AuditSpec
+    scene: Scene
+    scorer: ImageScorer
+    device: torch.device
+    run: Path
+
+
+def scene_key(context: Context, libraries: tuple[str, ...]) -> dict[str, Any]:
+    """What determines the rows of any job of an audit: code, data, defense, seed and where it runs."""
+    scene = context.scene
+    return {
+        "code": core_code(),
+        "defense code": plugin_code(type(scene.defense)),
+        "defense": {"name": scene.defense.name, **scene.defense.params},
+        **({} if (trained := scene.defense.trained) is None else {"defense weights": trained.digest}),
+        "data": scene.cohort.fingerprint,
+        "grid": [*scene.cohort.shape, scene.cohort.voxel_mm],
+        # A hash: the split lists people by their raw names.
+        "split": hashlib.sha256(repr(scene.split).encode()).hexdigest()[:12],
+        "libraries": versions(libraries),
+        "seed": context.spec.seed,
+        "device": context.device.type,
+    }
+
+
+def facts_of(context: Context) -> Facts:
+    """What anybody knows of the data."""
+    cohort = context.scene.cohort
+    return Facts(cohort.name, cohort.kind, cohort.voxel_mm, context.scene.defense.patch_size)
+
+
+def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> dict[str, Any]:
+    """All that determines a job's rows, in the parts that ``--explain`` names."""
+    return {
+        **scene_key(context, ("torch", "numpy", "scipy")),
+        "attack code": plugin_code(type(attack)),
+        "attack": {"name": attack.name, **attack.params},
+        "claim code": plugin_code(type(kind_of(attack))),
+        "learned": [item.digest for item in attack.learned(facts_of(context))],
+        "protocol": {"name": protocol.name, "knowledge": sorted(protocol.knowledge), "views": protocol.views},
+        "arm": arm,
+        "scorer": context.scorer.describe(),
+        "msssim": context.spec.scoring.msssim,
+    }
+
+
+def job_size(context: Context, protocol: Protocol, arm: Arm) -> int:
+    """In how many units a job advances: its requests, or 1 for the attack's checks of itself."""
+    return 1 if arm == "health" else len(context.scene.probes(protocol))
+
+
+def task_of(context: Context, attack: Attack, protocol: Protocol, workdir: Path, advance: Advance) -> Task:
+    """What the core lends an attack."""
+    return Task(
+        seed=seed_from(context.spec.seed, attack.name, protocol.name),
+        device=context.device,
+        msssim=context.spec.scoring.msssim,
+        workdir=workdir,
+        advance=advance,
+        scheme=context.scene.defense.scheme,
+        facts=facts_of(context),
+        attack_seed=seed_from(context.spec.seed, attack.name),
+        defense=context.scene.defense,
+    )
+
+
+def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, advance: Advance) -> JobFile:
+    """Execute a job, or what a kill left of it.
+
+    Args:
+        context: the audit.
+        attack: the plugin.
+        protocol: which of its protocols.
+        job: names of the above, and the arm.
+        advance: called with the number of requests done (fractions while one is under way).
+
+    Returns:
+        The complete job.
+
+    Raises:
+        ClaimError: the attack's claims cannot be scored.
+    """
+    store = JobFile.open(context.run / "jobs" / f"{job.name}.jsonl", job_key(context, attack, protocol, job.arm))
+    if store.done:
+        advance(job_size(context, protocol, job.arm))
+        return store
+    started = time.perf_counter() - store.seconds
+    workdir = context.run / "jobs" / f"{job.name}.work"
+    if store.fresh:
+        shutil.rmtree(workdir, ignore_errors=True)
+    workdir.mkdir(parents=True, exist_ok=True)
+    task = task_of(context, attack, protocol, workdir, advance)
+    dtype = torch.get_default_dtype()
+    try:
+        store.begin()
+        execute = _check if job.arm == "health" else _attack
+        for row in execute(context, attack, protocol, job.arm, task, store):
+            store.append(row, time.perf_counter() - started)
+        store.finish(time.perf_counter() - started)
+    finally:
+        torch.set_default_dtype(dtype)  # a plugin may have changed it, and the next job must not notice
+        store.close()
+    shutil.rmtree(workdir, ignore_errors=True)
+    return store
+
+
+def asked_of(
+    context: Context, attack: Attack, protocol: Protocol, requests: Sequence[str],
+    advance: Advance = lambda _: None,
+) -> Asked:  # fmt: skip
+    """What a kind of claim scores this attack's claims about some requests with."""
+    seed = seed_from(context.spec.seed, attack.name, protocol.name)
+    return Asked(attack, protocol, tuple(requests), context.scene, context.scorer, seed, advance)
+
+
+def _attack(
+    context: Context, attack: Attack, protocol: Protocol, arm: Arm, task: Task, store: JobFile
+) -> Iterator[Row]:
+    """Rows of what is still to be answered."""
+    scene, kind = context.scene, kind_of(attack)
+    if not kind.one_by_one:
+        store.rows.clear()  # rows exist all together or not at all
+    finished = {row["request"] for row in store.rows}
+    task.advance(len(finished))
+    pending = [request for request in scene.probes(protocol) if request not in finished]
+    transcripts = scene.transcripts(pending, protocol, arm)
+    claims = attack.run(protocol, transcripts, scene.knowledge(attack, protocol, arm), task)
+    yield from kind.score(claims, asked_of(context, attack, protocol, pending, task.advance))
+
+
+def _check(context: Context, attack: Attack, protocol: Protocol, arm: Arm, task: Task, store: JobFile) -> Iterator[Row]:
+    """Rows of the attack's checks of itself."""
+    store.rows.clear()  # begun again: checks take a minute, and hang together
+    for number, check in enumerate(attack.health(protocol, context.scene.knowledge(attack, protocol), task)):
+        yield {"request": f"{number:02d}", **asdict(check)}

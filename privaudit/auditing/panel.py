@@ -1,0 +1,88 @@
+"""A panel: the same attacks on the same people under several defenses, and one card that sets them side by side.
+
+A panel's specification is that of an audit with ``defenses``, a list, in place of ``defense``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from privaudit.auditing.run import Progress, Settings, open_context, run_audit
+from privaudit.auditing.spec import AuditSpec, parse_spec
+from privaudit.contracts import plugin
+from privaudit.contracts.report import Report
+from privaudit.errors import OptionError
+from privaudit.files import write_text
+from privaudit.results.record import Record
+from privaudit.specs import digest_of, named, read_yaml
+
+PANELS = Path("privaudit-panels")
+
+
+def read_specs(path: Path) -> list[AuditSpec]:
+    """The audits that a specification asks for: one, or one for each of its ``defenses``.
+
+    Raises:
+        OptionError: the file is missing, is not YAML, or does not fit.
+    """
+    data: Any = read_yaml(path, "audit specification", "write one with 'privaudit init'")
+    if not isinstance(data, dict) or "defenses" not in data:
+        return [parse_spec(data, str(path))]
+    rest = {key: value for key, value in data.items() if key != "defenses"}
+    defenses = data["defenses"]
+    if "defense" in rest or not isinstance(defenses, list) or not defenses:
+        raise OptionError(f"{path}: 'defenses' is a list of schemes, in place of 'defense'", got=defenses)
+    specs = [parse_spec({**rest, "defense": named(item)}, str(path)) for item in defenses]
+    if len({spec.digest for spec in specs}) < len(specs):
+        raise OptionError(f"{path}: a defense is listed twice with the same options")
+    return specs
+
+
+def panel_folder(specs: Sequence[AuditSpec], out: Path | None) -> Path:
+    """Where a panel lives: ``--out``, or a folder named after its specifications."""
+    if out is not None:
+        return out
+    together = digest_of(specs[0].model_copy(update={"seed": int("".join(s.digest for s in specs), 16) % 2**31}))
+    return PANELS / f"{specs[0].dataset.name}-{together}"
+
+
+def run_panel(
+    specs: Sequence[AuditSpec], settings: Settings, folder: Path, progress: Progress
+) -> list[tuple[Path, Record]]:
+    """Run every audit, or what a kill left, each in a folder of its own.
+
+    Raises:
+        PrivauditError: bad options or data.
+    """
+    done = []
+    for file in folder.glob("panel.*"):
+        file.unlink()  # until every audit has ended, nothing here may hold verdicts
+    for spec in specs:
+        open_context(spec, settings)  # what is wrong with the last must not show after an hour
+    for spec in specs:
+        name = spec.defense.name
+        run = folder / f"{name}-{spec.digest}"
+
+        def bars(job: str, total: int, name: str = name) -> Any:
+            return progress(f"{name}: {job}", total)
+
+        done.append((run, run_audit(spec, replace(settings, out=run), bars).record))
+    return done
+
+
+def write_panel(folder: Path, records: Sequence[Record], formats: Sequence[str]) -> list[Path]:
+    """Write ``panel.<suffix>`` for each format.
+
+    Raises:
+        PluginError: no such format, or one that sets nothing side by side.
+    """
+    paths = []
+    for name in formats:
+        report = plugin.create("reports", name, Report)
+        path = folder / f"panel{report.suffix}"
+        write_text(path, report.render_panel(records))
+        paths.append(path)
+    return paths

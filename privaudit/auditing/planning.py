@@ -1,0 +1,79 @@
+"""What an audit runs: attacks, their protocols, and the arms that each needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from privaudit.auditing.jobs import Context, facts_of
+from privaudit.auditing.spec import AuditSpec
+from privaudit.contracts import plugin
+from privaudit.contracts.attack import Attack, Learned, Protocol
+from privaudit.contracts.cohort import require_unseen
+from privaudit.contracts.knowledge import Rung
+from privaudit.errors import PluginError
+from privaudit.scoring.arms import Arm
+from privaudit.scoring.kinds import kind_of
+from privaudit.specs import PluginSpec
+
+
+def all_attacks(spec: AuditSpec) -> list[Attack]:
+    """The attacks asked for, and the trivial attackers that must stand beside claims of their kinds."""
+    asked = [plugin.create("attacks", a.name, Attack, a.values) for a in spec.attacks]
+    names = {attack.name for attack in asked}
+    wanted = [name for attack in asked for name in kind_of(attack).beside]
+    wanted += [name for attack in asked for name in attack.beside]
+    trivial = [PluginSpec(name=name) for name in dict.fromkeys(wanted) if name not in names]
+    asked = [plugin.create("attacks", t.name, Attack) for t in trivial] + asked
+    return sorted(asked, key=lambda attack: not attack.trivial)
+
+
+def learned_by(context: Context, attacks: list[Attack]) -> dict[str, Sequence[Learned]]:
+    """Return what each attack has been trained on.
+
+    Raises:
+        OptionError: something is missing, does not fit, or has seen the people under attack.
+    """
+    scene = context.scene
+    found = {attack.name: attack.learned(facts_of(context)) for attack in attacks}
+    for name, items in found.items():
+        for item in items:
+            require_unseen(f"'{item.name}', which '{name}' uses, was", item.people, scene.cohort, scene.split.victims)
+    return found
+
+
+def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol, list[Arm]]]:
+    """Every attack's protocols with the arms they need: a control for each figure that decides a verdict."""
+    out: list[tuple[Attack, Protocol, list[Arm]]] = []
+    for attack in attacks:
+        kind, protocols = kind_of(attack), attack.protocols(context.scene.defense.views)
+        _check_protocols(attack, protocols)
+        for protocol in protocols:
+            if kind.needs_sessions or Rung.GALLERY in protocol.knowledge:
+                context.scene.require_sessions()
+            arms: list[Arm] = ["audit"]
+            if protocol.primary and attack.reads_transcript:
+                arms += [arm for arm in kind.controls if arm != "planted-reference" or context.scene.has_bystanders]
+                if type(attack).health is not Attack.health:
+                    arms.append("health")
+            out.append((attack, protocol, arms))
+    return out
+
+
+def _check_protocols(attack: Attack, protocols: Sequence[Protocol]) -> None:
+    """Protocols name files and findings: they must be different, and plain. One decides, and none looks unsaid."""
+    names = [protocol.name for protocol in protocols]
+    bad = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 =_-]*", name)]
+    if bad or len(set(names)) != len(names) or not names:
+        raise PluginError(
+            f"attack '{attack.name}' has unusable protocol names", got=names, allowed="distinct letters, digits, = _ -"
+        )
+    if not attack.trivial and not any(protocol.primary for protocol in protocols):
+        raise PluginError(f"attack '{attack.name}' has no protocol that decides", todo="make one of them primary")
+    for protocol in protocols:
+        if (Rung.TRANSCRIPT in protocol.knowledge) != attack.reads_transcript:
+            raise PluginError(
+                f"attack '{attack.name}', protocol '{protocol.name}': reads_transcript is {attack.reads_transcript},"
+                f" but the knowledge is {sorted(protocol.knowledge)}",
+                todo="declare the rung 'transcript' if, and only if, it reads the transcript",
+            )

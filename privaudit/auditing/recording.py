@@ -1,0 +1,171 @@
+"""From finished jobs to the record of an audit."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from privaudit.auditing.jobs import Context, Job
+from privaudit.auditing.scene import Scene
+from privaudit.auditing.store import JobFile
+from privaudit.contracts.attack import Attack, Check, Protocol
+from privaudit.contracts.cohort import count_seen
+from privaudit.provenance import core_code, machine, plugin_code
+from privaudit.results.record import DatasetInfo, DefenseInfo, Finding, Health, Missing, Record, Utility, overall
+from privaudit.scoring.arms import Arm
+from privaudit.scoring.curves import add_curves
+from privaudit.scoring.kinds import kind_named, kind_of
+from privaudit.scoring.rows import Row
+from privaudit.scoring.scorecard import Scorecard, Scored
+
+Steps = Sequence[tuple[Attack, Protocol, list[Arm]]]
+"""Attacks, their protocols, and the arms that each was run on."""
+
+
+def describe_scheme(scene: Scene) -> DefenseInfo:
+    """The scheme, and what must be known of how it was trained, if it was."""
+    info = DefenseInfo(name=scene.defense.name, params=scene.defense.params)
+    trained = scene.defense.trained
+    if trained is None:
+        return info
+    told = trained.config.training
+    notes = [str(doubt) for doubt in told.get("doubts", [])]
+    attackers = scene.split.population
+    if seen := count_seen(trained.config.people, scene.cohort, attackers):
+        notes.append(
+            f"the scheme was trained on {seen} of the {len(attackers)} people whom the attacker learns from:"
+            " an attacker with others may do better"
+        )
+    return info.model_copy(update={"flaws": [str(flaw) for flaw in told.get("collapsed", [])], "notes": notes})
+
+
+def _read_check(row: Row) -> Check:
+    return Check(**{key: value for key, value in row.items() if key != "request"})
+
+
+def score_jobs(steps: Steps, done: Mapping[Job, JobFile]) -> list[Scored]:
+    """Finished jobs by attack and protocol, with the attacks' checks of themselves."""
+    scored = []
+    for attack, protocol, arms in steps:
+        stores = {arm: done.get(Job(attack.name, protocol.name, arm)) for arm in arms}
+        if stores["audit"] is None:
+            continue
+        # Sorted, so that the order in which a kill and its repair left them does not show in the last digit.
+        rows: dict[Arm, list[Row]] = {
+            arm: sorted(store.rows, key=lambda row: str(row["request"]))
+            for arm, store in stores.items()
+            if store is not None
+        }
+        seconds = sum(s.seconds for s in stores.values() if s is not None)
+        checks = [_read_check(row) for row in rows.pop("health", ())] + list(attack.judge(rows["audit"]))
+        scored.append(Scored(attack, protocol, rows, seconds, tuple(checks)))
+    return scored
+
+
+def judge(scored: Sequence[Scored], card: Scorecard) -> list[Finding]:
+    """Findings of everything that was scored, by the kinds of the claims."""
+    findings: list[Finding] = []
+    for item in scored:
+        beside = [other for other in scored if other.attack.trivial and other.attack.claim == item.attack.claim]
+        findings += kind_of(item.attack).findings(item, beside, card)
+    for name in dict.fromkeys(item.attack.claim for item in scored):
+        findings = kind_named(name).review(findings)
+    return add_curves(findings, scored)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an audit's jobs have left.
+
+    Attributes:
+        steps: what was planned.
+        done: finished jobs.
+        missing: what was asked for and did not finish.
+        utility: how well the task is done.
+        utility_note: why that was not measured; empty if it was.
+        weights: name and hash of everything trained that was used.
+    """
+
+    steps: Steps
+    done: Mapping[Job, JobFile]
+    missing: list[Missing]
+    utility: list[Utility]
+    utility_note: str
+    weights: list[dict[str, str]]
+
+
+def make_record(
+    context: Context, dataset_params: Mapping[str, Any], outcome: Outcome, started: str, processes: int
+) -> Record:
+    """Score, decide, and write down what it took.
+
+    Args:
+        context: the audit.
+        dataset_params: options of the dataset; of its root only the last part is told.
+        outcome: of its jobs.
+        started: when, as ISO 8601.
+        processes: how many worked on it.
+    """
+    spec, scene = context.spec, context.scene
+    scored = score_jobs(outcome.steps, outcome.done)
+    findings = judge(scored, Scorecard(spec.scoring, spec.seed, len(scene.split.victims)))
+    verdict, reason = overall(findings, outcome.missing)
+    cohort = scene.cohort
+    return Record(
+        dataset=DatasetInfo(
+            name=cohort.name,
+            fingerprint=cohort.fingerprint,
+            subjects=len(cohort.subjects),
+            scans=len(cohort),
+            shape=cohort.shape,
+            voxel_mm=cohort.voxel_mm,
+            simulated=cohort.simulated,
+            shareable=cohort.shareable,
+            split=scene.split.counts(),
+            params={k: v if k != "root" or v is None else Path(v).name for k, v in dataset_params.items()},
+        ),
+        defense=describe_scheme(scene),
+        seed=spec.seed,
+        findings=findings,
+        missing=outcome.missing,
+        utility=outcome.utility,
+        utility_note=outcome.utility_note,
+        health=[
+            Health(attack=item.attack.name, protocol=item.protocol.name, **asdict(check))
+            for item in scored
+            for check in item.checks
+        ],
+        verdict=verdict,
+        reason=reason,
+        settings={
+            "scoring": spec.scoring.model_dump(mode="json"),
+            "ms_ssim": context.scorer.describe(),
+            "split": spec.split.model_dump(mode="json"),
+            "attacks": [attack.model_dump(mode="json") for attack in spec.attacks],
+        },
+        provenance={
+            **machine(context.device.type, torch.get_num_threads()),
+            "code": _code(scene, [attack for attack, _, _ in outcome.steps]),
+            "weights": outcome.weights,
+            "started": started,
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "jobs": processes,
+        },
+    )
+
+
+def _code(scene: Scene, attacks: Sequence[Attack]) -> dict[str, str]:
+    """Hashes of the source of everything that had a part in the figures."""
+    core = core_code()
+    kinds = {f"claims {attack.claim}": plugin_code(type(kind_of(attack))) for attack in attacks}
+    return {
+        "core": core,
+        "defense": plugin_code(type(scene.defense)),
+        **{attack.name: plugin_code(type(attack)) for attack in attacks},
+        **{name: code for name, code in kinds.items() if code != core},
+    }

@@ -1,0 +1,38 @@
+"""Scans of a cohort as a sequence, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import overload
+
+from privaudit.contracts.cohort import Cohort, ScanId, Volume
+
+
+class LazyVolumes(Sequence[Volume]):
+    """Scans read when asked for, the most recent kept within a budget of bytes."""
+
+    def __init__(self, cohort: Cohort, scans: Sequence[ScanId], budget: int = 1 << 30) -> None:
+        self._cohort, self.scans, self._budget = cohort, tuple(scans), budget
+        self._kept: OrderedDict[int, Volume] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.scans)
+
+    @overload
+    def __getitem__(self, index: int) -> Volume: ...
+    @overload
+    def __getitem__(self, index: slice) -> LazyVolumes: ...
+    def __getitem__(self, index: int | slice) -> Volume | LazyVolumes:
+        if isinstance(index, slice):
+            return LazyVolumes(self._cohort, self.scans[index], self._budget)
+        index = range(len(self.scans))[index]
+        volume = self._kept.pop(index, None)
+        if volume is None:
+            volume = self._cohort.load(self.scans[index])
+            # Attacks get some of these: what they write on must never be the truth they are scored against.
+            volume.image.flags.writeable = volume.labels.flags.writeable = False
+        self._kept[index] = volume
+        while len(self._kept) > 1 and sum(v.image.nbytes + v.labels.nbytes for v in self._kept.values()) > self._budget:
+            self._kept.popitem(last=False)
+        return volume

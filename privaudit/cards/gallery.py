@@ -1,0 +1,58 @@
+"""What an attack that draws at random makes of one request from several initialisations, and what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from privaudit.auditing.jobs import Context, asked_of, task_of
+from privaudit.contracts.attack import Attack, Illustration, Protocol
+from privaudit.contracts.claims import Claim
+from privaudit.scoring.kinds import kind_of
+
+STARTS = 3
+"""Initialisations."""
+SIDE = 32
+"""Side of what is shown where whole volumes are sent."""
+
+
+def gallery(context: Context, attack: Attack) -> Illustration:
+    """What was sent for the first request, and rows of what was recovered from it."""
+    scene, protocol = context.scene, primary_of(attack, context)
+    request = scene.requests[0]
+    claims = [claim_of(context, attack, protocol, request, start) for start in range(STARTS)]
+    caption = (
+        f"{attack.name}, {protocol.name}: middle slices of the patches with most tissue of the first request. What was"
+        f" sent and what it was made of; then what the attack recovers from {STARTS} initialisations, each with its"
+        " MS-SSIM to the true one."
+    )
+    seen = scene.transcript(request, arm="audit").stitched()
+    side = scene.defense.patch_size or min(SIDE, *scene.cohort.shape)
+    rows = kind_of(attack).gallery(claims, request, seen, side, asked_of(context, attack, protocol, (request,)))
+    return Illustration("gallery", caption, rows)
+
+
+def illustrations(context: Context, attack: Attack) -> Iterator[Illustration]:
+    """What the attack shows of what it holds."""
+    protocol = primary_of(attack, context)
+    with TemporaryDirectory() as folder:
+        task = task_of(context, attack, protocol, Path(folder), lambda _: None)
+        yield from attack.illustrate(context.scene.knowledge(attack, protocol), task)
+
+
+def primary_of(attack: Attack, context: Context) -> Protocol:
+    """The first of an attack's protocols that decides."""
+    return next(p for p in attack.protocols(context.scene.defense.views) if p.primary)
+
+
+def claim_of(context: Context, attack: Attack, protocol: Protocol, request: str, start: int = 0) -> Claim:
+    """What an attack claims of one request; ``start`` counts initialisations from the audit's own."""
+    scene = context.scene
+    transcripts = scene.transcripts([request], protocol, "audit")
+    with TemporaryDirectory() as folder:
+        task = task_of(context, attack, protocol, Path(folder), lambda _: None)
+        task = replace(task, seed=task.seed + start)
+        claim = next(iter(attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task)))
+    return claim.checked(scene.cohort.shape, attack.name)

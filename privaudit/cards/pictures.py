@@ -1,0 +1,130 @@
+"""Pictures with voxels in them, for cohorts that may be shown: what goes in, what the server sees, what comes out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from privaudit.auditing.jobs import Context, asked_of
+from privaudit.auditing.planning import all_attacks
+from privaudit.auditing.run import Settings, open_context
+from privaudit.auditing.spec import AuditSpec, read_spec
+from privaudit.auditing.utility import choose_networks, label_maps, probes
+from privaudit.cards.gallery import claim_of, gallery, illustrations, primary_of
+from privaudit.contracts.report import Picture
+from privaudit.imaging.patches import as_tensor
+from privaudit.scoring.kinds import kind_of
+
+ROWS = 3
+
+
+def encoding_picture(run: Path, cache: Path | None) -> Picture:
+    """Mid-axial slices of three requests: target, reference, what the server sees, and every attack's claim.
+
+    The run's specification is opened again; under each claim stands its MS-SSIM to the target.
+
+    Raises:
+        PrivauditError: the data is not there any more.
+    """
+    spec = read_spec(run / "spec.yaml")
+    context, _ = open_context(spec, Settings(out=run, cache=cache))
+    rows = [_row(context, spec, request) for request in context.scene.requests[:ROWS]]
+    mixed = ", the reference it was mixed with" if context.scene.has_bystanders else ""
+    return Picture(
+        "encoding",
+        f"Mid-axial slices: the target{mixed}, what the server sees (first view), and what each attack on images makes"
+        " of it, with MS-SSIM to the target. The first three requests; none was chosen.",
+        draw(rows),
+    )
+
+
+def attack_pictures(run: Path, cache: Path | None) -> list[Picture]:
+    """What attacks that draw at random make of the first request from several initialisations, and what they hold.
+
+    Raises:
+        PrivauditError: the data is not there any more.
+    """
+    spec = read_spec(run / "spec.yaml")
+    context, _ = open_context(spec, Settings(out=run, cache=cache))
+    previews = [(attack.name, preview) for attack in all_attacks(spec) if (preview := attack.preview()) is not None]
+    return [
+        Picture(f"{name}-{shown.name}", shown.caption, draw(shown.rows))
+        for name, preview in previews
+        for shown in (gallery(context, preview), *illustrations(context, preview))
+    ]
+
+
+def segmentation_picture(run: Path, cache: Path | None) -> Picture | None:
+    """One mid-axial slice as in the paper's Fig. 2: image, what the server sees, true labels, and every method's.
+
+    None where no trained weights fit.
+
+    Raises:
+        PrivauditError: the data is not there any more.
+    """
+    context, _ = open_context(read_spec(run / "spec.yaml"), Settings(out=run, cache=cache))
+    scene, spec = context.scene, context.spec.utility
+    networks, _ = choose_networks(spec, scene)
+    if networks is None:
+        return None
+    request = probes(spec, scene)[0]
+    truth = scene.truth(request)
+    top = max(scene.cohort.label_names)
+    seen = scene.transcript(request, arm="audit").stitched()
+    cells = [("target", as_tensor(truth.image)), ("what the server sees", seen)]
+    cells.append(("true labels", torch.from_numpy(truth.labels / top)))
+    wanted = (1, scene.defense.views)
+    for name, guess in label_maps(context, networks, request):
+        method, _, count = name.partition(" @ ")
+        if count and int(count) in wanted:
+            title = method if int(count) == 1 else f"{method} + TTA"
+            cells.append((title, torch.from_numpy(guess / top)))
+    return Picture(
+        "segmentation",
+        "One mid-axial slice of the first request: image, what the server sees, true labels, and the labels that each"
+        " method gives (grey levels stand for the structures).",
+        draw([cells]),
+    )
+
+
+def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Tensor]]:
+    scene = context.scene
+    truth = as_tensor(scene.truth(request).image)
+    brain = scene.truth(request).labels > 0
+    other = scene.bystander(request)
+    given = [("target", truth)] + ([] if other is None else [("reference", other)])
+    claims = [("what the server sees", scene.transcript(request, arm="audit").stitched().clamp(0, 1))]
+    scores = [f"{context.scorer.score(claims[0][1], truth, brain)['ms_ssim']:.3f}"]
+    for attack in all_attacks(spec):
+        kind = kind_of(attack)
+        if kind.drawn and attack.preview() is None and attack.name != "as-is":
+            protocol = primary_of(attack, context)
+            claim = claim_of(context, attack, protocol, request)
+            score, image = kind.picture(claim, request, asked_of(context, attack, protocol, (request,)))
+            claims.append((f"{attack.name} {protocol.name}".removesuffix(" default"), image))
+            scores.append(score)
+    return given + [(f"{title}\n{score}", image) for (title, image), score in zip(claims, scores, strict=True)]
+
+
+def draw(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> bytes:
+    """Middle slices of titled volumes, as PNG; rows may differ in length."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = max(len(cells) for cells in rows)
+    x, y, z = rows[0][0][1].shape
+    figure = Figure(figsize=(1.7 * columns, (1.7 * y / x + 0.45) * len(rows)), dpi=110, layout="compressed")
+    FigureCanvasAgg(figure)
+    for i, cells in enumerate(rows):
+        for j, (title, image) in enumerate(cells):
+            axes = figure.add_subplot(len(rows), columns, i * columns + j + 1)
+            axes.imshow(image[:, :, z // 2].numpy().T, origin="lower", cmap="gray", vmin=0, vmax=1)
+            axes.set_title(title, fontsize=8)
+            axes.axis("off")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,59 @@
+"""Writing cards: record, tables and, where they may be shown, pictures go to a renderer; its text to the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from privaudit.contracts import plugin
+from privaudit.contracts.report import Picture, Report, ReportInput
+from privaudit.errors import RecordError
+from privaudit.files import write_text
+from privaudit.results.record import Record, read
+
+
+def report_input(run: Path, record: Record, with_images: bool, cache: Path | None) -> ReportInput:
+    """Collect what a renderer may read; voxels only of shareable cohorts or where the user asked."""
+    tables = {file.name: file.read_text(encoding="utf-8") for file in sorted((run / "tables").glob("*.csv"))}
+    pictures: tuple[Picture, ...] = ()
+    if with_images or record.dataset.shareable:
+        from privaudit.cards.pictures import attack_pictures, encoding_picture, segmentation_picture
+
+        maps = segmentation_picture(run, cache) if record.utility else None
+        pictures = (encoding_picture(run, cache), *attack_pictures(run, cache), *([] if maps is None else [maps]))
+    return ReportInput(record, tables, pictures)
+
+
+def render(source: ReportInput, format_: str) -> tuple[str, str]:
+    """Render one format; returns the text and the file name ending."""
+    report = plugin.create("reports", format_, Report)
+    return report.render(source), report.suffix
+
+
+def write_cards(run: Path, formats: Sequence[str], with_images: bool, cache: Path | None = None) -> list[Path]:
+    """Write ``card.<suffix>`` for each format into the run folder.
+
+    Raises:
+        RecordError: the folder holds no record.
+        PluginError: no such format.
+    """
+    source = report_input(run, read(run), with_images, cache)
+    out = []
+    for name in formats:
+        text, suffix = render(source, name)
+        path = run / f"card{suffix}"
+        write_text(path, text)
+        out.append(path)
+    return out
+
+
+def latest_run(runs: Path) -> Path:
+    """The run folder whose record was written last.
+
+    Raises:
+        RecordError: there is none.
+    """
+    records = sorted(runs.glob("*/record.json"), key=lambda file: file.stat().st_mtime)
+    if not records:
+        raise RecordError(f"no finished run in {runs}", todo="run 'privaudit audit', or name a run folder")
+    return records[-1].parent

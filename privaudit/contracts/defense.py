@@ -1,0 +1,164 @@
+"""The contract of defenses (entry point ``privaudit.defenses``): the client's ``encode`` and ``decode``."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from privaudit.contracts.cohort import Cohort, Volume
+from privaudit.contracts.plugin import Plugin
+from privaudit.contracts.recipe import Recipe
+from privaudit.contracts.scheme import Mixing, Scheme
+from privaudit.errors import PluginError
+from privaudit.imaging.patches import Shape
+
+ClientKind = Literal["none", "proxy", "velocity"]
+"""What a client has to learn before it can encode: nothing, an encoder of images, a generator of deformations."""
+
+
+class Key:
+    """What only the client holds. It is never printed: its repr is its class name."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: secret>"
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What is sent: ``views`` float32 [V, N, *patch] and ``positions`` int64 [N, 3] of the patches' corners."""
+
+    views: Tensor
+    positions: NDArray[np.int64]
+
+
+class TrainedConfig(Protocol):
+    """What weights say of themselves: marks of everybody they were trained on, and how the training went."""
+
+    people: list[str]
+    training: dict[str, Any]
+
+
+class Trained(Protocol):
+    """Trained weights of a scheme, as a contract sees them: name, hash of what was read, and config."""
+
+    @property
+    def name(self) -> str:
+        """Of the weights."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of what was read, in hex."""
+
+    @property
+    def config(self) -> TrainedConfig:
+        """Who was trained on, and how."""
+
+
+class Defense(Plugin):
+    """Base of every scheme under audit.
+
+    Keys are drawn from a ``random.Random``: ``random.SystemRandom()`` (the operating system's CSPRNG) in use, a seeded
+    ``random.Random(seed)`` in an audit, where runs must repeat.
+    """
+
+    needs_pool: ClassVar[bool] = False
+    """Whether ``draw_key`` needs labelled reference scans."""
+    lossless: ClassVar[bool] = True
+    """Whether a perfect server's maps decode to the labels exactly; False where interpolation blurs their borders."""
+
+    keyed: ClassVar[bool] = True
+    """Whether there is a secret that differs from scan to scan."""
+    client: ClassVar[ClientKind] = "none"
+    """What the client has to learn before it can encode; :class:`privaudit.segmentation.learned.LearnedDefense`."""
+
+    def fitted(self, cohort: Cohort, victims: Sequence[str]) -> Defense:
+        """The defense, ready for a cohort; one that is trained finds its weights.
+
+        Raises:
+            OptionError: there are none, they do not fit, or a victim was trained on.
+        """
+        return self
+
+    @property
+    def trained(self) -> Trained | None:
+        """The weights of a scheme that is trained: the server's are among them."""
+        return None
+
+    @property
+    def mixing(self) -> Mixing:
+        """How others' images are mixed in; a scheme that mixes overrides this with its own options."""
+        return Mixing()
+
+    @property
+    def scheme(self) -> Scheme:
+        """What an adversary knows of it."""
+        return Scheme(self.name, self.params, self.mixing)
+
+    @property
+    def views(self) -> int:
+        """How many encoded views of one target are sent."""
+        return 1
+
+    @property
+    def patch_size(self) -> int | None:
+        """Side of the patches in voxels, None where whole volumes are sent. Scoring follows it."""
+        return None
+
+    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
+        """Draw the secret of one scan of this shape."""
+        raise NotImplementedError
+
+    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
+        """Encode an image [X, Y, Z] into the first ``views`` views.
+
+        However many are asked for, they are the same. Nothing of the key may show beyond what the scheme sends.
+        """
+        raise NotImplementedError
+
+    def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
+        """What a perfect server returns for one-hot labels [C, X, Y, Z]: float32 [views, N, C, *patch]."""
+        raise NotImplementedError
+
+    def decode(self, returned: Tensor, key: Key) -> Tensor:
+        """Turn returned maps [V, N, C, *patch] into the target's [C, X, Y, Z]; from a perfect server, its labels.
+
+        V is however many of the first views were sent.
+        """
+        raise NotImplementedError
+
+    def training_recipe(self, size: int) -> Recipe:
+        """How training examples of patches of this side are made; by default they are raw patches.
+
+        Raises:
+            PluginError: the defense mixes others in, and does not say how.
+        """
+        if self.needs_pool:
+            raise PluginError(f"defense '{self.name}' does not say how to train for it", todo="write training_recipe")
+        return Recipe(size, alpha=None)
+
+    def side_information(self, key: Key, views: int, classes: int) -> tuple[Tensor, Tensor] | None:
+        """What a learned decoder is given beside the returned maps; None where there is nothing to unmix.
+
+        Returns:
+            One-hot (or weighted) labels of what was mixed in, float32 [views, N, C, *patch], and the target's mixing
+            weights, float64 [views, N].
+        """
+        return None
+
+    def assemble(self, maps: Tensor, key: Key) -> Tensor:
+        """Put decoded maps [N, C, *patch] together to [C, X, Y, Z]; by default there is one, of the whole volume."""
+        return maps[0]
+
+    def bystanders(self, key: Key, views: int) -> Tensor | None:
+        """What others' images were mixed in, float32 [views, N, *patch]; None where the scheme mixes nobody in."""
+        return None
+
+    def weights(self, key: Key) -> NDArray[np.float64] | None:
+        """The target's mixing weights [V, N]; None where the scheme has none."""
+        return None

@@ -1,0 +1,114 @@
+"""Knowledge: what the adversary holds besides the transcript, as rungs of a ladder. Declared, or not handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from privaudit.contracts.cohort import Volume
+from privaudit.errors import KnowledgeError
+from privaudit.imaging.atlas import Atlas
+
+
+class Rung(StrEnum):
+    """One thing an adversary may hold."""
+
+    TRANSCRIPT = "transcript"
+    """Encoded patches, their positions, and the image's grid (shape and affine), of every request."""
+    ATLAS = "atlas"
+    """Voxel-wise mean and variance of a population's brains."""
+    POPULATION = "population"
+    """Raw labelled scans of other people."""
+    POOL = "pool"
+    """The scans that serve as mixing references."""
+    WEIGHTS = "weights"
+    """The mixing weights of every patch."""
+    GALLERY = "gallery"
+    """Raw scans of named people, from earlier sessions."""
+    VIEWS = "views"
+    """Which requests are views of one target."""
+    RETURNED = "returned"
+    """The maps that a perfect server sends back."""
+
+
+RUNG_TEXT = {
+    Rung.TRANSCRIPT: "encoded patches, their positions, and the grid (shape and affine)",
+    Rung.ATLAS: "the mean and variance of a population's brains",
+    Rung.POPULATION: "raw labelled scans of other people",
+    Rung.POOL: "the scans that serve as mixing references",
+    Rung.WEIGHTS: "the mixing weight of every patch",
+    Rung.GALLERY: "raw scans of named people, from earlier sessions",
+    Rung.VIEWS: "which requests are views of one target",
+    Rung.RETURNED: "the maps that a perfect server sends back",
+}
+
+
+@dataclass(frozen=True)
+class GalleryEntry:
+    """A raw scan whose owner the attacker knows by name."""
+
+    person: str
+    load: Callable[[], Tensor]
+    """Reads the image, float32 [X, Y, Z]."""
+
+
+class Knowledge:
+    """Hands over what was declared; anything else raises :class:`~privaudit.errors.KnowledgeError`."""
+
+    def __init__(
+        self,
+        granted: Iterable[Rung],
+        *,
+        attack: str,
+        atlas: Callable[[], Atlas],
+        population: Sequence[Volume],
+        pool: Sequence[Volume],
+        gallery: Sequence[GalleryEntry],
+        weights: Callable[[str], NDArray[np.float64]],
+    ) -> None:
+        self.granted = frozenset(granted)
+        self._attack = attack
+        self._atlas, self._population, self._pool = atlas, population, pool
+        self._gallery, self._weights = gallery, weights
+
+    def _need(self, rung: Rung) -> None:
+        if rung not in self.granted:
+            raise KnowledgeError(
+                f"attack '{self._attack}' asked for '{rung}' knowledge that its protocol does not declare",
+                allowed=", ".join(sorted(self.granted)),
+                todo="add the rung to the protocol's knowledge, so that the card can say so",
+            )
+
+    @property
+    def atlas(self) -> Atlas:
+        """Mean and variance of the attacker's population sample."""
+        self._need(Rung.ATLAS)
+        return self._atlas()
+
+    @property
+    def population(self) -> Sequence[Volume]:
+        """Raw labelled scans of people who are neither victims nor in the pool, read at each access."""
+        self._need(Rung.POPULATION)
+        return self._population
+
+    @property
+    def pool(self) -> Sequence[Volume]:
+        """The labelled reference scans, read at each access."""
+        self._need(Rung.POOL)
+        return self._pool
+
+    @property
+    def gallery(self) -> Sequence[GalleryEntry]:
+        """Raw scans of the victims' earlier sessions, with names."""
+        self._need(Rung.GALLERY)
+        return self._gallery
+
+    def weights(self, request: str) -> NDArray[np.float64]:
+        """Mixing weights of the target, [V, N], in (0, 1]."""
+        self._need(Rung.WEIGHTS)
+        return self._weights(request)

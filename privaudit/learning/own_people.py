@@ -1,0 +1,130 @@
+"""The attacker's own people, as the scheme would send them: what learning attacks learn from."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, overload
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense
+from privaudit.imaging.patches import Shape, as_tensor, stitch
+
+FINEST: Final = 48
+"""Volumes with a side above this are halved: who somebody is shows in shapes larger than a voxel."""
+
+
+class Others(Sequence[Volume]):
+    """Everybody but one."""
+
+    def __init__(self, everybody: Sequence[Volume], left_out: int) -> None:
+        self._everybody = everybody
+        self._indices = [i for i in range(len(everybody)) if i != left_out]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Volume: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Volume]: ...
+    def __getitem__(self, index: int | slice) -> Volume | Sequence[Volume]:
+        if isinstance(index, slice):
+            return [self._everybody[i] for i in self._indices[index]]
+        return self._everybody[self._indices[index]]
+
+
+def encode_own(defense: Defense, image: Tensor, pool: Sequence[Volume], keys: random.Random, views: int = 1) -> Tensor:
+    """What an attacker gets who encodes a scan itself with a fresh key: the mean of the views [X, Y, Z]."""
+    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+    sent = defense.encode(image, defense.draw_key(shape, pool, keys), views)
+    return stitch(sent.views.mean(dim=0), sent.positions, shape)
+
+
+def coarse(image: Tensor) -> Tensor:
+    """A scan [1, 1, *shape] at the resolution that is compared, of a volume [X, Y, Z]."""
+    scan = image[None, None]
+    return nn.functional.avg_pool3d(scan, 2) if max(image.shape) > FINEST else scan
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Scans of the attacker's people as the scheme would send them, or as a second session would look raw.
+
+    Args:
+        defense: the scheme; only the keys of its users are secret, and the attacker draws keys too.
+        people: the attacker's sample.
+        views: of each encoded scan, averaged.
+        count: encodings of each person; they are made once, as a trained encoder takes its time.
+        seed: of keys and sessions.
+    """
+
+    defense: Defense
+    people: Sequence[Volume]
+    views: int
+    count: int = 16
+    seed: int = 0
+    _made: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
+
+    def encoded(self, person: int, number: int) -> Tensor:
+        """One of a person's encodings [1, 1, *shape]."""
+        which = person, number
+        if which not in self._made:
+            self._made[which] = self.encode(person, np.random.default_rng([self.seed, 4, *which]))
+        return self._made[which]
+
+    def both(self, person: int, size: int, gallery: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Encodings of a person [size, 1, *shape], and what they are compared with: raw scans, or other encodings.
+
+        No encoding is on both sides: to recognise a key again is no re-identification.
+        """
+        order = [int(number) for number in rng.permutation(self.count)]
+        size = min(size, self.count if gallery else self.count // 2)
+        sent = [self.encoded(person, number) for number in order[:size]]
+        if gallery:
+            others = [self.raw(person, rng) for _ in sent]
+        else:
+            others = [self.encoded(person, number) for number in order[size : 2 * size]]
+        return torch.cat(sent), torch.cat(others)
+
+    def encode(self, person: int, rng: np.random.Generator) -> Tensor:
+        """Encode a session with a fresh key; references are the attacker's other people."""
+        image, keys = self.session(person, rng), random.Random(int(rng.integers(2**62)))
+        return coarse(encode_own(self.defense, image, Others(self.people, person), keys, self.views))
+
+    def raw(self, person: int, rng: np.random.Generator) -> Tensor:
+        """A raw scan [1, 1, *shape] of a person."""
+        return coarse(self.session(person, rng))
+
+    def session(self, person: int, rng: np.random.Generator) -> Tensor:
+        """A person's scan as another session might show it: brightness, contrast, noise, a voxel's shift."""
+        image = as_tensor(self.people[person].image)
+        bright = image.clamp(0, 1) ** float(rng.uniform(0.9, 1.1)) * float(rng.uniform(0.95, 1.05))
+        noise = torch.from_numpy(rng.normal(0, 0.01, size=tuple(image.shape)).astype(np.float32))
+        shift = tuple(int(s) for s in rng.integers(-1, 2, size=3) * (rng.random(3) < 0.25))
+        return torch.roll((bright + noise * (image > 0)).clamp(0, 1), shift, dims=(0, 1, 2))
+
+
+_SHARED: dict[str, Sampler] = {}
+
+
+def shared_sampler(defense: Defense, people: Sequence[Volume], views: int, count: int, seed: int) -> Sampler:
+    """The sampler used last, if it is of the same: protocols and repetitions learn on the same encodings.
+
+    Encoding a dozen people often enough takes longer than learning, where a network encodes.
+    """
+    weights = None if defense.trained is None else defense.trained.digest
+    digest = hashlib.sha256(repr((defense.name, defense.params, weights, views, count, seed)).encode())
+    for volume in people:
+        digest.update(volume.image.tobytes())
+    key = digest.hexdigest()
+    if key not in _SHARED:
+        _SHARED.clear()
+        _SHARED[key] = Sampler(defense, people, views, count, seed)
+    return _SHARED[key]

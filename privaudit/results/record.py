@@ -1,0 +1,304 @@
+"""The record: one versioned JSON file per audit. Reports, gate and comparison read only this (and its tables)."""
+
+from __future__ import annotations
+
+import json
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from privaudit.errors import RecordError
+
+SCHEMA_VERSION = "1.0"
+
+
+class Verdict(StrEnum):
+    """What a finding, or a whole audit, says. Never a bare pass."""
+
+    LEAK = "LEAK"
+    NO_LEAK_DETECTED = "NO LEAK DETECTED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError("the interval's ends are in the wrong order")
+    return interval
+
+
+Number = Annotated[FiniteFloat | None, Field(description="null where the figure does not exist or is not finite")]
+Interval = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered)]
+
+
+class Comparison(_Model):
+    """The attack against one trivial attacker, paired by scan."""
+
+    name: str = Field(description="the trivial attacker: 'chance', 'atlas', 'random-subject', 'as-is', …")
+    estimate: Number = Field(description="what the trivial attacker scores")
+    difference: Number = Field(description="attack minus trivial attacker, paired")
+    ci: Interval | None = Field(description="interval of the difference, clustered by subject")
+    reads_transcript: bool = Field(description="whether this trivial attacker looks at the transcript at all")
+
+
+class Control(_Model):
+    """The positive control: the same attack on a planted leak. An attack that misses it cannot say 'no leak'."""
+
+    description: str
+    estimate: Number
+    difference: Number = Field(description="attack minus best trivial attacker on the planted leak")
+    ci: Interval | None
+    passed: bool
+
+
+class Curve(_Model):
+    """One line of a plot: quality against gallery size, number of views and the like."""
+
+    name: str
+    x_label: str
+    y_label: str
+    x: list[float]
+    y: list[float]
+    low: list[float] | None = None
+    high: list[float] | None = None
+    chance: list[float] | None = None
+
+
+class Finding(_Model):
+    """One scored attack under one protocol, for one metric."""
+
+    attack: str
+    protocol: str
+    victim: str = Field(
+        description="whose privacy: 'target' (the person scanned), 'reference' (the owner of what was mixed in),"
+        " 'identity' (who the person is), or another that the claim's kind names"
+    )
+    metric: str
+    role: Literal["primary", "secondary", "baseline"] = Field(
+        description="primary findings decide; secondary ones support; baselines are the trivial attackers themselves"
+    )
+    higher_is_leakier: bool
+    estimate: Number
+    ci: Interval | None
+    confidence: float = 0.95
+    baseline: Comparison | None = Field(description="the best trivial attacker, which decides the verdict")
+    comparisons: list[Comparison] = Field(default_factory=list, description="every trivial attacker")
+    chance: Number = Field(default=None, description="expected score of guessing, where that is defined")
+    margin: float = Field(description="the least difference to the baseline that counts as a leak")
+    control: Control | None
+    n_subjects: int
+    n_scans: int
+    verdict: Verdict | None = Field(description="null for secondary findings and baselines")
+    reason: str = Field(description="why this verdict, in one sentence")
+    knowledge: list[str]
+    params: dict[str, Any]
+    details: dict[str, float | None] = Field(
+        default_factory=dict, description="spread, deciles and other plain figures"
+    )
+    by_alpha: dict[str, float] = Field(
+        default_factory=dict, description="the estimate by fifths of the target's mixing weight, where there is one"
+    )
+    notes: list[str] = Field(default_factory=list, description="what else a reader must know of how it was scored")
+    curves: list[Curve] = Field(default_factory=list)
+    table: str | None = Field(default=None, description="per-scan table, relative to the record's folder")
+    seconds: float
+
+    @property
+    def key(self) -> str:
+        """What identifies this finding across runs."""
+        return f"{self.attack}/{self.protocol}/{self.victim}/{self.metric}"
+
+
+class Utility(_Model):
+    """How well the task is done on encoded images."""
+
+    method: str
+    structure: str
+    metric: str
+    estimate: Number
+    ci: Interval | None
+    n_subjects: int
+    params: dict[str, Any] = Field(default_factory=dict)
+    by_alpha: dict[str, float] = Field(
+        default_factory=dict, description="the estimate by fifths of the target's mixing weight, where there is one"
+    )
+    curves: list[Curve] = Field(default_factory=list)
+
+
+class Health(_Model):
+    """One figure that says whether an attack works at all."""
+
+    attack: str
+    protocol: str
+    name: str
+    figure: Number
+    allowed: str = Field(description="what the figure must be, in words")
+    passed: bool
+
+
+class DatasetInfo(_Model):
+    """Which data."""
+
+    name: str
+    fingerprint: str
+    subjects: int
+    scans: int
+    shape: tuple[int, int, int]
+    voxel_mm: float
+    simulated: str | None
+    shareable: bool
+    split: dict[str, int] = Field(description="number of people per role: victims, pool, population")
+    params: dict[str, Any]
+
+
+class DefenseInfo(_Model):
+    """Which scheme, with every option printed."""
+
+    name: str
+    params: dict[str, Any]
+    flaws: list[str] = Field(default_factory=list, description="ways in which its training has collapsed")
+    notes: list[str] = Field(default_factory=list, description="what else must be known of its training")
+
+
+class Missing(_Model):
+    """Something that was asked for and did not finish. It never passes."""
+
+    attack: str
+    protocol: str
+    error: str
+
+
+class Record(_Model):
+    """One audit."""
+
+    schema_version: str = SCHEMA_VERSION
+    dataset: DatasetInfo
+    defense: DefenseInfo
+    seed: int
+    findings: list[Finding]
+    missing: list[Missing] = Field(default_factory=list)
+    health: list[Health] = Field(default_factory=list, description="checks that attacks made of themselves")
+    utility: list[Utility] = Field(default_factory=list)
+    utility_note: str = Field(default="", description="why utility was not measured; empty if it was")
+    verdict: Verdict
+    reason: str
+    settings: dict[str, Any] = Field(description="scoring settings: MS-SSIM profile, margins, resamples, split shares")
+    provenance: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Record:
+        keys = [finding.key for finding in self.findings]
+        if len(set(keys)) != len(keys):
+            raise ValueError("a finding is listed twice")
+        if self.verdict is not overall(self.findings, self.missing)[0]:
+            raise ValueError("the verdict is not the one that its findings give")
+        return self
+
+    def primary(self) -> list[Finding]:
+        """The findings that decide the verdict."""
+        return [finding for finding in self.findings if finding.role == "primary"]
+
+    def stable(self) -> dict[str, Any]:
+        """The record without what may differ between two equal runs: seconds, and when and where it ran."""
+        data = self.model_dump(mode="json")
+        for finding in data["findings"]:
+            finding.pop("seconds")
+        data["provenance"] = {k: v for k, v in data["provenance"].items() if k in STABLE_PROVENANCE}
+        return data
+
+
+STABLE_PROVENANCE = frozenset({"version", "code", "weights"})
+
+
+def overall(findings: list[Finding], missing: list[Missing]) -> tuple[Verdict, str]:
+    """The audit's verdict: the worst primary one; something missing, or nothing at all, is never a pass."""
+    primary = [finding for finding in findings if finding.role == "primary"]
+    leaks = [finding for finding in primary if finding.verdict is Verdict.LEAK]
+    open_ = [finding for finding in primary if finding.verdict is not Verdict.NO_LEAK_DETECTED]
+    # A supporting protocol (fewer views, say) has no control, so it cannot decide; but neither may its leak be passed.
+    deciding = {finding.metric for finding in primary}
+    hints = [
+        finding
+        for finding in findings
+        if finding.role == "secondary"
+        and finding.metric in deciding
+        and finding.baseline is not None
+        and finding.baseline.ci is not None
+        and finding.baseline.ci[0] > finding.margin
+    ]
+    if leaks:
+        return Verdict.LEAK, f"{len(leaks)} of {len(primary)} primary findings leak"
+    if missing:
+        return Verdict.INCONCLUSIVE, f"{len(missing)} attack(s) asked for did not finish"
+    if not primary:
+        return Verdict.INCONCLUSIVE, "no attack with a verdict was run"
+    if hints:
+        return Verdict.INCONCLUSIVE, f"{hints[0].key} supports a leak that no deciding figure shows"
+    if open_:
+        return Verdict.INCONCLUSIVE, f"{len(open_)} of {len(primary)} primary findings are inconclusive"
+    return (
+        Verdict.NO_LEAK_DETECTED,
+        f"none of {len(primary)} primary findings leaks, and every control was found",
+    )
+
+
+def finite(value: float | None) -> float | None:
+    """Return the value, or None where it is NaN or infinite: JSON has no word for those."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def dumps(record: Record) -> str:
+    """The record as JSON text with a final newline; equal records give equal text."""
+    return json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def loads(text: str, source: str) -> Record:
+    """Read a record.
+
+    Raises:
+        RecordError: not JSON, another schema version, or not a record.
+    """
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{source} is not JSON: {error}", todo="give a record.json or its run folder") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"{source} has another schema version",
+            got=version,
+            allowed=SCHEMA_VERSION,
+            todo="run the audit again",
+        )
+    try:
+        return Record.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{source} is not a valid record: {where}: {first['msg']}") from None
+
+
+def read(path: Path) -> Record:
+    """Read a record from its file or from a run folder that holds ``record.json``.
+
+    Raises:
+        RecordError: nothing is there, or it is no record.
+    """
+    file = path / "record.json" if path.is_dir() else path
+    if not file.is_file():
+        raise RecordError(f"no record at {file}", todo="give a run folder, or finish the audit first")
+    return loads(file.read_text(encoding="utf-8"), str(file))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a record."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Record.model_json_schema(mode="serialization"),
+    }

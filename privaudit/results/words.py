@@ -1,0 +1,41 @@
+"""Figures in words, for whatever shows a record: numbers, intervals, names."""
+
+from __future__ import annotations
+
+import statistics
+
+from privaudit.results.record import Finding, Interval
+
+
+def number(value: float | None, signed: bool = False) -> str:
+    """Three decimals, or a dash.
+
+    >>> number(0.5), number(0.5, signed=True), number(None)
+    ('0.500', '+0.500', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:+.3f}" if signed else f"{value:.3f}"
+
+
+def interval(value: float | None, ci: Interval | None, signed: bool = False) -> str:
+    """An estimate and its interval.
+
+    >>> interval(0.812, (0.79, 0.833))
+    '0.812 [0.790, 0.833]'
+    """
+    text = number(value, signed)
+    return text if ci is None or value is None else f"{text} [{number(ci[0], signed)}, {number(ci[1], signed)}]"
+
+
+def attack_name(finding: Finding) -> str:
+    """Attack and protocol; a protocol called 'default' goes without saying."""
+    return finding.attack if finding.protocol == "default" else f"{finding.attack}, {finding.protocol}"
+
+
+def over_seeds(finding: Finding) -> str:
+    """Mean and standard deviation over repeated trainings, if there were any."""
+    line = next((line for line in finding.curves if line.name.startswith("training, ")), None)
+    if line is None or len(line.y) < 2:
+        return "–"
+    return f"{statistics.mean(line.y):.3f} ± {statistics.stdev(line.y):.3f} ({len(line.y)})"

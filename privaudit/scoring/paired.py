@@ -1,0 +1,212 @@
+"""Kinds whose claims answer one request each, compared with what attackers who do not look claim of the same request.
+
+Pure: findings are made from rows. A row holds the kind's metrics for the main victim under their own names, and for
+another victim under '<victim>_<metric>'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from privaudit.contracts.attack import Attack
+from privaudit.contracts.claims import Claim
+from privaudit.errors import ClaimError
+from privaudit.results.record import Comparison, Control, Finding, Verdict, finite
+from privaudit.scoring.arms import PLANTED_TEXT, Arm
+from privaudit.scoring.kind import Asked, ClaimKind
+from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, people_of
+from privaudit.scoring.scorecard import Scorecard, Scored
+from privaudit.scoring.verdicts import decide, leaks
+
+
+class PairedKind(ClaimKind):
+    """A claim for each request; leaks are what it gains over the best attacker who does not look."""
+
+    blind: ClassVar[frozenset[str]] = frozenset()
+    """Attackers who do not look, without whom the threshold would be too low: then nothing is decided."""
+
+    def score_one(self, claim: Claim, asked: Asked) -> Row:
+        """Score one claim; the request and the person are added."""
+        raise NotImplementedError
+
+    def theirs(self, row: Row, other: Row, column: str) -> float:
+        """Another attacker's figure for the request of ``row``."""
+        return float(other[column])
+
+    def notes(self, rows: Sequence[Row]) -> list[str]:
+        """What else a reader must know of how these rows were scored."""
+        return []
+
+    def score(self, claims: Iterable[Claim], asked: Asked) -> Iterator[Row]:
+        """Yield a row for each claim; every request must be answered once."""
+        waiting = set(asked.requests)
+        for claim in claims:
+            request = getattr(claim, "request", None)
+            if not isinstance(claim, self.claim) or request not in waiting:
+                raise ClaimError(
+                    f"attack '{asked.attack.name}' claims something that was not asked", got=repr(claim)[:80]
+                )
+            waiting.discard(request)
+            checked = claim.checked(asked.secrets.cohort.shape, asked.attack.name)
+            row = {"request": request, "person": asked.secrets.person(request), **self.score_one(checked, asked)}
+            yield row
+            asked.advance(1)
+        if waiting:
+            raise ClaimError(
+                f"attack '{asked.attack.name}' left {len(waiting)} of {len(asked.requests)} requests unanswered"
+            )
+
+    def findings(self, scored: Scored, beside: Sequence[Scored], card: Scorecard) -> list[Finding]:
+        """Every metric, for every victim that the rows speak of."""
+        rows = scored.rows["audit"]
+        main, *others = self.victims
+        there = [main, *(victim for victim in others if rows and f"{victim}_{self.primary}" in rows[0])]
+        return [self._finding(scored, beside, card, victim, metric) for victim in there for metric in self.metrics]
+
+    def _column(self, victim: str, metric: str) -> str:
+        return metric if victim == self.victims[0] else f"{victim}_{metric}"
+
+    def _finding(self, scored: Scored, beside: Sequence[Scored], card: Scorecard, victim: str, metric: str) -> Finding:
+        attack, protocol = scored.attack, scored.protocol
+        column = self._column(victim, metric)
+        rows = scored.rows["audit"]
+        people = people_of(rows)
+        values = column_of(rows, column)
+        key = (attack.name, protocol.name, column)
+        comparisons = [
+            self._compare(rows, other.rows["audit"], column, card, (*key, other.attack.name), other.attack)
+            for other in beside
+            if other.attack.name != attack.name
+        ]
+        blind = [c for c in comparisons if not c.reads_transcript]
+        complete = {c.name for c in blind} >= self.blind - {attack.name}
+        baseline = max(blind, key=lambda c: c.estimate or 0.0, default=None) if complete else None
+        is_baseline = attack.trivial and not attack.reads_transcript
+        deciding = metric == self.primary and protocol.primary and not is_baseline
+        margin = self.margin(card.scoring)
+        control, verdict, reason = None, None, "supports the primary figure"
+        if is_baseline:
+            reason = "a trivial attacker, who does not look at the transcript"
+        elif deciding:
+            arm: Arm = "planted" if victim == self.victims[0] else "planted-reference"
+            control = self._control(scored, beside, card, column, arm, margin)
+            verdict, reason = decide(
+                baseline.difference if baseline else None,
+                baseline.ci if baseline else None,
+                margin, control, len(set(people)), card.scoring.min_subjects,
+                baseline.name if baseline else "no baseline",
+                self._exposed(rows, beside, column, baseline, margin),
+                misfit=not attack.trivial and below(baseline, margin),
+                unsound=scored.unhealthy,
+            )  # fmt: skip
+        return Finding(
+            attack=attack.name,
+            protocol=protocol.name,
+            victim=victim,
+            metric=metric,
+            role="baseline" if is_baseline else "primary" if deciding else "secondary",
+            higher_is_leakier=True,
+            estimate=finite(float(values.mean())),
+            ci=card.interval(values, people, False, *key),
+            confidence=card.scoring.confidence,
+            baseline=baseline,
+            comparisons=comparisons,
+            margin=margin,
+            control=control,
+            n_subjects=len(set(people)),
+            n_scans=len(rows),
+            verdict=verdict,
+            reason=reason,
+            knowledge=sorted(protocol.knowledge),
+            params=attack.params,
+            details={
+                "sd": finite(float(values.std(ddof=1))) if len(values) > 1 else None,
+                "median": finite(float(np.median(values))),
+                "worst_decile": finite(float(np.quantile(values, 0.9))),
+            },
+            by_alpha=by_alpha(rows, values),
+            notes=self.notes(rows),
+            table=scored.table,
+            seconds=round(scored.seconds, 3),
+        )
+
+    def _against(self, rows: Sequence[Row], others: Sequence[Row], column: str) -> Floats:
+        """Another attacker's figures for the same requests."""
+        by_request = {row["request"]: row for row in others}
+        return np.array([self.theirs(row, by_request[row["request"]], column) for row in rows], dtype=np.float64)
+
+    def _compare(
+        self, rows: Sequence[Row], others: Sequence[Row], column: str, card: Scorecard, key: tuple[str, ...],
+        other: Attack,
+    ) -> Comparison:  # fmt: skip
+        """Paired by request: the other attacker's rows cover at least these requests."""
+        against = self._against(rows, others, column)
+        difference = column_of(rows, column) - against
+        return Comparison(
+            name=other.name,
+            estimate=finite(float(against.mean())),
+            difference=finite(float(difference.mean())),
+            ci=card.interval(difference, people_of(rows), False, *key, "difference"),
+            reads_transcript=other.reads_transcript,
+        )
+
+    def _exposed(
+        self, rows: Sequence[Row], beside: Sequence[Scored], column: str, baseline: Comparison | None, margin: float
+    ) -> int:
+        """People with a scan that beats the baseline's score of the same scan by more than the margin."""
+        if baseline is None:
+            return 0
+        source = next(t for t in beside if t.attack.name == baseline.name)
+        lead = column_of(rows, column) - self._against(rows, source.rows["audit"], column)
+        return len({row["person"] for row, ahead in zip(rows, lead.tolist(), strict=True) if ahead > margin})
+
+    def _control(
+        self, scored: Scored, beside: Sequence[Scored], card: Scorecard, column: str, arm: Arm, margin: float
+    ) -> Control | None:
+        """The same attack on the planted leak, against attackers who do not look and so need no planting."""
+        rows = scored.rows.get(arm)
+        if not rows:
+            return None
+        key = (scored.attack.name, scored.protocol.name, column, arm)
+        blind = [
+            self._compare(rows, t.rows["audit"], column, card, (*key, t.attack.name), t.attack)
+            for t in beside
+            if not t.attack.reads_transcript
+        ]
+        best = max(blind, key=lambda c: c.estimate or 0.0, default=None)
+        if best is None:
+            return None
+        return Control(
+            description=PLANTED_TEXT[arm],
+            estimate=finite(float(column_of(rows, column).mean())),
+            difference=best.difference,
+            ci=best.ci,
+            passed=leaks(best.difference, best.ci, margin),
+        )
+
+    def review(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Let nobody's claim rest on attacks that all do worse than not looking.
+
+        A trivial attacker may (others are there to do better), but alone it says nothing: a warped image taken as it
+        is, say, is less like the image than the atlas is, and a warp is no protection.
+        """
+        fit = {f.victim for f in findings if self._decides(f) and not below(f.baseline, f.margin)}
+        reason = "every attack here does worse than not looking: none fits this scheme"
+        doubted = {"verdict": Verdict.INCONCLUSIVE, "reason": reason}
+        return [
+            f.model_copy(update=doubted)
+            if self._decides(f) and f.victim not in fit and f.verdict is Verdict.NO_LEAK_DETECTED
+            else f
+            for f in findings
+        ]
+
+    def _decides(self, finding: Finding) -> bool:
+        return finding.role == "primary" and finding.metric == self.primary
+
+
+def below(baseline: Comparison | None, margin: float) -> bool:
+    """Whether an attack does demonstrably worse than its baseline."""
+    return baseline is not None and baseline.ci is not None and baseline.ci[1] < -margin

@@ -1,0 +1,139 @@
+"""Findings of re-identification, against chance. Pure: made from rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from privaudit.results.record import Comparison, Control, Curve, Finding, Interval, Verdict, finite
+from privaudit.scoring.arms import PLANTED_TEXT
+from privaudit.scoring.rows import Floats, Row
+from privaudit.scoring.scorecard import Scorecard, Scored
+from privaudit.scoring.similarity import ranks as identity_scores
+from privaudit.scoring.similarity.ranks import QueryRanks
+from privaudit.scoring.verdicts import decide, leaks
+
+
+def _ranks(rows: Sequence[Row]) -> list[QueryRanks]:
+    return [QueryRanks(query=i, **{k: v for k, v in row.items() if k != "request"}) for i, row in enumerate(rows)]
+
+
+def _metric_values(ranks: Sequence[QueryRanks], metric: str) -> tuple[Floats, list[str]]:
+    """One value per query, or per person for macro F1, with the person each belongs to."""
+    if metric == "f1":
+        by_person = identity_scores.f1_by_person(ranks)
+        return np.array(list(by_person.values())), list(by_person)
+    attribute = {"map": "average_precision", "map5": "average_precision5"}.get(metric, metric)
+    return np.array([getattr(rank, attribute) for rank in ranks], dtype=np.float64), [rank.person for rank in ranks]
+
+
+def findings_of(scored: Scored, card: Scorecard, margin: float) -> list[Finding]:
+    """Findings of one re-identification attack: every metric against chance."""
+    ranks = _ranks(scored.rows["audit"])
+    if not ranks:
+        return []
+    chance = identity_scores.chance_levels(ranks)
+    return [_finding(scored, ranks, chance[metric], metric, card, margin) for metric in identity_scores.METRICS]
+
+
+def _above_chance(
+    ranks: Sequence[QueryRanks], metric: str, chance: float, card: Scorecard, *key: str
+) -> tuple[float, Interval | None, Comparison]:
+    values, people = _metric_values(ranks, metric)
+    ci = card.interval(values, people, True, *key, metric)
+    estimate = float(values.mean())
+    shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
+    return (
+        estimate,
+        ci,
+        Comparison(name="chance", estimate=chance, difference=estimate - chance, ci=shifted, reads_transcript=False),
+    )
+
+
+def _below_chance(ranks: Sequence[QueryRanks], chance: float, card: Scorecard, *key: str) -> bool:
+    """Whether matches are wrong more often than by chance: read the other way round, they would be right.
+
+    By the plain bootstrap, since intervals that make sure of coverage hardly ever lie below so low a level.
+    """
+    values, people = _metric_values(ranks, identity_scores.PRIMARY_METRIC)
+    span = card.interval(values, people, False, *key, "below")
+    return span is not None and span[1] < chance
+
+
+def _finding(
+    scored: Scored, ranks: Sequence[QueryRanks], chance: float, metric: str, card: Scorecard, margin: float
+) -> Finding:
+    attack, protocol = scored.attack, scored.protocol
+    key = (attack.name, protocol.name)
+    estimate, ci, against = _above_chance(ranks, metric, chance, card, *key)
+    deciding = metric == identity_scores.PRIMARY_METRIC and protocol.primary
+    n = len({rank.person for rank in ranks})
+    control, verdict, reason, curves = None, None, "supports the primary figure", []
+    if deciding:
+        planted = _ranks(scored.rows.get("planted", ()))
+        if planted:
+            level = identity_scores.chance_levels(planted)[metric]
+            found, _, lead = _above_chance(planted, metric, level, card, *key, "planted")
+            control = Control(
+                description=PLANTED_TEXT["planted"],
+                estimate=found,
+                difference=lead.difference,
+                ci=lead.ci,
+                passed=leaks(lead.difference, lead.ci, margin),
+            )
+        verdict, reason = decide(
+            against.difference, against.ci, margin, control, n, card.scoring.min_subjects, "chance",
+            misfit=_below_chance(ranks, chance, card, *key),
+            unsound=scored.unhealthy,
+        )  # fmt: skip
+        tied = sum(rank.tied for rank in ranks)
+        if verdict is not Verdict.LEAK and tied > len(ranks) / 2:
+            verdict = Verdict.INCONCLUSIVE
+            reason = (
+                f"for {tied:.0f} of {len(ranks)} scans all similarities are equal: the attack sees nothing in what this"
+                " scheme sends, and more people would decide nothing"
+            )
+        curves = [_gallery_curve(ranks, card, key)]
+    return Finding(
+        attack=attack.name,
+        protocol=protocol.name,
+        victim="identity",
+        metric=metric,
+        role="primary" if deciding else "secondary",
+        higher_is_leakier=True,
+        estimate=finite(estimate),
+        ci=ci,
+        confidence=card.scoring.confidence,
+        baseline=against,
+        comparisons=[against],
+        chance=chance,
+        margin=margin,
+        control=control,
+        n_subjects=n,
+        n_scans=len(ranks),
+        verdict=verdict,
+        reason=reason,
+        knowledge=sorted(protocol.knowledge),
+        params=attack.params,
+        curves=curves,
+        table=scored.table,
+        seconds=round(scored.seconds, 3),
+    )
+
+
+def _gallery_curve(ranks: Sequence[QueryRanks], card: Scorecard, key: tuple[str, str]) -> Curve:
+    sizes, table = identity_scores.gallery_curve(ranks, card.people)
+    people = [rank.person for rank in ranks]
+    spans = [card.interval(table[:, i], people, True, *key, "gallery", str(g)) for i, g in enumerate(sizes)]
+    means = table.mean(axis=0).tolist()
+    return Curve(
+        name="gallery size",
+        x_label="people in the gallery",
+        y_label="rank1",
+        x=[float(g) for g in sizes],
+        y=means,
+        low=[m if s is None else s[0] for m, s in zip(means, spans, strict=True)],
+        high=[m if s is None else s[1] for m, s in zip(means, spans, strict=True)],
+        chance=[1 / g for g in sizes],
+    )

@@ -1,0 +1,202 @@
+"""Scoring of re-identification: exact ranks, computing no similarity that cannot change them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privaudit.errors import ClaimError
+from privaudit.msssim.ranking import SimilarityLike, threshold_at_fpr
+from privaudit.scoring.stats import chance_average_precision, chance_rank
+
+METRICS = ("map", "rank1", "rank5", "map5", "f1", "tpr_at_fpr01")
+PRIMARY_METRIC = "map"
+FALSE_POSITIVE_RATE = 0.01
+
+
+@dataclass(frozen=True)
+class QueryRanks:
+    """What one query's exact ranking says.
+
+    Attributes:
+        query: index of the query.
+        person: who it is.
+        predicted: the owner of the first-ranked gallery entry.
+        rank1: 1 if that is right.
+        rank5: 1 if the person is among the first five entries.
+        average_precision: over the whole gallery.
+        average_precision5: over the first five entries, divided by min(positives, 5).
+        people_ahead: number of other people with an entry ahead of the person's best.
+        tpr_at_fpr01: share of the person's entries above the threshold of 1 % false positives among all pairs.
+        positives: the person's entries in the gallery.
+        gallery: entries in the gallery, the query itself not counted.
+        tied: 1 if all of them are equally similar, so that the ranking is chance alone.
+    """
+
+    query: int
+    person: str
+    predicted: str
+    rank1: float
+    rank5: float
+    average_precision: float
+    average_precision5: float
+    people_ahead: int
+    tpr_at_fpr01: float
+    positives: int
+    gallery: int
+    tied: float = 0.0
+
+
+def check_similarity(scores: SimilarityLike, queries: int, gallery: int, encoded: bool, attack: str) -> None:
+    """Refuse a similarity of the wrong size.
+
+    Raises:
+        ClaimError: it has not one row per transcript and one column per gallery entry.
+    """
+    got, allowed = (scores.n_queries, scores.n_gallery), (queries, gallery)
+    if got != allowed or scores.symmetric != encoded:
+        raise ClaimError(f"attack '{attack}' claims similarities of another size", got=got, allowed=allowed)
+
+
+def rank_queries(
+    scores: SimilarityLike,
+    query_people: Sequence[str],
+    gallery_people: Sequence[str],
+    rng: np.random.Generator,
+    advance: Callable[[float], None] = lambda _: None,
+) -> list[QueryRanks]:
+    """Rank the gallery for every query whose person is in it; queries without a positive are left out.
+
+    Only entries whose upper bound reaches the query's worst positive are computed to the end; all others rank below
+    every positive, so that every figure equals that of the full matrix. Ties are broken at random: a constant
+    similarity scores chance.
+
+    Args:
+        scores: the attacker's similarity.
+        query_people: owner of each row.
+        gallery_people: owner of each column; for encoded-to-encoded retrieval the same list.
+        rng: for ties.
+        advance: progress callback, called once per query with 1.
+
+    Raises:
+        ClaimError: a similarity is not finite.
+    """
+    owners = np.asarray(gallery_people)
+    people = np.asarray(query_people)
+    negative = people[:, None] != owners[None, :]
+    mine_of = [_positives(scores, owners, query, person) for query, person in enumerate(query_people)]
+    threshold = _threshold(scores, negative, mine_of)
+    out = []
+    for query, person in enumerate(query_people):
+        advance(1)
+        others = np.ones(len(owners), dtype=bool)
+        if scores.symmetric:
+            others[query] = False
+        mine = mine_of[query]
+        rest = np.flatnonzero(others & (owners != person))
+        if len(mine) == 0 or len(rest) == 0:
+            continue
+        own = scores.exact(query, mine)
+        bounds = scores.refine(query, rest, float(own.min()))
+        if not (np.isfinite(own).all() and np.isfinite(bounds).all()):
+            raise ClaimError("the attack claims similarities that are not finite")
+        rivals = rest[bounds >= own.min()]
+        index = np.concatenate([mine, rivals])
+        values = np.concatenate([own, bounds[bounds >= own.min()]])
+        order = index[np.lexsort((rng.random(len(index)), -values))]
+        hit = owners[order] == person
+        ranks = np.flatnonzero(hit) + 1
+        precision = np.arange(1, len(ranks) + 1) / ranks
+        top = min(len(mine), 5)
+        out.append(
+            QueryRanks(
+                query=query,
+                person=person,
+                predicted=str(owners[order[0]]),
+                rank1=float(hit[0]),
+                rank5=float(hit[:5].any()),
+                average_precision=float(precision.mean()),
+                average_precision5=float(precision[ranks <= 5].sum() / top),
+                people_ahead=len(set(owners[order[: ranks[0] - 1]].tolist())),
+                tpr_at_fpr01=float((own > threshold).mean()),
+                positives=len(mine),
+                gallery=len(mine) + len(rest),
+                tied=float(len(rivals) == len(rest) and float(np.ptp(values)) == 0),
+            )
+        )
+    return out
+
+
+def _positives(scores: SimilarityLike, owners: NDArray[np.str_], query: int, person: str) -> NDArray[np.intp]:
+    """Gallery entries of the query's person, the query itself left out."""
+    mine = owners == person
+    if scores.symmetric:
+        mine[query] = False
+    return np.flatnonzero(mine)
+
+
+def _threshold(scores: SimilarityLike, negative: NDArray[np.bool_], positives: Sequence[NDArray[np.intp]]) -> float:
+    """The similarity that 1 % of the negative pairs reach; minus infinity where every positive lies above it anyway.
+
+    The second case is common (raw images) and cheap: it needs negatives to be computed only as far as the worst
+    positive. The first needs the exact value of many negatives.
+    """
+    worst = min((float(scores.exact(q, mine).min()) for q, mine in enumerate(positives) if len(mine)), default=-np.inf)
+    counted = np.triu(negative, 1) if scores.symmetric else negative
+    allowed = math.ceil(FALSE_POSITIVE_RATE * int(counted.sum()))
+    reached = 0
+    for query, row in enumerate(counted):
+        reached += int((scores.refine(query, np.flatnonzero(row), worst) >= worst).sum())
+        if reached >= allowed:
+            return threshold_at_fpr(scores, negative, FALSE_POSITIVE_RATE) if counted.any() else -np.inf
+    return -np.inf
+
+
+def f1_by_person(rows: Sequence[QueryRanks]) -> dict[str, float]:
+    """F1 of every person who was queried or named; macro F1 is their mean (scikit-learn's ``average='macro'``)."""
+    people = sorted({row.person for row in rows} | {row.predicted for row in rows})
+    out = {}
+    for person in people:
+        right = sum(row.person == person == row.predicted for row in rows)
+        asked = sum(row.person == person for row in rows)
+        named = sum(row.predicted == person for row in rows)
+        out[person] = 2 * right / (asked + named)
+    return out
+
+
+def chance_levels(rows: Sequence[QueryRanks]) -> dict[str, float]:
+    """What a random order of the gallery is expected to score on each metric.
+
+    Macro F1 has no closed form; a random guess of g people, right once in g, scores close to its rank-1.
+    """
+    shapes = [(row.positives, row.gallery) for row in rows]
+    rank1 = float(np.mean([chance_rank(1, r, n) for r, n in shapes]))
+    return {
+        "rank1": rank1,
+        "rank5": float(np.mean([chance_rank(5, r, n) for r, n in shapes])),
+        "map": float(np.mean([chance_average_precision(r, n) for r, n in shapes])),
+        "map5": float(np.mean([chance_average_precision(r, n, 5) for r, n in shapes])),
+        "f1": rank1,
+        "tpr_at_fpr01": FALSE_POSITIVE_RATE,
+    }
+
+
+def gallery_curve(rows: Sequence[QueryRanks], people: int) -> tuple[list[int], NDArray[np.float64]]:
+    """Rank-1 against gallery size: exact expectation over random subsets of the other people.
+
+    With ``a`` of D other people ahead of the right one, a gallery of g people (the right one and g − 1 others drawn
+    without replacement) is answered rightly with probability C(D − a, g − 1) / C(D, g − 1).
+
+    Returns:
+        Gallery sizes in people, and rank-1 [queries, sizes].
+    """
+    others = people - 1
+    sizes = sorted({g for g in (2, 3, 5, 10, 20, 50, 100, 200, 500, 1000) if g <= people} | {people})
+    table = np.array(
+        [[math.comb(others - row.people_ahead, g - 1) / math.comb(others, g - 1) for g in sizes] for row in rows]
+    )
+    return sizes, table

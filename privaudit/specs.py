@@ -1,0 +1,95 @@
+"""Specifications of audits and trainings: the parts that both have, and reading them from YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from privaudit.errors import OptionError, nearest
+
+SpecT = TypeVar("SpecT", bound=BaseModel)
+
+
+class PluginSpec(BaseModel):
+    """A plugin by name; every other key is one of its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The options as given, unchecked: the plugin checks them."""
+        return dict(self.model_extra or {})
+
+
+class Section(BaseModel):
+    """A part of a specification: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class SplitSpec(Section):
+    """Share of the people in each role."""
+
+    victims: Share = 0.5
+    pool: Share = 0.25
+    population: Share = 0.25
+
+
+def digest_of(spec: BaseModel) -> str:
+    """Eight hex digits that name a specification."""
+    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def validate_spec(model: type[SpecT], sections: Mapping[str, type[BaseModel]], data: Any, source: str) -> SpecT:
+    """Check a specification against its model.
+
+    Args:
+        model: what it must be.
+        sections: models of its parts, to name the nearest key where one is unknown.
+        data: as read from YAML.
+        source: where it comes from, for messages.
+
+    Raises:
+        OptionError: an unknown key or an unusable value.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "specification"
+        if first["type"] == "extra_forbidden":
+            section = sections.get(str(first["loc"][0]), model)
+            raise OptionError(
+                f"{source} has an unknown key '{where}'", todo=nearest(str(first["loc"][-1]), section.model_fields)
+            ) from None
+        raise OptionError(f"{source}: '{where}': {first['msg']}", got=repr(first.get("input"))) from None
+
+
+def named(item: Any) -> Any:
+    """A plugin given by name alone, written as a mapping; anything else as it is."""
+    return {"name": item} if isinstance(item, str) else item
+
+
+def read_yaml(path: Path, what: str, todo: str) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        OptionError: the file is missing (``what`` it should be, and what ``todo``), or is not YAML.
+    """
+    if not path.is_file():
+        raise OptionError(f"no {what} there", got=path, todo=todo)
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
