@@ -52,12 +52,12 @@ def severity(finding: Finding) -> tuple[int, float]:
 
 
 def worst_cases(record: Record) -> list[RungCase]:
-    """The leakiest primary finding of each set of knowledge and kind of victim, least knowledge first."""
-    groups: dict[tuple[tuple[str, ...], str], list[Finding]] = {}
+    """The leakiest primary finding of each set of knowledge, victim and kind of claim, least knowledge first."""
+    groups: dict[tuple[tuple[str, ...], str, str], list[Finding]] = {}
     for finding in record.primary():
-        groups.setdefault((tuple(finding.knowledge), finding.victim), []).append(finding)
+        groups.setdefault((tuple(finding.knowledge), finding.victim, finding.metric), []).append(finding)
     cases = []
-    for (knowledge, _), findings in sorted(groups.items(), key=lambda item: (len(item[0][0]), item[0])):
+    for (knowledge, _, _), findings in sorted(groups.items(), key=lambda item: (len(item[0][0]), item[0])):
         worst = max(findings, key=severity)
         cases.append(RungCase(knowledge_text(knowledge), worst, sentence(worst, record)))
     return cases
