@@ -7,18 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from privaudit.cli.audit import (
-    AttackOption,
-    Cache,
-    DatasetOption,
-    DefenseOption,
-    Device,
-    Quiet,
-    Seed,
-    Spec,
-    build_spec,
-    progress_bars,
-)
+from privaudit.cli.audit import build_spec
+from privaudit.cli.options import Attacks, Chosen, Running, Spec, grouped
+from privaudit.cli.progress import progress_bars
 from privaudit.errors import OptionError
 
 Grid = Annotated[
@@ -31,21 +22,18 @@ BackendOption = Annotated[
 DEFAULT_GRID: dict[str, list[Any]] = {"alpha": [[0.0, 0.5], [0.0, 1.0], [0.5, 1.0]], "views": [1, 5, 10]}
 
 
+@grouped
 def sweep(
     context: typer.Context,
+    chosen: Chosen,
+    running: Running,
     spec: Spec = None,
     grid: Grid = None,
-    dataset: DatasetOption = None,
-    defense: DefenseOption = None,
-    attack: AttackOption = None,
-    seed: Seed = None,
+    attack: Attacks = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder. [default: privaudit-sweeps/<name>]")] = None,
-    cache: Cache = None,
-    device: Device = "auto",
     backend: BackendOption = "sequential",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes, or workers of a local Dask cluster.")] = 1,
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a running Dask scheduler.")] = None,
-    quiet: Quiet = False,
 ) -> None:
     """Audit a defense over a grid of its options: the frontier between utility and the strongest attack.
 
@@ -62,20 +50,20 @@ def sweep(
     from privaudit.scoring.kinds import kinds_in
 
     path, extra = unknown_first(spec, context.args)
-    base = build_spec(extra, read_spec(path) if path else None, dataset, defense, attack, seed, None, str(path or ""))
+    base = build_spec(extra, read_spec(path) if path else None, chosen, attack, None, str(path or ""))
     wanted = read_grid(grid) if grid else DEFAULT_GRID
     folder = out or SWEEPS / f"{base.dataset.name}-{base.defense.name}-{base.digest}"
     points = grid_points(base, wanted, folder)
     check(points)
-    settings = Settings(cache=cache, device=device, quiet=True)
-    with progress_bars(quiet) as progress:
+    settings = Settings(cache=running.cache, device=running.device, quiet=True)
+    with progress_bars(running.quiet) as progress:
         records = run_sweep(points, settings, backend, jobs, scheduler, progress("sweep", len(points)))
     kinds = kinds_in(*records)
     rows = [summarise(point, record, kinds) for point, record in zip(points, records, strict=True)]
     first = records[0].dataset
     title = f"{base.defense.name} on {first.name}" + (f" ({first.simulated})" if first.simulated else "")
     files = write_sweep(folder, points, rows, kinds, title)
-    if not quiet:
+    if not running.quiet:
         table = Table(*wanted, *(kind.words.strongest for kind in kinds), "mean Dice", "verdict")
         for point, row in zip(points, rows, strict=True):
             table.add_row(

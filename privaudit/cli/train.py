@@ -1,4 +1,4 @@
-"""``privaudit train`` and ``privaudit segment``."""
+"""``privaudit train``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from privaudit.cli.audit import Cache, DatasetOption, DefenseOption, Device, Quiet, Seed, progress_bars
+from privaudit.cli.options import Chosen, Running, grouped
+from privaudit.cli.progress import progress_bars
 from privaudit.errors import OptionError
 
 if TYPE_CHECKING:
@@ -38,20 +39,17 @@ JobsOption = Annotated[int, typer.Option("--jobs", help="Processes for generatin
 OWN = ("dataset", "defense", "config", "preset", "prior", "folds", "seed", "out", "cache", "device", "jobs", "quiet")
 
 
+@grouped
 def train(
     context: typer.Context,
-    dataset: DatasetOption = None,
-    defense: DefenseOption = None,
+    chosen: Chosen,
+    running: Running,
     config: Config = None,
     preset: PresetOption = None,
     prior: PriorOption = False,
     folds: Folds = 1,
-    seed: Seed = None,
     out: Out = None,
-    cache: Cache = None,
-    device: Device = "auto",
     jobs: JobsOption = 1,
-    quiet: Quiet = False,
 ) -> None:
     """Train segmentation (and unmixing) networks for a defense, or with --prior what 'bss' attacks with.
 
@@ -65,15 +63,17 @@ def train(
     if prior:
         from privaudit.prior.training import open_prior_training
 
-        if defense is not None or folds != 1:
+        if chosen.defense is not None or folds != 1:
             raise OptionError("a prior is of raw patches, and trained once", todo="leave out --defense and --folds")
-        prior_spec = build_prior_spec(context.args, config, dataset, preset, seed)
-        run_trainings([open_prior_training(prior_spec, out, cache, device, jobs, quiet, command)], quiet)
+        prior_spec = build_prior_spec(context.args, config, chosen, preset)
+        opened = open_prior_training(prior_spec, out, running.cache, running.device, jobs, running.quiet, command)
+        run_trainings([opened], running.quiet)
         return
     from privaudit.segmentation.opening import folder_of, open_training
 
-    spec = build_spec(context.args, config, dataset, defense, preset, seed)
-    results = run_trainings(open_training(spec, out, cache, device, jobs, quiet, command, folds), quiet)
+    spec = build_spec(context.args, config, chosen, preset)
+    trainings = open_training(spec, out, running.cache, running.device, jobs, running.quiet, command, folds)
+    results = run_trainings(trainings, running.quiet)
     if folds > 1:
         text = fold_summary([result.scores for result in results])
         write_text(folder_of(spec, out) / "folds.json", text)
@@ -121,31 +121,22 @@ def fold_summary(scores: list[dict[str, float | None]]) -> str:
     return json.dumps(summary, indent=1) + "\n"
 
 
-def build_spec(
-    extra: list[str],
-    config: Path | None,
-    dataset: str | None,
-    defense: str | None,
-    preset: Preset | None,
-    seed: int | None,
-) -> TrainSpec:
+def build_spec(extra: list[str], config: Path | None, chosen: Chosen, preset: Preset | None) -> TrainSpec:
     """Merge preset, specification and options: options win over the specification, that over the preset."""
     from privaudit.segmentation.options import PRESETS, TrainOptions, TrainSpec, parse_training
 
-    wanted = {"dataset": dataset, "defense": defense}
-    data = _merge(extra, config, TrainSpec, TrainOptions, PRESETS[preset or "quick"], wanted, seed)
+    wanted = {"dataset": chosen.dataset, "defense": chosen.defense}
+    data = _merge(extra, config, TrainSpec, TrainOptions, PRESETS[preset or "quick"], wanted, chosen.seed)
     return parse_training(TrainSpec, TrainOptions, data, str(config or "command line"))
 
 
-def build_prior_spec(
-    extra: list[str], config: Path | None, dataset: str | None, preset: Preset | None, seed: int | None
-) -> PriorSpec:
+def build_prior_spec(extra: list[str], config: Path | None, chosen: Chosen, preset: Preset | None) -> PriorSpec:
     """The same for a prior."""
     from privaudit.prior.options import PRIOR_PRESETS, PriorOptions, PriorSpec
     from privaudit.segmentation.options import parse_training
 
-    chosen = PRIOR_PRESETS[preset or "quick"]
-    data = _merge(extra, config, PriorSpec, PriorOptions, chosen, {"dataset": dataset}, seed)
+    wanted = {"dataset": chosen.dataset}
+    data = _merge(extra, config, PriorSpec, PriorOptions, PRIOR_PRESETS[preset or "quick"], wanted, chosen.seed)
     return parse_training(PriorSpec, PriorOptions, data, str(config or "command line"))
 
 
@@ -193,47 +184,3 @@ def _refuse_unused(given: Mapping[str, Any], defense: str) -> None:
                 f"a training of '{defense}' does not use --{name.replace('_', '-')}",
                 todo="leave it out, or give another --defense",
             )  # fmt: skip
-
-
-def segment(
-    context: typer.Context,
-    image: Annotated[Path, typer.Argument(help="Skull-stripped T1w image, NIfTI or MGZ.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write, on the image's own grid.")],
-    weights: Annotated[Path, typer.Option("--weights", help="Trained weights: a folder, or shipped ones by name.")],
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Whose labelled scans serve as references. [default: the weights']")
-    ] = None,
-    views: Annotated[int | None, typer.Option("--views", help="Encoded views, K. [default: the defense's]")] = None,
-    unmixing: Annotated[Literal["naive", "learned"], typer.Option(help="How the client unmixes.")] = "learned",
-    variance: Annotated[
-        Path | None, typer.Option("--variance", help="Also write the variance over views (an uncertainty map).")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Draw keys from a seed, to repeat a result; never in real use.")
-    ] = None,
-    cache: Cache = None,
-    device: Device = "auto",
-    quiet: Quiet = False,
-) -> None:
-    """Segment one image through a defense: client and server in one process, by way of the transcript an attack sees.
-
-    Options of the dataset pass through: --root, --voxel-mm.
-    """
-    from privaudit.cli.routing import read_pairs, route
-    from privaudit.contracts import plugin
-    from privaudit.contracts.cohort import Dataset
-    from privaudit.segmentation.single import segment_file
-    from privaudit.segmentation.weights import load_weights
-
-    loaded = load_weights(weights)
-    name = dataset or loaded.config.dataset["name"]
-    options = list(plugin.load("datasets", name, Dataset).Options.model_fields)
-    values: dict[str, Any] = route(read_pairs(context.args), {name: options}, ("views", "unmixing"))[name]
-    if dataset is None and name == "phantom":
-        values = {"voxel_mm": loaded.config.voxel_mm, "subjects": 24, **values}
-    with progress_bars(quiet) as progress:
-        segment_file(
-            image, output, loaded, plugin.create("datasets", name, Dataset, values), views=views, unmixing=unmixing,
-            variance=variance, seed=seed, cache=cache, device=device, progress=progress,
-        )  # fmt: skip
-    typer.echo(f"label map: {output}" + (f"\nvariance: {variance}" if variance else ""))

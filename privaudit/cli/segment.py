@@ -1,0 +1,54 @@
+"""``privaudit segment``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from privaudit.cli.options import Running, grouped
+from privaudit.cli.progress import progress_bars
+
+
+@grouped
+def segment(
+    context: typer.Context,
+    image: Annotated[Path, typer.Argument(help="Skull-stripped T1w image, NIfTI or MGZ.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write, on the image's own grid.")],
+    weights: Annotated[Path, typer.Option("--weights", help="Trained weights: a folder, or shipped ones by name.")],
+    running: Running,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Whose labelled scans serve as references. [default: the weights']")
+    ] = None,
+    views: Annotated[int | None, typer.Option("--views", help="Encoded views, K. [default: the defense's]")] = None,
+    unmixing: Annotated[Literal["naive", "learned"], typer.Option(help="How the client unmixes.")] = "learned",
+    variance: Annotated[
+        Path | None, typer.Option("--variance", help="Also write the variance over views (an uncertainty map).")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Draw keys from a seed, to repeat a result; never in real use.")
+    ] = None,
+) -> None:
+    """Segment one image through a defense: client and server in one process, by way of the transcript an attack sees.
+
+    Options of the dataset pass through: --root, --voxel-mm.
+    """
+    from privaudit.cli.routing import read_pairs, route
+    from privaudit.contracts import plugin
+    from privaudit.contracts.cohort import Dataset
+    from privaudit.segmentation.single import segment_file
+    from privaudit.segmentation.weights import load_weights
+
+    loaded = load_weights(weights)
+    name = dataset or loaded.config.dataset["name"]
+    options = list(plugin.load("datasets", name, Dataset).Options.model_fields)
+    values: dict[str, Any] = route(read_pairs(context.args), {name: options}, ("views", "unmixing"))[name]
+    if dataset is None and name == "phantom":
+        values = {"voxel_mm": loaded.config.voxel_mm, "subjects": 24, **values}
+    with progress_bars(running.quiet) as progress:
+        segment_file(
+            image, output, loaded, plugin.create("datasets", name, Dataset, values), views=views, unmixing=unmixing,
+            variance=variance, seed=seed, cache=running.cache, device=running.device, progress=progress,
+        )  # fmt: skip
+    typer.echo(f"label map: {output}" + (f"\nvariance: {variance}" if variance else ""))
