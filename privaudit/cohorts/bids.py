@@ -9,21 +9,11 @@ from typing import Annotated, ClassVar
 from pydantic import Field as Option
 
 from privaudit.cohorts.bids_layout import Wanted, find_scans, split_name
-from privaudit.cohorts.file_cohort import (
-    BoxShape,
-    FileCohort,
-    FileOptions,
-    MaxCut,
-    ScanFiles,
-    find_root,
-    finish,
-    first_people,
-    nothing_found,
-)
+from privaudit.cohorts.file_cohort import ScanFiles
+from privaudit.cohorts.file_dataset import BoxShape, FileDataset, FileOptions, Found
 from privaudit.cohorts.labels import AS_IS, MAP_LABELS, LabelMap, read_dseg_tsv
-from privaudit.cohorts.store import cache_folder
 from privaudit.cohorts.volumes import Reading
-from privaudit.contracts.cohort import Cohort, Dataset, ScanId
+from privaudit.contracts.cohort import ScanId
 from privaudit.contracts.options import PluginOptions
 
 Entity = Annotated[str | None, Option(pattern="^[A-Za-z0-9]+$")]
@@ -48,10 +38,9 @@ class BidsOptions(BidsChoice):
     shape: Annotated[
         BoxShape | None, Option(description="crop or pad to this, around the brain, as '[96, 128, 112]'")
     ] = None
-    max_cut: MaxCut = 0.005
 
 
-class BidsDataset(Dataset):
+class BidsDataset(FileDataset):
     """A folder ``sub-*/[ses-*/]anat/`` with ``*_T1w.nii[.gz]`` and ``*_dseg.nii[.gz]``."""
 
     name = "bids"
@@ -62,17 +51,13 @@ class BidsDataset(Dataset):
         "folder as --root."
     )
 
-    def open(self, *, cache: Path | None = None, jobs: int = 1, quiet: bool = True) -> Cohort:
-        """Find the scans; see :meth:`privaudit.contracts.cohort.Dataset.open`."""
+    def find(self, root: Path) -> Found:
+        """Choose files by their BIDS names."""
         options: BidsOptions = self.options
-        root = find_root(options.root, self.name, self.help_missing)
-        files = first_people(choose_files(root, options), options.subjects)
-        if not files:
-            raise nothing_found(root, self.name, looked_for(options), self.help_missing)
         grid = Reading(voxel_mm=options.voxel_mm, shape=options.shape, max_cut=options.max_cut)
-        reading = {scan: how_to_read(root, found, options, grid) for scan, found in files.items()}
-        cohort = FileCohort(self.name, root, files, reading, cache_folder(cache), shareable=options.shareable)
-        return finish(cohort, options.rescans)
+        return Found(
+            choose_files(root, options), lambda files: how_to_read(root, files, options, grid), looked_for(options)
+        )
 
 
 def _entities(options: BidsChoice) -> dict[str, str]:

@@ -8,20 +8,10 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field as Option
 
-from privaudit.cohorts.file_cohort import (
-    BoxShape,
-    FileCohort,
-    FileOptions,
-    MaxCut,
-    ScanFiles,
-    find_root,
-    finish,
-    first_people,
-    nothing_found,
-)
-from privaudit.cohorts.store import cache_folder
+from privaudit.cohorts.file_cohort import ScanFiles
+from privaudit.cohorts.file_dataset import BoxShape, FileDataset, FileOptions, Found
 from privaudit.cohorts.volumes import Reading
-from privaudit.contracts.cohort import TUMOUR_LABELS, Cohort, Dataset, ScanId
+from privaudit.contracts.cohort import TUMOUR_LABELS, ScanId
 from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError
 
@@ -35,10 +25,9 @@ class Brats2021Options(FileOptions):
     shape: Annotated[
         BoxShape, Option(description="box of 1 mm voxels around the brain that is kept of 240x240x155")
     ] = (160, 192, 144)
-    max_cut: MaxCut = 0.005
 
 
-class Brats2021Dataset(Dataset):
+class Brats2021Dataset(FileDataset):
     """Folders ``BraTS2021_00000`` with ``*_t1ce.nii.gz`` and ``*_seg.nii.gz``; one session each."""
 
     name = "brats2021"
@@ -50,14 +39,11 @@ class Brats2021Dataset(Dataset):
         "BraTS2021_00000/BraTS2021_00000_t1ce.nii.gz and _seg.nii.gz lie in one folder, and pass that as --root."
     )
 
-    def open(self, *, cache: Path | None = None, jobs: int = 1, quiet: bool = True) -> Cohort:
-        """Find the scans; see :meth:`privaudit.contracts.cohort.Dataset.open`."""
+    label_names = TUMOUR_LABELS
+
+    def find(self, root: Path) -> Found:
+        """Look for the challenge's folders."""
         options: Brats2021Options = self.options
-        root = find_root(options.root, self.name, self.help_missing)
-        files = first_people(find_cases(root), options.subjects)
-        if not files:
-            wanted = "BraTS2021_00000/BraTS2021_00000_{t1ce,seg}.nii.gz"
-            raise nothing_found(root, self.name, wanted, self.help_missing)
         reading = Reading(
             intensity=options.intensity,
             label_map=LABELS,
@@ -67,16 +53,7 @@ class Brats2021Dataset(Dataset):
             brain="image",
             max_cut=options.max_cut,
         )
-        cohort = FileCohort(
-            self.name,
-            root,
-            files,
-            reading,
-            cache_folder(cache),
-            label_names=TUMOUR_LABELS,
-            shareable=options.shareable,
-        )
-        return finish(cohort, options.rescans)
+        return Found(find_cases(root), lambda _: reading, "BraTS2021_00000/BraTS2021_00000_{t1ce,seg}.nii.gz")
 
 
 def find_cases(root: Path) -> dict[ScanId, ScanFiles]:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final
-
-from pydantic import Field as Option
+from typing import Final
 
 from privaudit.cohorts.hashes import HashMemory
-from privaudit.cohorts.intensity import IntensityRule
-from privaudit.cohorts.rescans import Rescans, add_rescans
 from privaudit.cohorts.volumes import Reading, read_array, read_grid, read_pair
 from privaudit.contracts.cohort import BRAIN_LABELS, Cohort, ScanId, Volume, mark
-from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError
 
 READING_VERSION: Final = 1
@@ -30,21 +24,6 @@ class ScanFiles:
 
     image: Path
     labels: Path
-
-
-Side = Annotated[int, Option(ge=8, le=1024)]
-BoxShape = tuple[Side, Side, Side]
-MaxCut = Annotated[float, Option(ge=0, lt=1, description="share of a brain that shape may cut off; more is an error")]
-
-
-class FileOptions(PluginOptions):
-    """What every dataset of files can be told."""
-
-    root: Annotated[Path | None, Option(description="the folder; by default PRIVAUDIT_DATA")] = None
-    subjects: Annotated[int | None, Option(ge=1, description="use only the first so many people, by name")] = None
-    intensity: IntensityRule = "p99.9"
-    rescans: Rescans = 0
-    shareable: Annotated[bool, Option(description="you declare that voxels and ids may be shown to anybody")] = False
 
 
 class FileCohort(Cohort):
@@ -115,47 +94,3 @@ class FileCohort(Cohort):
         parts += [f"{name} {digest}" for name, digest in sorted(hashes.items())]
         parts += [f"{scan!r} {self._reading[scan]!r}" for scan in self.scans]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def first_people(files: Mapping[ScanId, ScanFiles], limit: int | None) -> dict[ScanId, ScanFiles]:
-    """Return the scans of the first ``limit`` people, by name; all of them if None."""
-    people = sorted({scan.subject for scan in files})[:limit]
-    return {scan: files[scan] for scan in sorted(files) if scan.subject in set(people)}
-
-
-def finish(cohort: FileCohort, rescans: int) -> Cohort:
-    """Add the simulated rescans asked for."""
-    return add_rescans(cohort, rescans) if rescans else cohort
-
-
-def find_root(root: Path | None, dataset: str, how: str) -> Path:
-    """Return the data's folder: ``root``, else ``$PRIVAUDIT_DATA/<dataset>`` or ``$PRIVAUDIT_DATA``.
-
-    Args:
-        root: the option.
-        dataset: its name.
-        how: how to obtain and arrange the data.
-
-    Raises:
-        DataError: there is no such folder.
-    """
-    todo = f"{how} Or try --dataset phantom, which needs no data"
-    if root is None:
-        base = os.environ.get("PRIVAUDIT_DATA")
-        if not base:
-            raise DataError(f"dataset '{dataset}' needs a folder: give --root, or set PRIVAUDIT_DATA", todo=todo)
-        own = Path(base).expanduser() / dataset
-        root = own if own.is_dir() else Path(base)
-    root = root.expanduser()
-    if not root.is_dir():
-        raise DataError(f"{root} is no folder", todo=todo)
-    return root
-
-
-def nothing_found(root: Path, dataset: str, looked_for: str, how: str) -> DataError:
-    """Return the error for a folder without scans."""
-    return DataError(
-        f"{root} holds no scans for dataset '{dataset}'",
-        allowed=looked_for,
-        todo=f"{how} Or try --dataset phantom, which needs no data",
-    )
