@@ -2,8 +2,7 @@
 
 Given a mixture ``m = α x₁ + (1 − α) x₂``, sample target and reference from their posterior under a prior of patches
 that was trained on the attacker's population sample (``privaudit train --prior``). ``langevin`` with its defaults is
-the published attack (Jayaram & Thickstun, 2020, with the networks of Mixup-Privacy); the others are what somebody would
-do who wants it to work.
+the published sampler (Jayaram & Thickstun, 2020); the others are what somebody would do who wants it to work.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from privaudit.contracts.attack import Attack, Check, Facts, Illustration, Learned, Protocol, Task
@@ -25,18 +23,17 @@ from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.options import PluginOptions
 from privaudit.contracts.scheme import Mixing
 from privaudit.contracts.transcript import Transcript
-from privaudit.files import atomic_path
 from privaudit.imaging.patches import most_tissue, stitch
 from privaudit.imaging.unmixing import estimate_alpha, make_prior
 from privaudit.prior.health import check_prior, check_sampler, illustrate_prior
 from privaudit.prior.samplers import Schedule, Weigh, keep, least_squares
-from privaudit.prior.separation import WHOLE, Sampler, Separation, even_shares, spread_out
+from privaudit.prior.separation import WHOLE, Sampler, Separation, even_shares, kept, spread_out
 from privaudit.prior.weights import Prior, prior_for
 
 RESIDUAL = 0.03
 """Root mean square by which separated sources may miss the mixture."""
 ALPHA_GRID = 50
-"""Candidate mixing weights, where they are estimated."""
+"""Mixing weights that are tried."""
 MANY: Final = 200
 """Evaluations from which a sampler counts as slow."""
 
@@ -93,9 +90,8 @@ class BssAttack(Attack):
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
         """One with one view, as the paper's; and one for each further number of evaluations."""
-        rungs = {Rung.TRANSCRIPT, Rung.POPULATION, Rung.ATLAS}
-        if self.options.alpha == "known":
-            rungs.add(Rung.WEIGHTS)
+        known = {Rung.WEIGHTS} if self.options.alpha == "known" else set()
+        rungs = {Rung.TRANSCRIPT, Rung.POPULATION, Rung.ATLAS} | known
         name = f"{self.options.sampler} alpha-{self.options.alpha}"
         if not self.options.evaluations:
             return (Protocol(name, frozenset(rungs)),)
@@ -120,8 +116,8 @@ class BssAttack(Attack):
     def judge(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Check]:
         """Sources that do not add up to the mixture are no separation."""
         residual = float(np.mean([row["residual"] for row in rows])) if rows else 0.0
-        name = "residual of the mixture, root mean square"
-        return [Check(name, residual, f"at most {RESIDUAL:g}", residual <= RESIDUAL)]
+        good = residual <= RESIDUAL
+        return [Check("residual of the mixture, root mean square", residual, f"at most {RESIDUAL:g}", good)]
 
     def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
         """Does the prior know patches, and does the sampler find what can be found?"""
@@ -141,8 +137,7 @@ class BssAttack(Attack):
 
     def illustrate(self, knowledge: Knowledge, task: Task) -> Iterator[Illustration]:
         """Samples of the prior beside patches of the attacker's people."""
-        prior = self._prior(task.facts)
-        yield illustrate_prior(prior, knowledge, task)
+        yield illustrate_prior(self._prior(task.facts), knowledge, task)
 
     @property
     def _separation(self) -> Separation:
@@ -217,21 +212,18 @@ class BssAttack(Attack):
         part: NDArray[np.int64], restart: int, number: int, advance: Callable[[float], None],
     ) -> dict[str, Tensor]:  # fmt: skip
         """Sources [N, S, *patch] of some patches and their mean residual; a file of them survives a kill."""
-        file = task.workdir / f"{transcript.request}-{restart}-{number}.safetensors"
-        if file.is_file():
-            return load_file(file)
-        mixture = transcript.views[0][part]
-        context = prior.context(torch.from_numpy(transcript.positions[part]), knowledge.atlas.mean)
-        generator = task.generator(f"{transcript.request}:{restart}:{number}")
-        weights, weigh = self._weights(transcript, knowledge, task.scheme.mixing, part, generator)
-        share = len(part) / self._count(transcript, task.facts) / self.options.restarts
-        found = self._separation.run(
-            prior, mixture, context, weights, weigh, generator, schedule, self.options.batch,
-            lambda done: advance(share * done),
-        )  # fmt: skip
-        with atomic_path(file) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in found.items()}, temporary)
-        return found
+
+        def make() -> dict[str, Tensor]:
+            context = prior.context(torch.from_numpy(transcript.positions[part]), knowledge.atlas.mean)
+            generator = task.generator(f"{transcript.request}:{restart}:{number}")
+            weights, weigh = self._weights(transcript, knowledge, task.scheme.mixing, part, generator)
+            share = len(part) / self._count(transcript, task.facts) / self.options.restarts
+            return self._separation.run(
+                prior, transcript.views[0][part], context, weights, weigh, generator, schedule, self.options.batch,
+                lambda done: advance(share * done),
+            )  # fmt: skip
+
+        return kept(task.workdir / f"{transcript.request}-{restart}-{number}.safetensors", make)
 
     def _count(self, transcript: Transcript, facts: Facts) -> int:
         """How many of its patches are attacked."""

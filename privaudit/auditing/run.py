@@ -29,7 +29,8 @@ from privaudit.contracts.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PrivauditError
 from privaudit.files import write_text
-from privaudit.results.record import Missing, Record, dumps
+from privaudit.results.record import Missing, Record
+from privaudit.results.record_files import dumps
 from privaudit.scoring.images import choose_scorer
 
 RUNS = Path("privaudit-runs")

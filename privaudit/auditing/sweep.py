@@ -20,7 +20,8 @@ from privaudit.auditing.run import Settings, run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import atomic_path, write_text
-from privaudit.results.record import Record, read
+from privaudit.results.record import Record
+from privaudit.results.record_files import read
 from privaudit.scoring.kind import ClaimKind
 
 Backend = Literal["sequential", "loky", "dask"]

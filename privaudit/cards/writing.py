@@ -9,7 +9,8 @@ from privaudit.contracts import plugin
 from privaudit.contracts.report import Picture, Report, ReportInput
 from privaudit.errors import RecordError
 from privaudit.files import write_text
-from privaudit.results.record import Record, read
+from privaudit.results.record import Record
+from privaudit.results.record_files import read
 
 
 def report_input(run: Path, record: Record, with_images: bool, cache: Path | None) -> ReportInput:

@@ -25,7 +25,7 @@ def report(
     from privaudit.cards.writing import latest_run, render, report_input, write_cards
     from privaudit.errors import OptionError
     from privaudit.files import write_text
-    from privaudit.results.record import read
+    from privaudit.results.record_files import read
 
     folder = latest_run(RUNS) if run is None else run
     record = read(folder)
@@ -49,7 +49,7 @@ def schema() -> None:
     """Print the JSON Schema of record.json."""
     import json
 
-    from privaudit.results.record import json_schema
+    from privaudit.results.record_files import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=1))
 
@@ -68,7 +68,7 @@ def check(
     from privaudit.files import write_text
     from privaudit.results.gate import check as gate_check
     from privaudit.results.gate import read_baseline
-    from privaudit.results.record import read
+    from privaudit.results.record_files import read
 
     result = gate_check(read(run), read_baseline(baseline), tolerance=tolerance, allow_known_leaks=known_leaks)
     if junit is not None:
@@ -84,7 +84,7 @@ def baseline(run: Run = None) -> None:
     from privaudit.auditing.run import RUNS
     from privaudit.cards.writing import latest_run
     from privaudit.results.gate import dump_baseline, make_baseline
-    from privaudit.results.record import read
+    from privaudit.results.record_files import read
 
     typer.echo(dump_baseline(make_baseline(read(latest_run(RUNS) if run is None else run))), nl=False)
 
@@ -97,7 +97,7 @@ def compare(
     from privaudit.errors import RecordError
     from privaudit.results.compare import comparable, compare_text
     from privaudit.results.compare import compare as compare_records
-    from privaudit.results.record import read
+    from privaudit.results.record_files import read
 
     first, second = read(a), read(b)
     reasons = comparable(first, second)

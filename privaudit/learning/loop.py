@@ -7,8 +7,6 @@ import hashlib
 import io
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from torch import Tensor, nn
 from privaudit.errors import PrivauditError
 from privaudit.files import write_text
 from privaudit.learning.checkpoint import Progress, load_checkpoint, save_checkpoint
+from privaudit.learning.interrupts import Interrupts
 from privaudit.learning.options import LoopOptions
 from privaudit.provenance import core_code
 
@@ -42,38 +41,6 @@ class Trained:
     history: list[dict[str, float | None]] = field(default_factory=list)
     flaws: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
-
-
-class Interrupts:
-    """Around one step: Ctrl-C waits for its end, as half a step must not be kept as a whole one.
-
-    A second Ctrl-C does not wait, and then the last checkpoint counts (``within`` stays true).
-    """
-
-    def __init__(self) -> None:
-        self.within = self._asked = False
-        self._before: Any = None
-
-    def __enter__(self) -> None:
-        self.within = True
-        # Only where Ctrl-C would raise: other handlers, and threads that may not set one, are left alone.
-        ours = threading.current_thread() is threading.main_thread()
-        if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._note)
-
-    def _note(self, number: int, frame: object) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
-        if kind is None:
-            self.within = False
-            if self._asked:
-                raise KeyboardInterrupt
 
 
 class Loop:

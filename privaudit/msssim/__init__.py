@@ -1,4 +1,8 @@
-"""3-D multi-scale SSIM: fast for pairs, and exact retrieval over cohorts that computes only what it needs."""
+"""3-D multi-scale SSIM: fast for pairs, and exact retrieval over cohorts that computes only what it needs.
+
+Kernels, profiles, caches, rankings. Figures equal pytorch-msssim's, which the tests hold them to.
+Nothing here knows of people: it compares volumes.
+"""
 
 from privaudit.msssim.cache import memory_plan
 from privaudit.msssim.pairs import ms_ssim, reference_ms_ssim

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from privaudit.files import atomic_path
 from privaudit.prior.noise import edm, geometric, ncsnv2
 from privaudit.prior.samplers import Latest, Schedule, Score, Tick, Weigh, dirac, keep, langevin, misfit, pigdm
 from privaudit.prior.weights import Prior, score_sources
@@ -27,6 +30,16 @@ def spread_out(alpha: Tensor, shares: Tensor) -> Tensor:
     """Weights [N, 1 + k] of target and references, from the target's [N] and the references' shares [k]."""
     alpha = alpha.clamp(0.01, 0.99)[:, None]
     return torch.cat([alpha, (1 - alpha) * shares], dim=1)
+
+
+def kept(file: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors in a file; where it is not there they are made and written, so that a kill loses nothing finished."""
+    if file.is_file():
+        return load_file(file)
+    found = make()
+    with atomic_path(file) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in found.items()}, temporary)
+    return found
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _cases(run: str | Path, baseline: str | Path | None, tolerance: float) -> list[Case]:
     from privaudit.results.ci_formats import record_cases
     from privaudit.results.gate import check, read_baseline
-    from privaudit.results.record import read
+    from privaudit.results.record_files import read
 
     record = read(Path(run))
     if baseline is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privaudit.contracts.report import Report, ReportInput
-from privaudit.results.record import dumps
+from privaudit.results.record_files import dumps
 
 
 class JsonReport(Report):

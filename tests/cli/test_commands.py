@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from privaudit.results.record import read
+from privaudit.results.record_files import read
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 AUDIT = ["audit", "--dataset", "blobs", "--attack", "as-is", "--out", "run"]

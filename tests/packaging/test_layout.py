@@ -1,6 +1,9 @@
 """The traps of the layout, each turned into a test."""
 
 import ast
+import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -112,4 +115,73 @@ def test_run_output_is_ignored_and_the_reports_package_is_not() -> None:
 def test_every_module_can_be_read_in_one_sitting() -> None:
     for folder in PACKAGES.values():
         for file in folder.rglob("*.py"):
-            assert len(file.read_text().splitlines()) <= 350, file
+            assert len(file.read_text().splitlines()) <= 250, file
+
+
+ROOMS = sorted(path.parent.name for path in PACKAGES["privaudit"].glob("*/__init__.py"))
+
+
+def test_every_room_says_what_lives_there() -> None:
+    for room in ROOMS:
+        docstring = ast.get_docstring(ast.parse((PACKAGES["privaudit"] / room / "__init__.py").read_text()))
+        assert docstring, room
+        assert len(docstring.splitlines()) >= 3, f"{room}: what lives there, and what must not"
+
+
+def test_the_tests_mirror_the_rooms() -> None:
+    for room in (*ROOMS, "attacks", "reports"):
+        assert list((ROOT / "tests" / room).glob("test_*.py")), room
+
+
+def linted(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter on a checkout."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--config", "pyproject.toml"]
+    paths = [folder, *(folder / name for name in ("attacks", "defenses", "reports"))]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+PLANTED = {
+    "privaudit/scoring/stats.py": ("privaudit.auditing.store", "imports run downwards BROKEN"),
+    "privaudit/contracts/claims.py": ("privaudit.segmentation.networks", "imports run downwards BROKEN"),
+    "privaudit/scoring/verdicts.py": ("privaudit.learning.loop", "scoring trains nothing and reads no cohort BROKEN"),
+    "privaudit/auditing/planning.py": ("privaudit_attacks.reid", "the core knows no plugin BROKEN"),
+    "attacks/privaudit_attacks/reid.py": ("privaudit.auditing.scene", "neither the engine nor the scoring BROKEN"),
+    "attacks/privaudit_attacks/atlas.py": ("privaudit_attacks.as_is", "attacks are independent of each other BROKEN"),
+    "reports/privaudit_reports/card.py": ("privaudit.cards.pictures", "a report reads records and runs nothing BROKEN"),
+}
+
+
+@pytest.mark.parametrize("file", PLANTED)
+def test_import_linter_goes_red_on_a_planted_import(file: str, tmp_path: Path) -> None:
+    module, message = PLANTED[file]
+    for name in ("privaudit", "attacks", "defenses", "reports"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / file).open("a") as stream:
+        stream.write(f"\nimport {module}\n")
+    out = linted(tmp_path)
+    assert out.returncode == 1, out.stdout + out.stderr
+    assert message in out.stdout
+
+
+def test_a_loose_module_has_no_place(tmp_path: Path) -> None:
+    for name in ("privaudit", "attacks", "defenses", "reports"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    assert linted(tmp_path).returncode == 0
+    (tmp_path / "privaudit" / "odds_and_ends.py").write_text("")
+    out = linted(tmp_path)
+    assert out.returncode == 1
+    assert "odds_and_ends" in out.stdout
+
+
+def test_the_documentation_lists_the_public_names() -> None:
+    import privaudit
+
+    told = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "api.md").read_text(), flags=re.M)
+    assert sorted(told) == sorted(privaudit.__all__)
+    for name in privaudit.__all__:
+        assert getattr(privaudit, name).__doc__, name

@@ -9,7 +9,8 @@ import pytest
 
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Picture, Report, ReportInput
-from privaudit.results.record import Record, Verdict, loads
+from privaudit.results.record import Record, Verdict
+from privaudit.results.record_files import loads
 from tests.records import finding, full, record
 
 FORMATS = ["html", "json", "junit", "markdown", "sarif"]

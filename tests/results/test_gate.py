@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from privaudit.errors import OptionError, RecordError
 from privaudit.results.gate import check, dump_baseline, make_baseline, read_baseline, verdict_exit
-from privaudit.results.record import Control, Missing, Record, Verdict, dumps, read
+from privaudit.results.record import Control, Missing, Record, Verdict
+from privaudit.results.record_files import dumps, read
 from tests.records import finding, full, record
 
 LEAK, OPEN = Verdict.LEAK, Verdict.INCONCLUSIVE

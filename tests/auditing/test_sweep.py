@@ -13,7 +13,7 @@ from privaudit.auditing.run import Settings
 from privaudit.auditing.spec import AuditSpec, parse_spec
 from privaudit.auditing.sweep import best_dice, grid_points, run_sweep, summarise
 from privaudit.errors import OptionError
-from privaudit.results.record import read
+from privaudit.results.record_files import read
 from privaudit.scoring.kinds import all_kinds
 from tests.records import finding, record
 

@@ -6,7 +6,8 @@ import pytest
 
 from privaudit.files import write_text
 from privaudit.results.gate import dump_baseline, make_baseline
-from privaudit.results.record import Verdict, dumps
+from privaudit.results.record import Verdict
+from privaudit.results.record_files import dumps
 from tests.records import finding, record
 
 pytest_plugins = ["pytester"]

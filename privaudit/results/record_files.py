@@ -1,0 +1,63 @@
+"""Records as JSON: writing, reading with a check of everything, and the schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from privaudit.errors import RecordError
+from privaudit.results.record import SCHEMA_VERSION, Record
+
+
+def dumps(record: Record) -> str:
+    """The record as JSON text with a final newline; equal records give equal text."""
+    return json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def loads(text: str, source: str) -> Record:
+    """Read a record.
+
+    Raises:
+        RecordError: not JSON, another schema version, or not a record.
+    """
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{source} is not JSON: {error}", todo="give a record.json or its run folder") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"{source} has another schema version",
+            got=version,
+            allowed=SCHEMA_VERSION,
+            todo="run the audit again",
+        )
+    try:
+        return Record.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{source} is not a valid record: {where}: {first['msg']}") from None
+
+
+def read(path: Path) -> Record:
+    """Read a record from its file or from a run folder that holds ``record.json``.
+
+    Raises:
+        RecordError: nothing is there, or it is no record.
+    """
+    file = path / "record.json" if path.is_dir() else path
+    if not file.is_file():
+        raise RecordError(f"no record at {file}", todo="give a run folder, or finish the audit first")
+    return loads(file.read_text(encoding="utf-8"), str(file))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a record."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Record.model_json_schema(mode="serialization"),
+    }
