@@ -135,7 +135,7 @@ def test_the_tests_mirror_the_rooms() -> None:
 
 def linted(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run import-linter on a checkout."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--config", "pyproject.toml"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--config", "pyproject.toml"]
     paths = [folder, *(folder / name for name in ("attacks", "defenses", "reports"))]
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False, timeout=120,
