@@ -14,14 +14,17 @@ from torch import Tensor
 from privaudit.errors import ClaimError, OptionError
 from privaudit.imaging.patches import Shape, cut, grid_positions
 from privaudit.msssim import PROFILES, Profile, ms_ssim, profile_for, reference_ms_ssim
+from privaudit.msssim.masked import masked_ms_ssim
 
 PSNR_CAP = 100.0
 """PSNR in dB of an exact copy, whose error is 0."""
+WORST_SIDE = 32
+"""Side of the patches among which the worst is looked for where whole volumes are scored."""
 BRAIN_SHARE = 0.25
 """Least share of brain voxels in a patch that is scored; air is easy to copy."""
 
-Metric = Literal["ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain"]
-METRICS: tuple[Metric, ...] = ("ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain")
+Metric = Literal["ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain", "ms_ssim_worst"]
+METRICS: tuple[Metric, ...] = ("ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain", "ms_ssim_worst")
 PRIMARY_METRIC: Metric = "ms_ssim"
 
 
@@ -39,13 +42,14 @@ def corner_name(corner: Sequence[int]) -> str:
 
 
 def pool(patches: PatchScores) -> dict[Metric, float]:
-    """The metrics of a claim over some patches: similarities averaged, squared errors put together."""
+    """The metrics of a claim over some patches: similarities averaged, squared errors put together, and the worst."""
     whole, inside, error, error_inside, brain, voxels = np.array(list(patches.values())).T
     return {
         "ms_ssim": float(whole.mean()),
         "psnr": psnr(float(error.sum() / voxels.sum())),
         "ms_ssim_brain": float(inside.mean()),
         "psnr_brain": psnr(float(error_inside.sum() / max(brain.sum(), 1))),
+        "ms_ssim_worst": float(whole.max()),
     }
 
 
@@ -75,22 +79,34 @@ class ImageScorer:
     ) -> dict[Metric, float]:
         """Score one claim [X, Y, Z] against the truth, both in [0, 1].
 
-        Brain-masked MS-SSIM sets both images to 0 outside the brain; brain-masked PSNR averages over brain voxels only.
-        ``by_patch`` saves comparing patches again that were compared.
+        Within the brain, MS-SSIM averages its map over the brain alone (:mod:`privaudit.msssim.masked`), and PSNR the
+        squared error; the worst patch is the one that is most alike. ``by_patch`` saves comparing patches again that
+        were compared.
         """
         mask = torch.from_numpy(brain)
         if self.patch is None:
             whole = self._similarity(claim, truth)
-            inside = self._similarity(claim * mask, truth * mask)
+            inside = float(_within(claim[None], truth[None], mask[None], self.profile, torch.tensor([whole])))
+            worst = self._worst(claim, truth, brain, whole)
         else:
             similar = np.array(list((by_patch or self.by_patch(claim, truth, brain)).values()))[:, :2]
             whole, inside = similar.mean(axis=0).tolist()
+            worst = float(similar[:, 0].max())
         return {
             "ms_ssim": whole,
             "psnr": psnr((claim - truth).double().square().mean().item()),
             "ms_ssim_brain": inside,
             "psnr_brain": psnr((claim - truth)[mask].double().square().mean().item()),
+            "ms_ssim_worst": worst,
         }
+
+    def _worst(self, claim: Tensor, truth: Tensor, brain: NDArray[np.bool_], whole: float) -> float:
+        """MS-SSIM of the patch of 32³ voxels that is most alike; of the volume where it has no room for one."""
+        if min(claim.shape) < WORST_SIDE:
+            return whole
+        corners, size = brain_patches(brain, WORST_SIDE), (WORST_SIDE,) * 3
+        profile = PROFILES[f"patch{WORST_SIDE}"]
+        return float(self._function(cut(claim, corners, size), cut(truth, corners, size), profile).max())
 
     def by_patch(
         self, claim: Tensor, truth: Tensor, brain: NDArray[np.bool_], positions: NDArray[np.int64] | None = None
@@ -112,9 +128,10 @@ class ImageScorer:
         mask = cut(torch.from_numpy(brain).float(), corners, size)
         one, other = cut(claim, corners, size), cut(truth, corners, size)
         error = (one - other).double().square()
+        whole = self._function(one, other, self.profile).double()
         columns = [
-            self._function(one, other, self.profile).double(),
-            self._function(one * mask, other * mask, self.profile).double(),
+            whole,
+            _within(one, other, mask, self.profile, whole),
             error.flatten(1).sum(dim=1),
             (error * mask).flatten(1).sum(dim=1),
             mask.double().flatten(1).sum(dim=1),
@@ -129,6 +146,16 @@ class ImageScorer:
 
     def _similarity(self, claim: Tensor, truth: Tensor) -> float:
         return float(self._function(claim[None], truth[None], self.profile).item())
+
+
+def _within(one: Tensor, other: Tensor, mask: Tensor, profile: Profile, whole: Tensor) -> Tensor:
+    """MS-SSIM within the brain [B]; of the whole where the brain is too small to say.
+
+    Both images are 0 outside, so that nothing there changes the figure, and the map is averaged inside alone, so that
+    air, which is easy to copy, is no likeness.
+    """
+    inside = masked_ms_ssim(one * mask, other * mask, mask, profile)
+    return torch.where(inside.isnan(), whole, inside)
 
 
 def brain_patches(brain: NDArray[np.bool_], patch: int) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import pytest
 
 from privaudit.contracts.attack import Attack, Check
 from privaudit.results.record import Verdict
+from privaudit.scoring.images import METRICS
 from privaudit.scoring.reconstruction.kind import ReconstructionKind
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.settings import ScoringSpec
@@ -25,8 +26,7 @@ PASSED, FAILED = Check("fit", 0.2, "at least 0.1", True), Check("sampler", 0.05,
 
 def rows(level: float) -> list[dict[str, Any]]:
     return [
-        {"request": f"r{n:04d}", "person": f"P{n:03d}"}
-        | dict.fromkeys(("ms_ssim", "psnr", "ms_ssim_brain", "psnr_brain"), level + 0.001 * (n % 3))
+        {"request": f"r{n:04d}", "person": f"P{n:03d}"} | dict.fromkeys(METRICS, level + 0.001 * (n % 3))
         for n in range(12)
     ]
 

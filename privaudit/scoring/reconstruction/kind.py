@@ -22,6 +22,7 @@ from privaudit.scoring.settings import ScoringSpec
 
 NAMES = {
     "ms_ssim": "MS-SSIM", "psnr": "PSNR (dB)", "ms_ssim_brain": "MS-SSIM, brain", "psnr_brain": "PSNR, brain (dB)",
+    "ms_ssim_worst": "MS-SSIM, worst patch",
 }  # fmt: skip
 WHOSE = {"target": "the person scanned", "reference": "the owner of the mixing reference"}
 
@@ -53,7 +54,8 @@ class ReconstructionKind(PairedKind):
         glossary={
             "MS-SSIM": "multi-scale structural similarity (Wang et al. 2003), 0 to 1; 1 is an exact copy",
             "PSNR": "peak signal-to-noise ratio in dB for intensities in [0, 1]; 100 stands for an exact copy",
-            "brain": "only what lies inside the brain counts",
+            "brain": "only what lies inside the brain counts: the mean of the map of similarities over the brain",
+            "worst patch": "the patch of a scan that is most like the true one",
         },
     )
 
