@@ -224,6 +224,11 @@ class MixupDefense(Defense):
         assert isinstance(key, MixupKey)
         return key.images(views)
 
+    def owners(self, key: Key) -> tuple[int, ...]:
+        """The pool's people whose patches are in the first view."""
+        assert isinstance(key, MixupKey)
+        return tuple(int(index) for index in np.unique(key.draw.subjects[0]))
+
     def weights(self, key: Key) -> NDArray[np.float64]:
         """α of every view and patch."""
         assert isinstance(key, MixupKey)

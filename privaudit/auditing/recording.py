@@ -19,7 +19,7 @@ from privaudit.provenance import core_code, machine, plugin_code
 from privaudit.results.record import DatasetInfo, DefenseInfo, Finding, Health, Missing, Record, Utility, overall
 from privaudit.scoring.arms import Arm
 from privaudit.scoring.curves import add_curves
-from privaudit.scoring.kinds import kind_named, kind_of
+from privaudit.scoring.kinds import kind_of
 from privaudit.scoring.rows import Row
 from privaudit.scoring.scorecard import Scorecard, Scored
 
@@ -73,8 +73,6 @@ def judge(scored: Sequence[Scored], card: Scorecard) -> list[Finding]:
     for item in scored:
         beside = [other for other in scored if other.attack.trivial and other.attack.claim == item.attack.claim]
         findings += kind_of(item.attack).findings(item, beside, card)
-    for name in dict.fromkeys(item.attack.claim for item in scored):
-        findings = kind_named(name).review(findings)
     return add_curves(findings, scored)
 
 

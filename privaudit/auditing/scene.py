@@ -47,6 +47,8 @@ class Scene:
         self._scan_of = {f"r{number:04d}": scan for number, scan in enumerate(scans)}
         people = sorted(split.victims, key=lambda s: digest_from(seed, "person", s))
         self._alias = {subject: f"P{number:03d}" for number, subject in enumerate(people, start=1)}
+        owners = sorted(split.pool, key=lambda s: digest_from(seed, "owner", s))
+        self._owner_alias = {subject: f"R{number:03d}" for number, subject in enumerate(owners, start=1)}
         self._victims = LazyVolumes(cohort, scans)
         self._index = {request: number for number, request in enumerate(self._scan_of)}
         self._key: tuple[str, Key] | None = None
@@ -85,6 +87,11 @@ class Scene:
         if patches is None:
             return None
         return stitch(patches[0], self._encode(request, key, 1).positions, self.cohort.shape)
+
+    def owner(self, request: str) -> str | None:
+        """Pseudonym of whose image the first view was mixed with; None where nobody's is, or several people's are."""
+        owners = self.defense.owners(self._key_of(request))
+        return self._owner_alias[self.split.pool[owners[0]]] if len(owners) == 1 else None
 
     def client_side(self, request: str, views: int) -> tuple[Volume, Key, Encoded]:
         """What the client holds of one request: its scan, its key and what it sends."""

@@ -132,7 +132,7 @@ def summarise(point: Point, record: Record, kinds: Sequence[ClaimKind]) -> dict[
     row: dict[str, Any] = {**{k: _plain(v) for k, v in point.options.items()}, "verdict": str(record.verdict)}
     for kind in kinds:
         name, wanted = kind.words.noun, (kind.victims[0], kind.primary)
-        found = [f for f in record.primary() if (f.victim, f.metric) == wanted and f.estimate is not None]
+        found = [f for f in record.shown() if (f.victim, f.metric) == wanted and f.estimate is not None]
         worst = max(found, key=lambda f: f.estimate or 0.0) if found else None
         row[f"{name}_attack"] = f"{worst.attack} {worst.protocol}" if worst else None
         row[name] = worst.estimate if worst else None

@@ -26,7 +26,7 @@ def _row(finding: Finding) -> list[str]:
         "–" if base is None else interval(base.difference, base.ci, signed=True),
         "–" if finding.control is None else "found" if finding.control.passed else "MISSED",
         str(finding.n_subjects),
-        str(finding.verdict),
+        str(finding.verdict or "–"),
     ]
 
 
@@ -39,7 +39,7 @@ def print_summary(record: Record, cards: Sequence[Path], quiet: bool, console: C
         title += f" ({record.dataset.simulated})"
     if not quiet:
         table = Table("attack", "metric", "estimate [95 % CI]", "baseline", "difference", "control", "n", "verdict")
-        for finding in record.primary():
+        for finding in record.shown():
             table.add_row(*_row(finding), style=COLOURS[finding.verdict] if finding.verdict else None)
         console.print(table)
         for item in record.missing:

@@ -159,6 +159,13 @@ class Defense(Plugin):
         """What others' images were mixed in, float32 [views, N, *patch]; None where the scheme mixes nobody in."""
         return None
 
+    def owners(self, key: Key) -> tuple[int, ...]:
+        """Whose images are in the first view: indices into the pool, without repeats; empty where nobody's are.
+
+        Their owners are victims too, and figures about them are clustered by owner.
+        """
+        return ()
+
     def weights(self, key: Key) -> NDArray[np.float64] | None:
         """The target's mixing weights [V, N]; None where the scheme has none."""
         return None

@@ -62,7 +62,7 @@ def _estimate(finding: Finding | None) -> float | None:
 
 def _by_key(record: Record) -> dict[str, Finding]:
     """Primary findings; the protocol is left out of the key where the attack has only one for that victim."""
-    primary = record.primary()
+    primary = record.shown()
     short = {f.key: f"{f.attack}/{f.victim}/{f.metric}" for f in primary}
     names = list(short.values())
     return {short[f.key] if names.count(short[f.key]) == 1 else f.key: f for f in primary}

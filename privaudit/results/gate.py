@@ -73,7 +73,7 @@ def make_baseline(record: Record) -> Baseline:
                 key=f.key, estimate=f.estimate, ci=f.ci, verdict=f.verdict, n_subjects=f.n_subjects,
                 knowledge=f.knowledge, params=f.params,
             )
-            for f in record.primary()
+            for f in record.shown()
         ],
     )  # fmt: skip
 
@@ -191,7 +191,7 @@ def _mismatches(record: Record, baseline: Baseline) -> Iterator[Item]:
 
 
 def _compare_findings(record: Record, baseline: Baseline, tolerance: float, allow_known_leaks: bool) -> Iterator[Item]:
-    now = {finding.key: finding for finding in record.primary()}
+    now = {finding.key: finding for finding in record.shown()}
     for then in baseline.findings:
         finding = now.pop(then.key, None)
         if finding is None:
@@ -203,6 +203,8 @@ def _compare_findings(record: Record, baseline: Baseline, tolerance: float, allo
     for key, finding in now.items():
         if finding.verdict is Verdict.LEAK:
             yield Item(key, "regressed", f"not in the baseline, and leaks: {finding.reason}")
+        elif finding.role == "trivial":
+            yield Item(key, "ok", f"not in the baseline; {finding.reason}")
         elif finding.verdict is Verdict.NO_LEAK_DETECTED and _control_found(finding):
             yield Item(key, "ok", "not in the baseline; no leak detected")
         else:
@@ -235,6 +237,8 @@ def _compare_one(
         return "unclear", f"{change}: beyond the tolerance, but not clear of the intervals; more people decide"
     if leaks_now:
         return ("known leak" if allow_known_leaks else "regressed"), change
+    if finding.role == "trivial":
+        return "ok", f"{change}; {finding.reason}"
     if finding.verdict is not Verdict.NO_LEAK_DETECTED or not _control_found(finding):
         return "incomplete", f"{finding.verdict}: {finding.reason}"
     return "ok", change

@@ -76,8 +76,9 @@ class Finding(_Model):
         " 'identity' (who the person is), or another that the claim's kind names"
     )
     metric: str
-    role: Literal["primary", "secondary", "baseline"] = Field(
-        description="primary findings decide; secondary ones support; baselines are the trivial attackers themselves"
+    role: Literal["primary", "secondary", "baseline", "trivial"] = Field(
+        description="primary findings decide; secondary ones support; baselines are attackers who do not look; trivial"
+        " attackers who look and found nothing decide nothing either"
     )
     higher_is_leakier: bool
     estimate: Number
@@ -90,7 +91,7 @@ class Finding(_Model):
     control: Control | None
     n_subjects: int
     n_scans: int
-    verdict: Verdict | None = Field(description="null for secondary findings and baselines")
+    verdict: Verdict | None = Field(description="null for findings that decide nothing")
     reason: str = Field(description="why this verdict, in one sentence")
     knowledge: list[str]
     params: dict[str, Any]
@@ -199,6 +200,10 @@ class Record(_Model):
     def primary(self) -> list[Finding]:
         """The findings that decide the verdict."""
         return [finding for finding in self.findings if finding.role == "primary"]
+
+    def shown(self) -> list[Finding]:
+        """The findings that decide, and those of trivial attackers who would have, had they found anything."""
+        return [finding for finding in self.findings if finding.role in ("primary", "trivial")]
 
     def stable(self) -> dict[str, Any]:
         """The record without what may differ between two equal runs: seconds, and when and where it ran."""

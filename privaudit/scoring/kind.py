@@ -44,6 +44,9 @@ class Secrets(Protocol):
     def person(self, request: str) -> str:
         """Pseudonym of the person behind a request."""
 
+    def owner(self, request: str) -> str | None:
+        """Pseudonym of whose image was mixed in; None where nobody's was, or several people's were."""
+
     def gallery_people(self) -> list[str]:
         """Pseudonyms of the raw gallery's entries, in their order."""
 
@@ -145,10 +148,6 @@ class ClaimKind(Plugin):
             card: settings.
         """
         raise NotImplementedError
-
-    def review(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Look at all findings of the audit together, and return them, some perhaps with other verdicts."""
-        return list(findings)
 
     def sentence(self, finding: Finding, record: Record) -> str:
         """A deciding finding that has figures, in plain words."""

@@ -17,7 +17,7 @@ from privaudit.errors import ClaimError
 from privaudit.results.record import Comparison, Control, Finding, Verdict, finite
 from privaudit.scoring.arms import PLANTED_TEXT, Arm
 from privaudit.scoring.kind import Asked, ClaimKind
-from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, people_of
+from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, people_of
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.verdicts import decide, leaks
 
@@ -73,7 +73,7 @@ class PairedKind(ClaimKind):
         attack, protocol = scored.attack, scored.protocol
         column = self._column(victim, metric)
         rows = scored.rows["audit"]
-        people = people_of(rows)
+        people = self._people(rows, column)
         values = column_of(rows, column)
         key = (attack.name, protocol.name, column)
         comparisons = [
@@ -99,15 +99,19 @@ class PairedKind(ClaimKind):
                 margin, control, len(set(people)), card.scoring.min_subjects,
                 baseline.name if baseline else "no baseline",
                 self._exposed(rows, beside, column, baseline, margin),
-                misfit=not attack.trivial and below(baseline, margin),
+                misfit=below(baseline, margin),
                 unsound=scored.unhealthy,
             )  # fmt: skip
+        # A trivial attacker may find a leak; that it finds nothing says nothing.
+        silent = deciding and attack.trivial and verdict is not Verdict.LEAK
+        if silent:
+            verdict, reason = None, "a trivial attacker: its silence decides nothing"
         return Finding(
             attack=attack.name,
             protocol=protocol.name,
             victim=victim,
             metric=metric,
-            role="baseline" if is_baseline else "primary" if deciding else "secondary",
+            role="baseline" if is_baseline else "trivial" if silent else "primary" if deciding else "secondary",
             higher_is_leakier=True,
             estimate=finite(float(values.mean())),
             ci=card.interval(values, people, False, *key),
@@ -128,10 +132,20 @@ class PairedKind(ClaimKind):
                 "worst_decile": finite(float(np.quantile(values, 0.9))),
             },
             by_alpha=by_alpha(rows, values),
-            notes=self.notes(rows),
+            notes=[*self.notes(rows), *self._clustering(rows, column)],
             table=scored.table,
             seconds=round(scored.seconds, 3),
         )
+
+    def _people(self, rows: Sequence[Row], column: str) -> list[str]:
+        """Whose privacy each row speaks of: the person scanned, or the owner of what was mixed in."""
+        return people_of(rows) if column in self.metrics else owners_of(rows)
+
+    def _clustering(self, rows: Sequence[Row], column: str) -> list[str]:
+        """A note where figures about owners cannot be clustered by owner."""
+        if column in self.metrics or all("owner" in row for row in rows):
+            return []
+        return ["each scan is mixed from several people's images: clustered by the person scanned"]
 
     def _against(self, rows: Sequence[Row], others: Sequence[Row], column: str) -> Floats:
         """Another attacker's figures for the same requests."""
@@ -149,7 +163,7 @@ class PairedKind(ClaimKind):
             name=other.name,
             estimate=finite(float(against.mean())),
             difference=finite(float(difference.mean())),
-            ci=card.interval(difference, people_of(rows), False, *key, "difference"),
+            ci=card.interval(difference, self._people(rows, column), False, *key, "difference"),
             reads_transcript=other.reads_transcript,
         )
 
@@ -161,7 +175,8 @@ class PairedKind(ClaimKind):
             return 0
         source = next(t for t in beside if t.attack.name == baseline.name)
         lead = column_of(rows, column) - self._against(rows, source.rows["audit"], column)
-        return len({row["person"] for row, ahead in zip(rows, lead.tolist(), strict=True) if ahead > margin})
+        people = self._people(rows, column)
+        return len({person for person, ahead in zip(people, lead.tolist(), strict=True) if ahead > margin})
 
     def _control(
         self, scored: Scored, beside: Sequence[Scored], card: Scorecard, column: str, arm: Arm, margin: float
@@ -186,25 +201,6 @@ class PairedKind(ClaimKind):
             ci=best.ci,
             passed=leaks(best.difference, best.ci, margin),
         )
-
-    def review(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Let nobody's claim rest on attacks that all do worse than not looking.
-
-        A trivial attacker may (others are there to do better), but alone it says nothing: a warped image taken as it
-        is, say, is less like the image than the atlas is, and a warp is no protection.
-        """
-        fit = {f.victim for f in findings if self._decides(f) and not below(f.baseline, f.margin)}
-        reason = "every attack here does worse than not looking: none fits this scheme"
-        doubted = {"verdict": Verdict.INCONCLUSIVE, "reason": reason}
-        return [
-            f.model_copy(update=doubted)
-            if self._decides(f) and f.victim not in fit and f.verdict is Verdict.NO_LEAK_DETECTED
-            else f
-            for f in findings
-        ]
-
-    def _decides(self, finding: Finding) -> bool:
-        return finding.role == "primary" and finding.metric == self.primary
 
 
 def below(baseline: Comparison | None, margin: float) -> bool:

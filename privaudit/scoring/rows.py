@@ -24,6 +24,11 @@ def people_of(rows: Sequence[Row]) -> list[str]:
     return [row["person"] for row in rows]
 
 
+def owners_of(rows: Sequence[Row]) -> list[str]:
+    """Whose image was mixed in; the person scanned where several people's were."""
+    return [str(row.get("owner", row["person"])) for row in rows]
+
+
 def by_alpha(rows: Sequence[Row], values: Floats) -> dict[str, float]:
     """Mean by fifths of the mixing weight."""
     fifths = np.array([row.get("alpha_fifth", 0) for row in rows])

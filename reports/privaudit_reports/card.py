@@ -59,6 +59,8 @@ def worst_cases(record: Record) -> list[RungCase]:
     cases = []
     for (knowledge, _, _), findings in sorted(groups.items(), key=lambda item: (len(item[0][0]), item[0])):
         worst = max(findings, key=severity)
+        if worst.verdict is None:  # trivial attackers alone, who found nothing: that says nothing
+            continue
         cases.append(RungCase(knowledge_text(knowledge), worst, sentence(worst, record)))
     return cases
 
@@ -101,7 +103,7 @@ def row(finding: Finding) -> dict[str, str]:
         "as_is": "–" if as_is is None else interval(as_is.difference, as_is.ci, signed=True),
         "control": control_text(finding),
         "people": f"{finding.n_subjects} / {finding.n_scans}",
-        "verdict": str(finding.verdict or ""),
+        "verdict": str(finding.verdict or "–"),
         "reason": finding.reason + spread(finding),
         "knowledge": ", ".join(finding.knowledge),
         "seconds": f"{finding.seconds:.0f}",

@@ -46,7 +46,7 @@ def _environment() -> Any:
 
 def _content(source: ReportInput) -> dict[str, Any]:
     record = source.record
-    primary = record.primary()
+    primary = record.shown()
     forests = [
         plots.forest([f for f in primary if f.metric in kind.metrics], kind.words.title) for kind in kinds_in(record)
     ]

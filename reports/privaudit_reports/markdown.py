@@ -80,7 +80,7 @@ class MarkdownReport(Report):
         ]
         header = ("The attacker holds", "Strongest attack", "What it achieves", "Verdict")
         parts += ["## The worst that happens, by what the attacker holds", table(header, cases)]
-        rows = [[card.row(f)[column] for column in COLUMNS] for f in record.primary()]
+        rows = [[card.row(f)[column] for column in COLUMNS] for f in record.shown()]
         parts += ["## Figures that decide", table(list(COLUMNS.values()), rows)]
         if record.health:
             checks = [

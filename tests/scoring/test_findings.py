@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from privaudit.contracts.attack import Attack, Check
-from privaudit.results.record import Verdict
+from privaudit.results.record import Verdict, overall
 from privaudit.scoring.images import METRICS
 from privaudit.scoring.reconstruction.kind import ReconstructionKind
 from privaudit.scoring.scorecard import Scorecard, Scored
@@ -58,21 +58,48 @@ def test_an_attack_that_fails_its_own_checks_cannot_say_no_leak_but_its_leak_sta
         assert main.reason == "the attack is not sound: sampler 0.05 (must be at least 0.1)"
 
 
-@pytest.mark.parametrize(("other", "verdict"), [(None, Verdict.INCONCLUSIVE), (0.5, Verdict.NO_LEAK_DETECTED)])
-def test_a_trivial_attacker_who_does_worse_than_not_looking_says_nothing_alone(
-    other: float | None, verdict: Verdict
+@pytest.mark.parametrize(("level", "role", "verdict"), [(0.3, "trivial", None), (0.8, "primary", Verdict.LEAK)])
+def test_a_trivial_attacker_may_find_a_leak_but_its_silence_decides_nothing(
+    level: float, role: str, verdict: Verdict | None
 ) -> None:
-    """A warped image taken as it is."""
-    as_is = scored(AsIsAttack(), 0.3, 0.95)
+    """A warped image taken as it is, say, is less like the image than the atlas is: a warp is no protection."""
+    as_is = scored(AsIsAttack(), level, 0.95)
     trivial = [as_is, scored(AtlasAttack(), 0.5), scored(RandomSubjectAttack(), 0.4)]
-    card = Scorecard(ScoringSpec(resamples=200), 0, 12)
-    found = ReconstructionKind().findings(as_is, trivial, card)
-    if other is not None:
-        found += ReconstructionKind().findings(scored(AverageAttack(), other, 0.95), trivial, card)
-    main, *_ = [finding for finding in ReconstructionKind().review(found) if finding.role == "primary"]
-    assert main.attack == "as-is"
-    assert main.verdict is verdict, main.reason
-    assert ("none fits this scheme" in main.reason) == (other is None)
+    found = ReconstructionKind().findings(as_is, trivial, Scorecard(ScoringSpec(resamples=200), 0, 12))
+    main = next(finding for finding in found if finding.metric == "ms_ssim")
+    assert (main.role, main.verdict) == (role, verdict)
+    assert overall(found, [])[0] is (Verdict.LEAK if verdict else Verdict.INCONCLUSIVE)
+    assert main.control is not None
+
+
+def test_figures_about_owners_are_clustered_by_owner() -> None:
+    """Twelve owners behind forty-eight mixtures are twelve people, and an interval as wide as theirs."""
+    rng = np.random.default_rng(0)
+    owners = [f"R{n % 12:03d}" for n in range(48)]
+    effect = dict(zip(sorted(set(owners)), rng.normal(0, 0.05, 12), strict=True))
+
+    def made(level: float, spread: float) -> list[dict[str, Any]]:
+        return [
+            {"request": f"r{n:04d}", "person": f"P{n // 2:03d}", "owner": owner}
+            | {f"{prefix}{m}": level + spread * effect[owner] for prefix in ("", "reference_") for m in METRICS}
+            for n, owner in enumerate(owners)
+        ]
+
+    def attack(of: Attack, level: float, spread: float = 0.0) -> Scored:
+        arms: dict[Any, Any] = {arm: made(level, spread) for arm in ("audit", "planted", "planted-reference")}
+        return Scored(of, next(p for p in of.protocols(1) if p.primary), arms, 1.0)
+
+    blind = [attack(AtlasAttack(), 0.5), attack(RandomSubjectAttack(), 0.4)]
+    found = ReconstructionKind().findings(
+        attack(AverageAttack(), 0.8, 1.0), blind, Scorecard(ScoringSpec(resamples=2000), 0, 24)
+    )
+    target, owner = (
+        next(f for f in found if (f.victim, f.metric) == (who, "ms_ssim")) for who in ("target", "reference")
+    )
+    assert (target.n_subjects, owner.n_subjects) == (24, 12)
+    assert target.ci is not None
+    assert owner.ci is not None
+    assert owner.ci[1] - owner.ci[0] > 1.2 * (target.ci[1] - target.ci[0])
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,8 @@ class ReconstructionKind(PairedKind):
                     best = scores
         if claim.alternatives:
             best["best_of"] = 1 + len(claim.alternatives)
-        fifth = secrets.alpha_fifth(claim.request)
-        return best | ({} if fifth is None else {"alpha_fifth": fifth}) | _rounded(claim.diagnostics)
+        told = {"alpha_fifth": secrets.alpha_fifth(claim.request), "owner": secrets.owner(claim.request)}
+        return best | {name: value for name, value in told.items() if value is not None} | _rounded(claim.diagnostics)
 
     def theirs(self, row: Row, other: Row, column: str) -> float:
         """On the same patches, where only some were attacked."""
