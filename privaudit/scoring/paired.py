@@ -19,7 +19,7 @@ from privaudit.scoring.arms import PLANTED_TEXT, Arm
 from privaudit.scoring.kind import Asked, ClaimKind
 from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, people_of
 from privaudit.scoring.scorecard import Scorecard, Scored
-from privaudit.scoring.verdicts import decide, leaks
+from privaudit.scoring.verdicts import Evidence, decide
 
 
 class PairedKind(ClaimKind):
@@ -93,15 +93,13 @@ class PairedKind(ClaimKind):
         elif deciding:
             arm: Arm = "planted" if victim == self.victims[0] else "planted-reference"
             control = self._control(scored, beside, card, column, arm, margin)
-            verdict, reason = decide(
-                baseline.difference if baseline else None,
-                baseline.ci if baseline else None,
-                margin, control, len(set(people)), card.scoring.min_subjects,
-                baseline.name if baseline else "no baseline",
-                self._exposed(rows, beside, column, baseline, margin),
-                misfit=below(baseline, margin),
-                unsound=scored.unhealthy,
+            ahead, behind = self._exposed(rows, beside, column, baseline, margin)
+            evidence = Evidence(
+                baseline.difference if baseline else None, baseline.ci if baseline else None,
+                baseline.name if baseline else "no baseline", len(set(people)), ahead, behind,
+                misfit=below(baseline, margin), unsound=scored.unhealthy,
             )  # fmt: skip
+            verdict, reason = decide(evidence, margin, control, card.scoring.min_subjects)
         # A trivial attacker may find a leak; that it finds nothing says nothing.
         silent = deciding and attack.trivial and verdict is not Verdict.LEAK
         if silent:
@@ -169,14 +167,18 @@ class PairedKind(ClaimKind):
 
     def _exposed(
         self, rows: Sequence[Row], beside: Sequence[Scored], column: str, baseline: Comparison | None, margin: float
-    ) -> int:
-        """People with a scan that beats the baseline's score of the same scan by more than the margin."""
+    ) -> tuple[int, int]:
+        """People with a scan that beats the baseline by more than the margin, and people as far below the median.
+
+        An attacker who does not look is ahead of another for some people, and behind for as many; where it is a little
+        better or worse for all, both sides are counted from there.
+        """
         if baseline is None:
-            return 0
+            return 0, 0
         source = next(t for t in beside if t.attack.name == baseline.name)
         lead = column_of(rows, column) - self._against(rows, source.rows["audit"], column)
-        people = self._people(rows, column)
-        return len({person for person, ahead in zip(people, lead.tolist(), strict=True) if ahead > margin})
+        people, far = np.array(self._people(rows, column)), 2 * float(np.median(lead)) - margin
+        return len(set(people[lead > margin].tolist())), len(set(people[lead < far].tolist()))
 
     def _control(
         self, scored: Scored, beside: Sequence[Scored], card: Scorecard, column: str, arm: Arm, margin: float
@@ -194,12 +196,13 @@ class PairedKind(ClaimKind):
         best = max(blind, key=lambda c: c.estimate or 0.0, default=None)
         if best is None:
             return None
+        rows_people = self._people(rows, column)
         return Control(
             description=PLANTED_TEXT[arm],
             estimate=finite(float(column_of(rows, column).mean())),
             difference=best.difference,
             ci=best.ci,
-            passed=leaks(best.difference, best.ci, margin),
+            passed=Evidence(best.difference, best.ci, best.name, len(set(rows_people))).leaks(margin),
         )
 
 

@@ -12,7 +12,7 @@ from privaudit.results.record import Interval
 from privaudit.scoring.arms import Arm
 from privaudit.scoring.rows import Floats, Row
 from privaudit.scoring.settings import ScoringSpec
-from privaudit.scoring.stats import cluster_interval
+from privaudit.scoring.stats import betting_interval, cluster_interval
 from privaudit.seeds import seed_from
 
 
@@ -56,3 +56,8 @@ class Scorecard:
             resamples=self.scoring.resamples,
             exact=exact,
         )
+
+    def betting(self, values: Floats, people: Sequence[str], *key: str) -> Interval | None:
+        """Interval of a mean of figures in [0, 1] that holds for any number of people, with its own random stream."""
+        rng = np.random.default_rng(seed_from(self.seed, "betting", *key))
+        return betting_interval(values, people, rng, confidence=self.scoring.confidence)

@@ -3,66 +3,113 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Final
+
+from scipy import stats
 
 from privaudit.results.record import Control, Interval, Verdict
 from privaudit.scoring.stats import clopper_pearson
 
-EXPOSED_SHARE = 0.05
+EXPOSED_SHARE: Final = 0.05
 """A leak of some is a leak: the share of people whose exposure beyond the margin is more than chance."""
+EXPOSED_P: Final = 0.01
+"""Probability, at most, that so many more people are ahead than behind by chance alone."""
+SUSPECT_P: Final = 0.05
+"""From here on, people who are ahead are no leak yet, but nothing that may be passed."""
+RANDOM_P: Final = 0.0025
+"""Share, at most, of random answers that do as well as a leak: an audit has many figures, and noise must not leak."""
 
 
-def leaks(difference: float | None, ci: Interval | None, margin: float) -> bool:
-    """Whether an attack beats its baseline with the interval clear of the margin."""
-    return difference is not None and math.isfinite(difference) and ci is not None and ci[0] > margin
+@dataclass(frozen=True)
+class Evidence:
+    """What one deciding figure rests on.
 
-
-def decide(
-    difference: float | None,
-    ci: Interval | None,
-    margin: float,
-    control: Control | None,
-    n_subjects: int,
-    min_subjects: int,
-    baseline: str,
-    exposed: int = 0,
-    misfit: bool = False,
-    unsound: str = "",
-) -> tuple[Verdict, str]:
-    """Decide one primary finding.
-
-    LEAK: the difference's interval lies above the margin. NO LEAK DETECTED: it lies at or below it, and the same attack
-    found the planted leak. Everything else is INCONCLUSIVE.
-
-    Args:
+    Attributes:
         difference: attack minus the best attacker who does not look at the transcript (or chance).
         ci: its interval, clustered by subject.
+        baseline: what the attack is compared with, for the sentence.
+        n: people behind the figure.
+        ahead: people with a scan that beats the baseline by more than the margin, whatever the mean says.
+        behind: people with a scan as far on the other side of the median.
+        p: share of random answers that do as well, where answers can be drawn at random; then it and the difference
+            decide whether there is a leak, and the interval whether there is none.
+        misfit: whether the attack does demonstrably worse than not looking, and so does not fit the scheme.
+        unsound: the checks of itself that the attack failed, after which only its leaks count.
+    """
+
+    difference: float | None
+    ci: Interval | None
+    baseline: str
+    n: int
+    ahead: int = 0
+    behind: int = 0
+    p: float | None = None
+    misfit: bool = False
+    unsound: str = ""
+
+    def leaks(self, margin: float) -> bool:
+        """Whether the attack beats its baseline by more than the margin, and not by chance."""
+        if self.difference is None or not math.isfinite(self.difference):
+            return False
+        if self.p is not None:
+            return self.difference > margin and self.p <= RANDOM_P
+        return self.ci is not None and self.ci[0] > margin
+
+
+def exposure_p(ahead: int, behind: int) -> float:
+    """Sign test: how often would so many of the people on either side be ahead, were each side as likely?
+
+    The greatest of many differences lies beyond any margin by chance; an attacker who does not look is ahead of another
+    one for some people, and behind for as many.
+
+    >>> round(exposure_p(7, 0), 4), exposure_p(0, 0)
+    (0.0078, 1.0)
+    """
+    return float(stats.binom.sf(ahead - 1, ahead + behind, 0.5)) if ahead else 1.0
+
+
+def unseen_share(n: int, confidence: float = 0.95) -> float:
+    """The share of people who could be exposed though none of n people is.
+
+    >>> round(unseen_share(24), 2)
+    0.12
+    """
+    return float(1 - (1 - confidence) ** (1 / n))
+
+
+def decide(evidence: Evidence, margin: float, control: Control | None, min_subjects: int) -> tuple[Verdict, str]:
+    """Decide one primary finding.
+
+    LEAK: the difference is clear of the margin, or some people are exposed. NO LEAK DETECTED: the interval stays within
+    the margin, and the same attack found the planted leak. Everything else is INCONCLUSIVE.
+
+    Args:
+        evidence: what the figure rests on.
         margin: the least difference that counts.
         control: the planted leak; None counts as missed.
-        n_subjects: people behind the figure.
-        min_subjects: fewer decide nothing.
-        baseline: what the attack is compared with, for the sentence.
-        exposed: people with a scan that beats the baseline by more than the margin, whatever the mean says.
-        misfit: whether it does demonstrably worse than not looking, and so does not fit the scheme.
-        unsound: the checks of itself that the attack failed, after which only its leaks count.
+        min_subjects: fewer people decide nothing.
 
     Returns:
         The verdict and its reason in one sentence.
     """
+    difference, ci, baseline, n = evidence.difference, evidence.ci, evidence.baseline, evidence.n
     if difference is None or not math.isfinite(difference) or ci is None:
         return Verdict.INCONCLUSIVE, "the figure or its interval does not exist"
     span = f"[{ci[0]:+.3f}, {ci[1]:+.3f}]"
-    if n_subjects < min_subjects:
-        return Verdict.INCONCLUSIVE, f"{n_subjects} subjects are too few to decide (at least {min_subjects})"
-    if leaks(difference, ci, margin):
-        return Verdict.LEAK, f"beats {baseline} by {difference:+.3f} {span}, clear of the margin {margin:g}"
-    if clopper_pearson(exposed / n_subjects, n_subjects)[0] > EXPOSED_SHARE:
-        return Verdict.LEAK, f"{exposed} of {n_subjects} people are exposed beyond the margin, though not on average"
-    if exposed:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"{exposed} of {n_subjects} people are exposed beyond the margin, though the mean is not",
-        )
-    if misfit:
+    if n < min_subjects:
+        return Verdict.INCONCLUSIVE, f"{n} people are too few to decide (at least {min_subjects})"
+    if evidence.leaks(margin):
+        chance = "" if evidence.p is None else f"; random answers do as well with probability {evidence.p:.2g}"
+        clear = "clear of" if evidence.p is None else "beyond"
+        return Verdict.LEAK, f"beats {baseline} by {difference:+.3f} {span}, {clear} the margin {margin:g}{chance}"
+    exposed = f"{evidence.ahead} of {n} people are exposed beyond the margin"
+    p = exposure_p(evidence.ahead, evidence.behind)
+    if p <= EXPOSED_P and clopper_pearson(evidence.ahead / n, n)[0] > EXPOSED_SHARE:
+        return Verdict.LEAK, f"{exposed}, though not on average ({evidence.behind} as far on the other side)"
+    if p <= SUSPECT_P:
+        return Verdict.INCONCLUSIVE, f"{exposed}, and {evidence.behind} as far on the other side: more people decide"
+    if evidence.misfit:
         return (
             Verdict.INCONCLUSIVE,
             f"does worse than {baseline}, who does not look ({difference:+.3f} {span}): it does not fit this scheme",
@@ -72,11 +119,12 @@ def decide(
     if ci[1] > margin:
         return (
             Verdict.INCONCLUSIVE,
-            f"difference to {baseline} {difference:+.3f} {span} straddles the margin {margin:g}; more subjects decide",
+            f"difference to {baseline} {difference:+.3f} {span} straddles the margin {margin:g}: more people decide",
         )
-    if unsound:
-        return Verdict.INCONCLUSIVE, f"the attack is not sound: {unsound}"
+    if evidence.unsound:
+        return Verdict.INCONCLUSIVE, f"the attack is not sound: {evidence.unsound}"
     return (
         Verdict.NO_LEAK_DETECTED,
-        f"difference to {baseline} {difference:+.3f} {span} stays within the margin {margin:g}; planted leak found",
+        f"difference to {baseline} {difference:+.3f} {span} stays within the margin {margin:g}; planted leak found;"
+        f" with {n} people, a leak of up to {unseen_share(n):.0%} of people can stay unseen",
     )

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-COMMON = ["--dataset", "blobs", "--subjects", "24", "--quiet", "--scoring.resamples", "500"]
+# Sixteen people lend references: ten at least are needed to decide.
+COMMON = [
+    "--dataset", "blobs", "--subjects", "40", "--split.victims", "0.3", "--split.pool", "0.4", "--quiet",
+    "--scoring.resamples", "500",
+]  # fmt: skip
 
 
 @pytest.fixture

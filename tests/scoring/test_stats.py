@@ -14,7 +14,6 @@ from privaudit.scoring.stats import (
     chance_rank,
     clopper_pearson,
     cluster_interval,
-    expanded_tail,
 )
 
 
@@ -65,11 +64,6 @@ def test_clopper_pearson_is_scipys(n: int, data: st.DataObject) -> None:
     hits = data.draw(st.integers(0, n))
     expected = scipy_stats.binomtest(hits, n).proportion_ci(0.95, "exact")
     assert clopper_pearson(hits / n, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
-
-
-def test_the_tail_tends_to_the_normal_one() -> None:
-    assert expanded_tail(100_000, 0.95) == pytest.approx(0.025, abs=1e-4)
-    assert expanded_tail(10, 0.95) < 0.025
 
 
 @pytest.mark.parametrize(("positives", "gallery"), [(1, 5), (2, 5), (3, 6), (4, 4)])

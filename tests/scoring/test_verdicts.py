@@ -1,12 +1,15 @@
 """Each way to a verdict, and the invariants: silence without a control is never a pass."""
 
 import math
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from privaudit.results.record import Control, Verdict
-from privaudit.scoring.verdicts import decide
+from privaudit.scoring.stats import clopper_pearson
+from privaudit.scoring.verdicts import Evidence, decide, unseen_share
 
 FOUND = Control(description="", estimate=1.0, difference=0.5, ci=(0.4, 0.6), passed=True)
 MISSED = Control(description="", estimate=0.1, difference=0.0, ci=(-0.1, 0.1), passed=False)
@@ -17,8 +20,9 @@ def verdict(
     ci: tuple[float, float] | None = (-0.01, 0.01),
     control: Control | None = FOUND,
     n: int = 24,
+    **more: Any,
 ) -> Verdict:
-    return decide(difference, ci, 0.02, control, n, 10, "atlas")[0]
+    return decide(Evidence(difference, ci, "atlas", n, **more), 0.02, control, 10)[0]
 
 
 def test_clear_of_the_margin_leaks() -> None:
@@ -39,15 +43,45 @@ def test_straddling_decides_nothing() -> None:
     assert verdict(0.02, (-0.01, 0.05)) is Verdict.INCONCLUSIVE
 
 
-def test_some_exposed_people_are_not_passed() -> None:
-    def exposed(k: int) -> Verdict:
-        return decide(-0.3, (-0.4, -0.2), 0.02, FOUND, 24, 10, "atlas", exposed=k)[0]
+@pytest.mark.parametrize(
+    ("ahead", "behind", "expected"),
+    [
+        (0, 0, Verdict.NO_LEAK_DETECTED),
+        (1, 0, Verdict.NO_LEAK_DETECTED),  # chance puts one person on this side half of the time
+        (5, 0, Verdict.INCONCLUSIVE),
+        (10, 0, Verdict.LEAK),
+        (10, 9, Verdict.NO_LEAK_DETECTED),
+        (12, 3, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_some_exposed_people_are_a_leak_where_chance_does_not_explain_them(
+    ahead: int, behind: int, expected: Verdict
+) -> None:
+    assert verdict(-0.3, (-0.4, -0.2), ahead=ahead, behind=behind) is expected
 
-    assert [exposed(k) for k in (0, 1, 10)] == [Verdict.NO_LEAK_DETECTED, Verdict.INCONCLUSIVE, Verdict.LEAK]
+
+@pytest.mark.parametrize(
+    ("difference", "p", "expected"),
+    [
+        (0.3, 0.0002, Verdict.LEAK),
+        (0.3, 0.02, Verdict.INCONCLUSIVE),  # random answers do as well once in fifty figures
+        (0.015, 0.0002, Verdict.INCONCLUSIVE),  # beyond chance, but not by the margin; nor is it ruled out
+    ],
+)
+def test_where_answers_can_be_drawn_at_random_they_decide_whether_it_is_a_leak(
+    difference: float, p: float, expected: Verdict
+) -> None:
+    assert verdict(difference, (difference - 0.2, difference + 0.2), p=p) is expected
+
+
+def test_what_so_many_people_cannot_show_is_said() -> None:
+    reason = decide(Evidence(0.0, (-0.01, 0.01), "atlas", 24), 0.02, FOUND, 10)[1]
+    assert "with 24 people, a leak of up to 12% of people can stay unseen" in reason
+    assert unseen_share(24) == pytest.approx(clopper_pearson(0.0, 24, 0.9)[1])
 
 
 def test_an_attack_that_does_worse_than_not_looking_says_nothing() -> None:
-    assert decide(-0.3, (-0.4, -0.2), 0.02, FOUND, 24, 10, "atlas", misfit=True)[0] is Verdict.INCONCLUSIVE
+    assert verdict(-0.3, (-0.4, -0.2), misfit=True) is Verdict.INCONCLUSIVE
 
 
 def test_too_few_subjects_decide_nothing() -> None:

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from privaudit.contracts.attack import Protocol
+from privaudit.contracts.knowledge import Rung
 from privaudit.results.record import Comparison, Control, Curve, Finding, Interval, Verdict, finite
 from privaudit.scoring.arms import PLANTED_TEXT
 from privaudit.scoring.rows import Floats, Row
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.similarity import ranks as identity_scores
+from privaudit.scoring.similarity.random_ranks import random_map, share_reaching
 from privaudit.scoring.similarity.ranks import QueryRanks
-from privaudit.scoring.verdicts import decide, leaks
+from privaudit.scoring.verdicts import RANDOM_P, Evidence, decide
+from privaudit.seeds import seed_from
+
+LEAST_DRAWS = 5000
+"""Random similarities that are drawn at least: a thousandth of them must be some."""
 
 
 def _ranks(rows: Sequence[Row]) -> list[QueryRanks]:
@@ -41,7 +49,10 @@ def _above_chance(
     ranks: Sequence[QueryRanks], metric: str, chance: float, card: Scorecard, *key: str
 ) -> tuple[float, Interval | None, Comparison]:
     values, people = _metric_values(ranks, metric)
-    ci = card.interval(values, people, True, *key, metric)
+    if metric == identity_scores.PRIMARY_METRIC:
+        ci = card.betting(values, people, *key, metric)
+    else:
+        ci = card.interval(values, people, True, *key, metric)
     estimate = float(values.mean())
     shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
     return (
@@ -51,14 +62,10 @@ def _above_chance(
     )
 
 
-def _below_chance(ranks: Sequence[QueryRanks], chance: float, card: Scorecard, *key: str) -> bool:
-    """Whether matches are wrong more often than by chance: read the other way round, they would be right.
-
-    By the plain bootstrap, since intervals that make sure of coverage hardly ever lie below so low a level.
-    """
-    values, people = _metric_values(ranks, identity_scores.PRIMARY_METRIC)
-    span = card.interval(values, people, False, *key, "below")
-    return span is not None and span[1] < chance
+def _random(ranks: Sequence[QueryRanks], protocol: Protocol, card: Scorecard, *key: str) -> NDArray[np.float64]:
+    """The mAP of similarities without any meaning, for these queries."""
+    rng = np.random.default_rng(seed_from(card.seed, "random ranks", *key))
+    return random_map(ranks, Rung.GALLERY not in protocol.knowledge, max(LEAST_DRAWS, card.scoring.resamples), rng)
 
 
 def _finding(
@@ -70,23 +77,29 @@ def _finding(
     deciding = metric == identity_scores.PRIMARY_METRIC and protocol.primary
     n = len({rank.person for rank in ranks})
     control, verdict, reason, curves = None, None, "supports the primary figure", []
+    details: dict[str, float | None] = {}
     if deciding:
         planted = _ranks(scored.rows.get("planted", ()))
         if planted:
             level = identity_scores.chance_levels(planted)[metric]
             found, _, lead = _above_chance(planted, metric, level, card, *key, "planted")
+            p = share_reaching(_random(planted, protocol, card, *key, "planted"), found)
             control = Control(
                 description=PLANTED_TEXT["planted"],
                 estimate=found,
                 difference=lead.difference,
                 ci=lead.ci,
-                passed=leaks(lead.difference, lead.ci, margin),
+                passed=Evidence(lead.difference, lead.ci, "chance", n, p=p).leaks(margin),
             )
-        verdict, reason = decide(
-            against.difference, against.ci, margin, control, n, card.scoring.min_subjects, "chance",
-            misfit=_below_chance(ranks, chance, card, *key),
-            unsound=scored.unhealthy,
+        random = _random(ranks, protocol, card, *key)
+        p = share_reaching(random, estimate)
+        # Matches that are wrong more often than by chance would be right, were they read the other way round.
+        evidence = Evidence(
+            against.difference, against.ci, "chance", n, p=p, unsound=scored.unhealthy,
+            misfit=share_reaching(-random, -estimate) <= RANDOM_P,
         )  # fmt: skip
+        verdict, reason = decide(evidence, margin, control, card.scoring.min_subjects)
+        details = {"random_p": p}
         tied = sum(rank.tied for rank in ranks)
         if verdict is not Verdict.LEAK and tied > len(ranks) / 2:
             verdict = Verdict.INCONCLUSIVE
@@ -116,6 +129,7 @@ def _finding(
         reason=reason,
         knowledge=sorted(protocol.knowledge),
         params=attack.params,
+        details=details,
         curves=curves,
         table=scored.table,
         seconds=round(scored.seconds, 3),
