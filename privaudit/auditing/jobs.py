@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import shutil
 import time
@@ -16,6 +17,7 @@ from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
 from privaudit.contracts.attack import Attack, Facts, Protocol, Task
+from privaudit.errors import PluginError
 from privaudit.provenance import core_code, plugin_code, versions
 from privaudit.scoring.arms import Arm
 from privaudit.scoring.images import ImageScorer
@@ -107,7 +109,8 @@ def task_of(context: Context, attack: Attack, protocol: Protocol, workdir: Path,
         scheme=context.scene.defense.scheme,
         facts=facts_of(context),
         attack_seed=seed_from(context.spec.seed, attack.name),
-        defense=context.scene.defense,
+        # A copy: an attacker may fine-tune its network, and the next job must not meet the result.
+        defense=copy.deepcopy(context.scene.defense),
     )
 
 
@@ -140,9 +143,16 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     dtype = torch.get_default_dtype()
     try:
         store.begin()
+        before = context.scene.witness()
         execute = _check if job.arm == "health" else _attack
         for row in execute(context, attack, protocol, job.arm, task, store):
             store.append(row, time.perf_counter() - started)
+        if context.scene.witness() != before:
+            store.close()
+            store.path.unlink()  # nothing of it may be taken up again
+            raise PluginError(
+                f"attack '{attack.name}' changed what the scheme sends", todo="let it use task.defense, its own copy"
+            )
         store.finish(time.perf_counter() - started)
     finally:
         torch.set_default_dtype(dtype)  # a plugin may have changed it, and the next job must not notice

@@ -144,6 +144,12 @@ class Scene:
             self._sent[request, views] = replace(sent, views=sent.views.clone())
         return sent
 
+    def witness(self) -> str:
+        """Digest of what the scheme sends for the first request, encoded anew: it must not change during an audit."""
+        request = self.requests[0]
+        sent = self.defense.encode(as_tensor(self.truth(request).image), self._key_of(request), 1)
+        return Transcript(request, sent.views, sent.positions, self.cohort.shape, np.eye(4)).digest()
+
     # what the adversary sees -----------------------------------------------------------------------------------
 
     def transcript(self, request: str, *, views: int = 1, arm: Arm = "audit", returned: bool = False) -> Transcript:

@@ -128,7 +128,7 @@ class Task:
         attack_seed: the same for every protocol of the attack, for what they share.
         scheme: all of the defense but its keys, which an adversary knows (Kerckhoffs).
         facts: about the data.
-        defense: the scheme itself, with the weights under audit, for an adversary to run with keys of its own.
+        defense: a copy of the scheme, with the weights under audit, for an adversary to run with keys of its own.
     """
 
     seed: int

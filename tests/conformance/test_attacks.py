@@ -232,3 +232,44 @@ def test_a_leak_of_some_people_is_a_leak(
     assert (first.baseline.difference or 0) < 0
     assert first.verdict is Verdict.LEAK, first.reason
     assert record.verdict is Verdict.LEAK
+
+
+def test_an_attack_works_on_a_copy_of_the_scheme(
+    blobs: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does to its copy shows nowhere."""
+    cls = plugin.load("attacks", "smooth", Attack)
+    run = cls.run
+
+    def spoiling(self: Any, protocol: Protocol, transcripts: Any, knowledge: Any, task: Task) -> Any:
+        assert task.defense is not None
+        task.defense.encode = lambda *_: pytest.fail("the copy's")  # type: ignore[method-assign]
+        yield from run(self, protocol, transcripts, knowledge, task)
+
+    spec = parse_spec(blobs(attacks=["smooth"]), "test")
+    first = run_audit(spec, Settings(out=tmp_path / "first")).record
+    monkeypatch.setattr(cls, "run", spoiling)
+    second = run_audit(spec, Settings(out=tmp_path / "second")).record
+    assert not second.missing
+    assert first.findings[0].estimate == second.findings[0].estimate
+
+
+def test_an_attack_that_changes_what_is_sent_is_found_out(
+    blobs: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls, scheme = plugin.load("attacks", "smooth", Attack), plugin.load("defenses", "mixup", Defense)
+    run, encode = cls.run, scheme.encode
+
+    def brighter(self: Any, image: torch.Tensor, key: Any, views: int) -> Any:
+        sent = encode(self, image, key, views)
+        return replace(sent, views=sent.views * 1.1)
+
+    def tampering(self: Any, protocol: Protocol, transcripts: Any, knowledge: Any, task: Task) -> Any:
+        yield from run(self, protocol, transcripts, knowledge, task)
+        monkeypatch.setattr(scheme, "encode", brighter)
+
+    monkeypatch.setattr(cls, "run", tampering)
+    record = run_audit(parse_spec(blobs(attacks=["smooth"]), "test"), Settings(out=tmp_path / "run")).record
+    assert any("changed what the scheme sends" in item.error for item in record.missing)
+    assert not (tmp_path / "run" / "jobs" / "smooth.default.audit.jsonl").exists()
+    assert record.verdict is not Verdict.NO_LEAK_DETECTED
