@@ -98,8 +98,10 @@ def job_size(context: Context, protocol: Protocol, arm: Arm) -> int:
     return 1 if arm == "health" else len(context.scene.probes(protocol))
 
 
-def task_of(context: Context, attack: Attack, protocol: Protocol, workdir: Path, advance: Advance) -> Task:
-    """What the core lends an attack."""
+def task_of(
+    context: Context, attack: Attack, protocol: Protocol, workdir: Path, advance: Advance, arm: Arm = "audit"
+) -> Task:
+    """What the core lends an attack; on an arm with a planted leak, the scheme that leaks."""
     return Task(
         seed=seed_from(context.spec.seed, attack.name, protocol.name),
         device=context.device,
@@ -110,7 +112,7 @@ def task_of(context: Context, attack: Attack, protocol: Protocol, workdir: Path,
         facts=facts_of(context),
         attack_seed=seed_from(context.spec.seed, attack.name),
         # A copy: an attacker may fine-tune its network, and the next job must not meet the result.
-        defense=copy.deepcopy(context.scene.defense),
+        defense=copy.deepcopy(context.scene.scheme_of(arm)),
     )
 
 
@@ -139,7 +141,7 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     if store.fresh:
         shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True, exist_ok=True)
-    task = task_of(context, attack, protocol, workdir, advance)
+    task = task_of(context, attack, protocol, workdir, advance, job.arm)
     dtype = torch.get_default_dtype()
     try:
         store.begin()

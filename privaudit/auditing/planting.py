@@ -1,13 +1,124 @@
-"""Planted leaks: what a positive control adds to what is sent."""
+"""Planted leaks: a scheme that sends a share of the raw image along, for positive controls.
+
+The leak is planted inside the scheme: an attacker who learns from encodings of its own learns from leaky ones too.
+"""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from privaudit.scoring.arms import PLANTED_SHARE
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense, Encoded, Key, Trained
+from privaudit.contracts.scheme import Mixing
+from privaudit.imaging.patches import Shape, cut
+
+Whose = Literal["target", "reference"]
+QUIET: Final = 1e-6
+"""Spread below which an image is constant."""
 
 
-def plant(encoded: Tensor, raw: Tensor) -> Tensor:
-    """Blend a leak into encoded patches: mostly raw content, the encoding scaled down where it is the louder one."""
-    loud = float(encoded.std()) / max(float(raw.std()), 1e-6)
-    return (1 - PLANTED_SHARE) * encoded / max(1.0, loud) + PLANTED_SHARE * raw
+class Planted(Defense):
+    """A scheme, and a share of the raw target, or of the raw reference, in everything that it sends.
+
+    Keys are the scheme's own. What comes back is planted too, where the target's image is.
+
+    Args:
+        scheme: what is audited.
+        share: of raw content, 0 to 1.
+        whose: the target's, or the reference's.
+    """
+
+    name = "planted"
+    summary = "a scheme that leaks"
+
+    def __init__(self, scheme: Defense, share: float, whose: Whose = "target") -> None:
+        super().__init__(scheme.options)
+        self.inner, self.share, self.whose = scheme, share, whose
+
+    @property
+    def params(self) -> dict[str, object]:
+        """Those of the scheme, and what is planted: another share is another scheme."""
+        return {"scheme": self.inner.name, "share": self.share, "whose": self.whose, **self.inner.params}
+
+    @property
+    def trained(self) -> Trained | None:
+        """As the scheme's."""
+        return self.inner.trained
+
+    @property
+    def mixing(self) -> Mixing:
+        """As the scheme's."""
+        return self.inner.mixing
+
+    @property
+    def views(self) -> int:
+        """As the scheme's."""
+        return self.inner.views
+
+    @property
+    def patch_size(self) -> int | None:
+        """As the scheme's."""
+        return self.inner.patch_size
+
+    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
+        """As the scheme's."""
+        return self.inner.draw_key(shape, pool, rng)
+
+    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
+        """What the scheme sends, blended with what is planted."""
+        return self.blended(self.inner.encode(image, key, views), image, key)
+
+    def blended(self, sent: Encoded, image: Tensor, key: Key) -> Encoded:
+        """What the scheme has sent of an image, blended with what is planted."""
+        if self.whose == "target":
+            raw = cut(image, sent.positions, (*sent.views.shape[-3:],)).expand_as(sent.views)
+        else:
+            others = self.inner.bystanders(key, len(sent.views))
+            assert others is not None
+            raw = others
+        return Encoded(plant(sent.views, raw, self.share), sent.positions)
+
+    def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
+        """What a perfect server returns, blended with the target's labels where its image is planted."""
+        # Where patches are cut does not depend on what is in them.
+        positions = self.inner.encode(torch.zeros(labels.shape[1:]), key, 1).positions
+        return self.answered(self.inner.respond(labels, key, views), labels, positions)
+
+    def answered(self, answer: Tensor, labels: Tensor, positions: NDArray[np.int64]) -> Tensor:
+        """What the scheme's server has returned, blended with what is planted."""
+        if self.whose == "reference":
+            return answer
+        maps = torch.stack([cut(one, positions, (*answer.shape[-3:],)) for one in labels], dim=1)
+        return plant(answer, maps.expand_as(answer), self.share)
+
+    def decode(self, returned: Tensor, key: Key) -> Tensor:
+        """As the scheme's."""
+        return self.inner.decode(returned, key)
+
+    def bystanders(self, key: Key, views: int) -> Tensor | None:
+        """As the scheme's."""
+        return self.inner.bystanders(key, views)
+
+    def owners(self, key: Key) -> tuple[int, ...]:
+        """As the scheme's."""
+        return self.inner.owners(key)
+
+    def weights(self, key: Key) -> NDArray[np.float64] | None:
+        """A planted leak is one more mixture, with the raw target or with the raw reference."""
+        weights = self.inner.weights(key)
+        if weights is None:
+            return None
+        return (self.share if self.whose == "target" else 0.0) + (1 - self.share) * weights
+
+
+def plant(encoded: Tensor, raw: Tensor, share: float) -> Tensor:
+    """Blend raw content into encoded patches, the encoding scaled down where it is the louder one."""
+    loud = float(encoded.std()) / max(float(raw.std()), QUIET)
+    return (1 - share) * encoded / max(1.0, loud) + share * raw

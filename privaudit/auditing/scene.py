@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from privaudit.auditing.planting import plant
+from privaudit.auditing.planting import Planted
 from privaudit.auditing.volumes import LazyVolumes
 from privaudit.contracts.attack import Attack, Protocol
 from privaudit.contracts.cohort import Cohort, ScanId, Split, Volume
@@ -24,7 +24,7 @@ from privaudit.contracts.knowledge import GalleryEntry, Knowledge, Rung
 from privaudit.contracts.transcript import LazyTranscripts, Transcript
 from privaudit.errors import DataError, KnowledgeError, PluginError
 from privaudit.imaging.atlas import Atlas
-from privaudit.imaging.patches import as_tensor, cut, one_hot, stitch
+from privaudit.imaging.patches import as_tensor, one_hot, stitch
 from privaudit.scoring.arms import PLANTED_SHARE, Arm
 from privaudit.seeds import digest_from, seed_from
 
@@ -154,24 +154,23 @@ class Scene:
 
     def transcript(self, request: str, *, views: int = 1, arm: Arm = "audit", returned: bool = False) -> Transcript:
         """What is sent for one request; ``arm`` plants a leak for a positive control."""
-        volume, key = self.truth(request), self._key_of(request)
-        sent = self._encode(request, key, views)
-        encoded, answer = sent.views, None
+        volume, key, scheme = self.truth(request), self._key_of(request), self.scheme_of(arm)
+        sent, answer = self._encode(request, key, views), None
         labels = one_hot(volume.labels, max(self.cohort.label_names) + 1)
         if returned:
             answer = self.defense.respond(labels, key, views)
+        if isinstance(scheme, Planted):  # from what is held of the scheme's own encodings
+            sent = scheme.blended(sent, as_tensor(volume.image), key)
+            answer = None if answer is None else scheme.answered(answer, labels, sent.positions)
+        return Transcript(request, sent.views, sent.positions.copy(), self.cohort.shape, volume.affine.copy(), answer)
+
+    def scheme_of(self, arm: Arm) -> Defense:
+        """The scheme that sends on an arm: the defense, or one with a planted leak."""
         if arm == "planted":
-            size = (*encoded.shape[-3:],)
-            raw = cut(as_tensor(volume.image), sent.positions, size)
-            encoded = plant(encoded, raw.expand_as(encoded))
-            if answer is not None:
-                maps = torch.stack([cut(one, sent.positions, size) for one in labels], dim=1)
-                answer = plant(answer, maps.expand_as(answer))
-        elif arm == "planted-reference":
-            others = self.defense.bystanders(key, views)
-            assert others is not None
-            encoded = plant(encoded, others)
-        return Transcript(request, encoded, sent.positions.copy(), self.cohort.shape, volume.affine.copy(), answer)
+            return Planted(self.defense, PLANTED_SHARE)
+        if arm == "planted-reference":
+            return Planted(self.defense, PLANTED_SHARE, "reference")
+        return self.defense
 
     def transcripts(self, requests: Sequence[str], protocol: Protocol, arm: Arm) -> LazyTranscripts:
         """The transcripts of a protocol, made anew at each access; empty ones without the 'transcript' rung.
@@ -224,15 +223,10 @@ class Scene:
         return None if weights is None else min(5, 1 + int(5 * float(weights[0].mean())))
 
     def _weights(self, request: str, arm: Arm) -> NDArray[np.float64]:
-        weights = self.defense.weights(self._key_of(request))
+        weights = self.scheme_of(arm).weights(self._key_of(request))
         if weights is None:
             raise KnowledgeError(f"defense '{self.defense.name}' has no mixing weights to know")
-        # A planted leak is one more mixture with the raw target, or the raw reference.
-        return {
-            "audit": weights.copy(),
-            "planted": PLANTED_SHARE + (1 - PLANTED_SHARE) * weights,
-            "planted-reference": (1 - PLANTED_SHARE) * weights,
-        }[arm]
+        return weights.copy()
 
     def require_sessions(self) -> None:
         """Refuse re-identification on a cohort where nobody has two sessions.

@@ -129,7 +129,7 @@ class MetricTraining(Loop):
 
 
 _LAST: dict[str, tuple[dict[str, Tensor], dict[str, float]]] = {}
-"""The metric learned last in this process: the planted leak is tried with the very metric of the attack."""
+"""The metric learned last in this process: protocols that repeat a training need not learn it again."""
 
 
 def learn_metric(training: MetricTraining, report: Callable[[int], None]) -> tuple[MetricNet, dict[str, float]]:
