@@ -12,7 +12,7 @@ from privaudit.contracts.attack import Attack, Learned, Protocol
 from privaudit.contracts.cohort import require_unseen
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import PluginError
-from privaudit.scoring.arms import Arm
+from privaudit.scoring.arms import GRADED, Arm
 from privaudit.scoring.kinds import kind_of
 from privaudit.specs import PluginSpec
 
@@ -54,6 +54,7 @@ def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol
             arms: list[Arm] = ["audit"]
             if protocol.primary and attack.reads_transcript:
                 arms += [arm for arm in kind.controls if arm != "planted-reference" or context.scene.has_bystanders]
+                arms += GRADED if context.spec.controls == "graded" else ()
                 if type(attack).health is not Attack.health:
                     arms.append("health")
             out.append((attack, protocol, arms))

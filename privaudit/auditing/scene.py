@@ -25,7 +25,7 @@ from privaudit.contracts.transcript import LazyTranscripts, Transcript
 from privaudit.errors import DataError, KnowledgeError, PluginError
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.patches import as_tensor, one_hot, stitch
-from privaudit.scoring.arms import PLANTED_SHARE, Arm
+from privaudit.scoring.arms import SHARES, Arm
 from privaudit.seeds import digest_from, seed_from
 
 SENT_KEPT: Final = 2**29
@@ -166,11 +166,9 @@ class Scene:
 
     def scheme_of(self, arm: Arm) -> Defense:
         """The scheme that sends on an arm: the defense, or one with a planted leak."""
-        if arm == "planted":
-            return Planted(self.defense, PLANTED_SHARE)
-        if arm == "planted-reference":
-            return Planted(self.defense, PLANTED_SHARE, "reference")
-        return self.defense
+        if arm not in SHARES:
+            return self.defense
+        return Planted(self.defense, SHARES[arm], "reference" if arm == "planted-reference" else "target")
 
     def transcripts(self, requests: Sequence[str], protocol: Protocol, arm: Arm) -> LazyTranscripts:
         """The transcripts of a protocol, made anew at each access; empty ones without the 'transcript' rung.

@@ -37,6 +37,10 @@ class AuditSpec(Section):
     split: SplitSpec = SplitSpec()
     scoring: ScoringSpec = ScoringSpec()
     utility: UtilitySpec = UtilitySpec()
+    controls: Literal["single", "graded"] = Field(
+        default="single",
+        description="planted leaks: 90 % of the raw image; graded: also 50, 20, 10, 5 and 2 %, for detection limits",
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> AuditSpec:

@@ -46,7 +46,7 @@ def audit(
         raise OptionError(
             "--defense cannot replace a list of defenses", got=chosen.defense, todo="edit the specification"
         )
-    built = [build_spec(extra, base, chosen, attack, run.msssim, str(path or "")) for base in bases]
+    built = [build_spec(extra, base, chosen, attack, run.msssim, str(path or ""), run.controls) for base in bases]
     if len(built) == 1:
         _run(built[0], run, running)
     else:
@@ -64,10 +64,12 @@ def attack(
     """Run one attack (with its trivial baselines and controls) against a defense."""
     if name.startswith("--"):
         raise OptionError("the attack's name comes first", got=name, todo="write: privaudit attack NAME --option value")
-    _run(build_spec(context.args, None, chosen, [name], run.msssim), run, running)
+    _run(build_spec(context.args, None, chosen, [name], run.msssim, controls=run.controls), run, running)
 
 
-OWN = ("dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "quiet", "explain")
+OWN = (
+    "dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "controls", "quiet", "explain"
+)  # fmt: skip
 
 
 def build_spec(
@@ -77,6 +79,7 @@ def build_spec(
     attacks: list[str] | None,
     msssim: str | None,
     source: str = "",
+    controls: str | None = None,
 ) -> AuditSpec:
     """Merge a specification, read from ``source``, and options: options win."""
     from privaudit.auditing.spec import AuditSpec, UtilitySpec, parse_spec
@@ -103,6 +106,8 @@ def build_spec(
     fill(sections, routed)
     if chosen.seed is not None:
         data["seed"] = chosen.seed
+    if controls is not None:
+        data["controls"] = controls
     if msssim is not None:
         data["scoring"]["msssim"] = msssim
     return parse_spec(data, source or "command line")

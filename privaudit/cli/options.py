@@ -44,6 +44,10 @@ class Run:
     msssim: Annotated[
         Literal["fast", "reference"] | None, typer.Option("--msssim", help="'reference': pytorch-msssim.")
     ] = None
+    controls: Annotated[
+        Literal["single", "graded"] | None,
+        typer.Option("--controls", help="graded: plant smaller leaks too, for detection limits. [default: single]"),
+    ] = None
     explain: Annotated[bool, typer.Option("--explain", help="Say why each part was computed, resumed or reused.")] = (
         False
     )

@@ -34,6 +34,7 @@ class BaselineFinding(_Model):
     n_subjects: int
     knowledge: list[str]
     params: dict[str, Any]
+    limit: float | None = None
 
 
 class Baseline(_Model):
@@ -71,7 +72,7 @@ def make_baseline(record: Record) -> Baseline:
         findings=[
             BaselineFinding(
                 key=f.key, estimate=f.estimate, ci=f.ci, verdict=f.verdict, n_subjects=f.n_subjects,
-                knowledge=f.knowledge, params=f.params,
+                knowledge=f.knowledge, params=f.params, limit=f.control.limit if f.control else None,
             )
             for f in record.shown()
         ],
@@ -233,6 +234,10 @@ def _compare_one(
         return "incomplete", f"rests on {finding.n_subjects} people, in the baseline on {then.n_subjects}"
     if sorted(finding.knowledge) != sorted(then.knowledge) or finding.params != then.params:
         return "incomplete", "the attack's knowledge or options are not those of the baseline"
+    now = finding.control.limit if finding.control else None
+    if then.limit is not None and (now is None or now > then.limit):
+        told = "not known" if now is None else f"{now:.0%}"
+        return "incomplete", f"its detection limit was {then.limit:.0%} of the raw image, and is {told}"
     if growth > tolerance:
         return "unclear", f"{change}: beyond the tolerance, but not clear of the intervals; more people decide"
     if leaks_now:

@@ -51,6 +51,13 @@ class Control(_Model):
     difference: Number = Field(description="attack minus best trivial attacker on the planted leak")
     ci: Interval | None
     passed: bool
+    found: dict[str, bool] = Field(
+        default_factory=dict, description="whether smaller leaks were found, by the planted share of the raw image"
+    )
+    limit: Number = Field(
+        default=None,
+        description="detection limit: the smallest share that is found, as is every greater one; null if not tried",
+    )
 
 
 class Curve(_Model):

@@ -15,11 +15,11 @@ from privaudit.contracts.attack import Attack
 from privaudit.contracts.claims import Claim
 from privaudit.errors import ClaimError
 from privaudit.results.record import Comparison, Control, Finding, Verdict, finite
-from privaudit.scoring.arms import PLANTED_TEXT, Arm
+from privaudit.scoring.arms import GRADED, PLANTED_TEXT, SHARES, Arm
 from privaudit.scoring.kind import Asked, ClaimKind
 from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, people_of
 from privaudit.scoring.scorecard import Scorecard, Scored
-from privaudit.scoring.verdicts import Evidence, decide
+from privaudit.scoring.verdicts import Evidence, decide, with_limit
 
 
 class PairedKind(ClaimKind):
@@ -184,6 +184,15 @@ class PairedKind(ClaimKind):
         self, scored: Scored, beside: Sequence[Scored], card: Scorecard, column: str, arm: Arm, margin: float
     ) -> Control | None:
         """The same attack on the planted leak, against attackers who do not look and so need no planting."""
+        control = self._planted(scored, beside, card, column, arm, margin)
+        if control is None or arm != "planted":
+            return control
+        graded = {a: self._planted(scored, beside, card, column, a, margin) for a in GRADED}
+        return with_limit(control, {SHARES[a]: c.passed for a, c in graded.items() if c is not None})
+
+    def _planted(
+        self, scored: Scored, beside: Sequence[Scored], card: Scorecard, column: str, arm: Arm, margin: float
+    ) -> Control | None:
         rows = scored.rows.get(arm)
         if not rows:
             return None
@@ -198,7 +207,7 @@ class PairedKind(ClaimKind):
             return None
         rows_people = self._people(rows, column)
         return Control(
-            description=PLANTED_TEXT[arm],
+            description=PLANTED_TEXT.get(arm, arm),
             estimate=finite(float(column_of(rows, column).mean())),
             difference=best.difference,
             ci=best.ci,

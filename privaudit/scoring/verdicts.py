@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from scipy import stats
 
 from privaudit.results.record import Control, Interval, Verdict
+from privaudit.scoring.arms import PLANTED_SHARE, detection_limit
 from privaudit.scoring.stats import clopper_pearson
 
 EXPOSED_SHARE: Final = 0.05
@@ -55,6 +57,14 @@ class Evidence:
         if self.p is not None:
             return self.difference > margin and self.p <= RANDOM_P
         return self.ci is not None and self.ci[0] > margin
+
+
+def with_limit(control: Control, smaller: Mapping[float, bool]) -> Control:
+    """A control with what became of smaller leaks, and the detection limit; as it is where none were planted."""
+    if not smaller:
+        return control
+    limit = detection_limit({PLANTED_SHARE: control.passed, **smaller})
+    return control.model_copy(update={"found": {f"{share:g}": hit for share, hit in smaller.items()}, "limit": limit})
 
 
 def exposure_p(ahead: int, behind: int) -> float:
@@ -126,5 +136,9 @@ def decide(evidence: Evidence, margin: float, control: Control | None, min_subje
     return (
         Verdict.NO_LEAK_DETECTED,
         f"difference to {baseline} {difference:+.3f} {span} stays within the margin {margin:g}; planted leak found;"
-        f" with {n} people, a leak of up to {unseen_share(n):.0%} of people can stay unseen",
+        f" {_noticed(control)}with {n} people, a leak of up to {unseen_share(n):.0%} of people can stay unseen",
     )
+
+
+def _noticed(control: Control) -> str:
+    return "" if control.limit is None else f"would have noticed {control.limit:.0%} of the raw image; "

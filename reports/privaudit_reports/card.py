@@ -86,7 +86,9 @@ def control_text(finding: Finding) -> str:
     if finding.control is None:
         return "–" if finding.role != "primary" else "not run"
     found = "found" if finding.control.passed else "MISSED"
-    return f"{found} ({number(finding.control.estimate)})"
+    limit = finding.control.limit
+    smallest = "" if limit is None else f"; from {limit:.0%} on"
+    return f"{found} ({number(finding.control.estimate)}{smallest})"
 
 
 def row(finding: Finding) -> dict[str, str]:

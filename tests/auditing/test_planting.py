@@ -1,6 +1,7 @@
 """A planted leak is inside the scheme that an attacker is given, and is what the transcripts hold."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,19 @@ import pytest
 import torch
 
 from privaudit.auditing.planting import Planted, plant
+from privaudit.auditing.run import Settings, run_audit
 from privaudit.auditing.scene import Scene
+from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack, Protocol
 from privaudit.contracts.cohort import Dataset, split_subjects
 from privaudit.contracts.defense import Defense
 from privaudit.contracts.knowledge import Rung
 from privaudit.imaging.patches import as_tensor, one_hot
-from privaudit.scoring.arms import Arm
+from privaudit.results.gate import check, make_baseline
+from privaudit.results.record import Control, Verdict
+from privaudit.scoring.arms import Arm, detection_limit
+from tests import records as made_up
 
 SCHEMES: list[tuple[str, dict[str, Any]]] = [
     ("none", {}), ("pure-noise", {}), ("mixup", {"patch_size": 16}), ("deformation", {"weights": "none"}),
@@ -89,3 +95,33 @@ def test_an_attacker_draws_keys_from_it_like_from_any_scheme(scenes: dict[str, S
     assert planted.owners(key) == (0,)
     expected = plant(sent.views, Planted(scene.defense, 1.0).encode(image, key, 1).views, 0.9)
     torch.testing.assert_close(planted.encode(image, key, 1).views, expected)
+
+
+def test_graded_controls_give_a_detection_limit(blobs: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    """On noise, whose scheme tells nothing: from which share on is a leak noticed?"""
+    data = blobs("pure-noise", ["average", "reid"], dataset={"subjects": 32}, controls="graded")
+    record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run")).record
+    for finding in record.primary():
+        assert finding.control is not None
+        assert list(finding.control.found) == ["0.5", "0.2", "0.1", "0.05", "0.02"]
+        assert finding.control.limit is not None
+        found = {0.9: finding.control.passed, **{float(k): v for k, v in finding.control.found.items()}}
+        assert finding.control.limit == detection_limit(found)
+        if finding.verdict is Verdict.NO_LEAK_DETECTED:
+            assert f"would have noticed {finding.control.limit:.0%} of the raw image" in finding.reason
+    limits = {finding.attack: finding.control.limit for finding in record.primary() if finding.control}
+    assert limits["reid"] is not None
+    assert limits["reid"] <= 0.2, "a similarity of whole volumes averages noise away"
+    baseline = make_baseline(record)
+    assert {item.key.split("/")[0]: item.limit for item in baseline.findings}["reid"] is not None
+
+
+def test_a_worse_detection_limit_is_no_pass() -> None:
+    found = Control(description="", estimate=0.9, difference=0.3, ci=(0.2, 0.4), passed=True, limit=0.05)
+    then = made_up.record(made_up.finding(control=found))
+    assert check(then, make_baseline(then)).exit_code == 0
+    for limit in (0.2, None):
+        now = made_up.record(made_up.finding(control=found.model_copy(update={"limit": limit})))
+        assert check(now, make_baseline(then)).exit_code == 3
+    better = made_up.record(made_up.finding(control=found.model_copy(update={"limit": 0.02})))
+    assert check(better, make_baseline(then)).exit_code == 0

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from privaudit.contracts.attack import Protocol
 from privaudit.contracts.knowledge import Rung
 from privaudit.results.record import Comparison, Control, Curve, Finding, Interval, Verdict, finite
-from privaudit.scoring.arms import PLANTED_TEXT
+from privaudit.scoring.arms import GRADED, PLANTED_TEXT, SHARES, Arm
 from privaudit.scoring.rows import Floats, Row
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.similarity import ranks as identity_scores
 from privaudit.scoring.similarity.random_ranks import random_map, share_reaching
 from privaudit.scoring.similarity.ranks import QueryRanks
-from privaudit.scoring.verdicts import RANDOM_P, Evidence, decide
+from privaudit.scoring.verdicts import RANDOM_P, Evidence, decide, with_limit
 from privaudit.seeds import seed_from
 
 LEAST_DRAWS = 5000
@@ -68,6 +68,30 @@ def _random(ranks: Sequence[QueryRanks], protocol: Protocol, card: Scorecard, *k
     return random_map(ranks, Rung.GALLERY not in protocol.knowledge, max(LEAST_DRAWS, card.scoring.resamples), rng)
 
 
+def _control(scored: Scored, card: Scorecard, metric: str, n: int, margin: float) -> Control | None:
+    """The same attack on the planted leak, and on smaller ones."""
+    control = _planted(scored, card, metric, n, margin, "planted")
+    if control is None:
+        return None
+    graded = {arm: _planted(scored, card, metric, n, margin, arm) for arm in GRADED}
+    return with_limit(control, {SHARES[arm]: c.passed for arm, c in graded.items() if c is not None})
+
+
+def _planted(scored: Scored, card: Scorecard, metric: str, n: int, margin: float, arm: Arm) -> Control | None:
+    ranks, key = _ranks(scored.rows.get(arm, ())), (scored.attack.name, scored.protocol.name, arm)
+    if not ranks:
+        return None
+    found, _, lead = _above_chance(ranks, metric, identity_scores.chance_levels(ranks)[metric], card, *key)
+    p = share_reaching(_random(ranks, scored.protocol, card, *key), found)
+    return Control(
+        description=PLANTED_TEXT.get(arm, arm),
+        estimate=found,
+        difference=lead.difference,
+        ci=lead.ci,
+        passed=Evidence(lead.difference, lead.ci, "chance", n, p=p).leaks(margin),
+    )
+
+
 def _finding(
     scored: Scored, ranks: Sequence[QueryRanks], chance: float, metric: str, card: Scorecard, margin: float
 ) -> Finding:
@@ -79,18 +103,7 @@ def _finding(
     control, verdict, reason, curves = None, None, "supports the primary figure", []
     details: dict[str, float | None] = {}
     if deciding:
-        planted = _ranks(scored.rows.get("planted", ()))
-        if planted:
-            level = identity_scores.chance_levels(planted)[metric]
-            found, _, lead = _above_chance(planted, metric, level, card, *key, "planted")
-            p = share_reaching(_random(planted, protocol, card, *key, "planted"), found)
-            control = Control(
-                description=PLANTED_TEXT["planted"],
-                estimate=found,
-                difference=lead.difference,
-                ci=lead.ci,
-                passed=Evidence(lead.difference, lead.ci, "chance", n, p=p).leaks(margin),
-            )
+        control = _control(scored, card, metric, n, margin)
         random = _random(ranks, protocol, card, *key)
         p = share_reaching(random, estimate)
         # Matches that are wrong more often than by chance would be right, were they read the other way round.
