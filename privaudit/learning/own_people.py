@@ -111,6 +111,15 @@ class Sampler:
         return torch.roll((bright + noise * (image > 0)).clamp(0, 1), shift, dims=(0, 1, 2))
 
 
+def fingerprint(scheme: Defense, people: Sequence[Volume], *parts: object) -> str:
+    """A hash of a scheme with its options and weights, of some people's images, and of what else matters."""
+    weights = None if scheme.trained is None else scheme.trained.digest
+    digest = hashlib.sha256(repr((scheme.name, scheme.params, weights, *parts)).encode())
+    for volume in people:
+        digest.update(volume.image.tobytes())
+    return digest.hexdigest()
+
+
 _SHARED: dict[str, Sampler] = {}
 
 
@@ -119,11 +128,7 @@ def shared_sampler(defense: Defense, people: Sequence[Volume], views: int, count
 
     Encoding a dozen people often enough takes longer than learning, where a network encodes.
     """
-    weights = None if defense.trained is None else defense.trained.digest
-    digest = hashlib.sha256(repr((defense.name, defense.params, weights, views, count, seed)).encode())
-    for volume in people:
-        digest.update(volume.image.tobytes())
-    key = digest.hexdigest()
+    key = fingerprint(defense, people, views, count, seed)
     if key not in _SHARED:
         _SHARED.clear()
         _SHARED[key] = Sampler(defense, people, views, count, seed)

@@ -1,0 +1,231 @@
+"""A linear de-encoder: the attacker encodes its own people with fresh keys, and learns to get their images back.
+
+The answer is the attacker's atlas plus a correction, ridge regression on the encoding around a voxel. The correction is
+0 unless it helps people who were left out: an encoding that tells nothing leaves the atlas, whatever the scheme.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense
+from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.patches import as_tensor
+from privaudit.learning.own_people import Others, encode_own, fingerprint
+
+NEIGHBOURS: Final = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)]
+NEAREST: Final = [(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
+RADII: Final = (2, 4)
+"""Of the boxes over which the encoding is averaged, in voxels."""
+PENALTIES: Final = tuple(10.0**power for power in range(-4, 3))
+"""Ridge penalties that are tried, as shares of the features' mean square."""
+VOXELS: Final = 20_000
+"""Voxels of each scan that are learned from."""
+CLEAR: Final = 2.0
+"""Standard errors by which the correction must help people who were left out."""
+MOST_KEPT: Final = 4
+"""De-encoders that are held."""
+FLOOR: Final = 1e-6
+"""Variance below which a feature is constant."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """What is read of an encoding, each [X, Y, Z]: value, size, square, value in units of the whole, local spread.
+
+    Of a mean encoding, what an encoding of nobody in particular would show.
+    """
+
+    value: Tensor
+    size: Tensor
+    square: Tensor
+    standard: Tensor
+    rough: Tensor
+
+    @classmethod
+    def of(cls, encoding: Tensor) -> Channels:
+        """Read an encoding [X, Y, Z]."""
+        spread = float(encoding.std().clamp_min(FLOOR))
+        rough = (box(encoding**2, 1) - box(encoding, 1) ** 2).clamp_min(0).sqrt()
+        return cls(encoding, encoding.abs(), encoding**2, (encoding - encoding.mean()) / spread, rough)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.value, self.size, self.square, self.standard, self.rough))
+
+
+def box(volume: Tensor, radius: int) -> Tensor:
+    """Mean over a cube of 2·radius + 1 voxels, at the border over what there is of it."""
+    side = 2 * radius + 1
+    mean = functional.avg_pool3d(volume[None, None], side, stride=1, padding=radius, count_include_pad=False)
+    return mean[0, 0]
+
+
+class Reader:
+    """Features of voxels, as deviations of an encoding from a mean one.
+
+    Args:
+        mean: channels of the mean encoding.
+        atlas: of the attacker's people.
+    """
+
+    def __init__(self, mean: Channels, atlas: Atlas) -> None:
+        self.mean, self.atlas = mean, atlas
+        self.places = torch.nonzero(atlas.variance > 0)
+        """Voxels [N, 3] where people differ; elsewhere the atlas is the answer."""
+
+    def read(self, encoding: Tensor, places: Tensor) -> Tensor:
+        """Features [n, F] of voxels at ``places`` [n, 3]."""
+        value, size, square, standard, rough = (
+            seen - usual for seen, usual in zip(Channels.of(encoding), self.mean, strict=True)
+        )
+        spread = self.atlas.variance.sqrt()
+        columns = [
+            *_around(value, places, NEIGHBOURS), *_around(size, places, NEAREST), *_around(standard, places, NEAREST),
+            *(_at(volume, places) for volume in (square, rough, *(box(value, radius) for radius in RADII))),
+            *(_at(volume * by, places) for volume in (value, size) for by in (self.atlas.mean, spread)),
+        ]  # fmt: skip
+        return torch.stack(columns, dim=1)
+
+
+def _at(volume: Tensor, places: Tensor) -> Tensor:
+    return volume[places[:, 0], places[:, 1], places[:, 2]]
+
+
+def _around(volume: Tensor, places: Tensor, offsets: Sequence[tuple[int, int, int]]) -> list[Tensor]:
+    padded = functional.pad(volume[None, None], (1,) * 6, mode="replicate")[0, 0]
+    return [_at(padded, places + torch.tensor(offset) + 1) for offset in offsets]
+
+
+@dataclass(frozen=True, eq=False)
+class Inverter:
+    """A fitted de-encoder.
+
+    Attributes:
+        reader: of encodings.
+        weights: of the features, float64 [F]; all 0 where no correction helps.
+        left: squared error of people left out, as a share of the atlas's; 1 where no correction helps.
+    """
+
+    reader: Reader
+    weights: Floats
+    left: float
+
+    def invert(self, encoding: Tensor) -> Tensor:
+        """The picture [X, Y, Z] behind an encoding [X, Y, Z]."""
+        image = self.reader.atlas.mean.clone()
+        if not self.weights.any():
+            return image
+        places = self.reader.places
+        weights = torch.from_numpy(self.weights).float()
+        for part in torch.split(places, 200_000):
+            image[part[:, 0], part[:, 1], part[:, 2]] += self.reader.read(encoding, part) @ weights
+        return image.clamp(0, 1)
+
+
+def learn_inverter(
+    scheme: Defense, people: Sequence[Volume], atlas: Atlas, views: int, encodings: int, seed: int,
+    advance: Callable[[float], None],
+) -> Inverter:  # fmt: skip
+    """Fit a de-encoder on people whom the attacker encodes itself.
+
+    Args:
+        scheme: what encodes.
+        people: the attacker's own, at least three.
+        atlas: their mean and variance.
+        views: of each encoding, averaged.
+        encodings: of each person, each with a fresh key.
+        seed: of keys and of the voxels that are learned from.
+        advance: called with shares of the work; they add up to 1.
+    """
+    keys, rng = random.Random(seed), np.random.default_rng(seed)
+    sent = []
+    for person, volume in enumerate(people):
+        image, others = as_tensor(volume.image), Others(people, person)
+        sent.append([encode_own(scheme, image, others, keys, views) for _ in range(encodings)])
+        advance(0.5 / len(people))
+    total: list[Tensor] = []
+    for encoding in (encoding for own in sent for encoding in own):
+        channels = list(Channels.of(encoding))
+        total = channels if not total else [one + other for one, other in zip(total, channels, strict=True)]
+    mean = Channels(*(channel / (len(people) * encodings) for channel in total))
+    reader = Reader(mean, atlas)
+    grams, products, squares = [], [], []
+    for volume, own in zip(people, sent, strict=True):
+        image = as_tensor(volume.image)
+        # The person's own image is in the atlas; the atlas of the others is what it must be told from.
+        rest = (len(people) * atlas.mean - image) / (len(people) - 1)
+        gram, product, square = 0.0, 0.0, 0.0
+        for encoding in own:
+            chosen = rng.choice(len(reader.places), size=min(VOXELS, len(reader.places)), replace=False)
+            places = reader.places[torch.from_numpy(np.sort(chosen))]
+            features = reader.read(encoding, places).double().numpy()
+            missing = _at(image - rest, places).double().numpy()
+            gram, product = gram + features.T @ features, product + features.T @ missing
+            square += float(missing @ missing)
+        grams.append(gram)
+        products.append(product)
+        squares.append(square)
+        advance(0.5 / len(people))
+    weights, left = ridge(np.stack(grams), np.stack(products), np.array(squares))
+    return Inverter(reader, weights, left)
+
+
+_KEPT: OrderedDict[str, Inverter] = OrderedDict()
+
+
+def shared_inverter(
+    scheme: Defense, people: Sequence[Volume], atlas: Atlas, views: int, encodings: int, seed: int,
+    advance: Callable[[float], None],
+) -> Inverter:  # fmt: skip
+    """:func:`learn_inverter`, or what it gave for the same arguments before: protocols and attacks ask again."""
+    key = fingerprint(scheme, people, views, encodings, seed)
+    if key in _KEPT:
+        advance(1)
+        return _KEPT[key]
+    _KEPT[key] = learn_inverter(scheme, people, atlas, views, encodings, seed, advance)
+    while len(_KEPT) > MOST_KEPT:
+        _KEPT.popitem(last=False)
+    return _KEPT[key]
+
+
+def ridge(grams: Floats, products: Floats, squares: Floats) -> tuple[Floats, float]:
+    """Ridge regression whose penalty is chosen by leaving out one person at a time.
+
+    Args:
+        grams: of each person's features, [P, F, F].
+        products: of features and target, [P, F].
+        squares: of the target, [P].
+
+    Returns:
+        Weights [F] over all people, all 0 where none help those left out clearly; and the squared error left of them.
+    """
+    count, size = products.shape
+    scale = np.sqrt(np.maximum(np.diagonal(grams.sum(axis=0)), FLOOR))
+    grams, products = grams / (scale[:, None] * scale), products / scale
+    best, chosen = 0.0, None
+    for penalty in PENALTIES:
+        gains = np.empty(count)
+        for person in range(count):
+            gram, product = grams.sum(axis=0) - grams[person], products.sum(axis=0) - products[person]
+            weights = np.linalg.solve(gram + penalty * np.eye(size), product)
+            gains[person] = 2 * weights @ products[person] - weights @ grams[person] @ weights
+        error = gains.std(ddof=1) / np.sqrt(count)
+        if gains.mean() > max(best, CLEAR * error):
+            best, chosen = float(gains.mean()), penalty
+    if chosen is None:
+        return np.zeros(size), 1.0
+    weights = np.linalg.solve(grams.sum(axis=0) + chosen * np.eye(size), products.sum(axis=0))
+    return weights / scale, 1 - best * count / float(squares.sum())
