@@ -112,11 +112,16 @@ class Sampler:
 
 
 def fingerprint(scheme: Defense, people: Sequence[Volume], *parts: object) -> str:
-    """A hash of a scheme with its options and weights, of some people's images, and of what else matters."""
+    """A hash of a scheme with its options and weights, of some people's images, and of what else matters.
+
+    What it sends of one of them is in it too: a scheme that was edited may keep its name and its options.
+    """
     weights = None if scheme.trained is None else scheme.trained.digest
     digest = hashlib.sha256(repr((scheme.name, scheme.params, weights, *parts)).encode())
     for volume in people:
         digest.update(volume.image.tobytes())
+    sent = encode_own(scheme, as_tensor(people[0].image), Others(people, 0), random.Random(0))
+    digest.update(sent.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -127,5 +127,7 @@ def test_it_is_learned_once_for_the_same_arguments(cohort: Cohort) -> None:
     first = shared_inverter(scene.defense, scene.population, scene.atlas, 1, 2, 1, lambda share: None)
     assert shared_inverter(scene.defense, scene.population, scene.atlas, 1, 2, 1, lambda share: None) is first
     assert shared_inverter(scene.defense, scene.population, scene.atlas, 1, 2, 2, lambda share: None) is not first
+    other = Made(lambda image, g: image)  # of the same name and options
+    assert shared_inverter(other, scene.population, scene.atlas, 1, 2, 1, lambda share: None) is not first
     again = learn_inverter(scene.defense, scene.population, scene.atlas, 1, 2, 1, lambda share: None)
     assert (again.weights == first.weights).all()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from privaudit.errors import OptionError, RecordError
 from privaudit.results.gate import check, dump_baseline, make_baseline, read_baseline, verdict_exit
-from privaudit.results.record import Control, Missing, Record, Verdict
+from privaudit.results.record import SCHEMA_VERSION, Control, Missing, Record, Verdict
 from privaudit.results.record_files import dumps, read
 from tests.records import finding, full, record
 
@@ -136,7 +136,7 @@ def test_a_baseline_survives_its_file(tmp_path: Path) -> None:
         ("{", "is not JSON"),
         ("[]", "no baseline of this version"),
         (json.dumps({"privaudit_baseline": "0.9"}), "got 0.9; allowed: 1.0"),
-        (json.dumps({"privaudit_baseline": "1.0"}), "not a valid baseline"),
+        (json.dumps({"privaudit_baseline": SCHEMA_VERSION}), "not a valid baseline"),
         (dumps(record(finding())), "no baseline of this version"),
     ],
 )
