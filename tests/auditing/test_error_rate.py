@@ -12,9 +12,9 @@ from privaudit.results.record import Verdict
 
 RUNS = 50
 CHUNKS = 5
-# Each deciding figure may exceed its threshold by chance in at most 2.5 % of runs (one tail of a 95 % interval).
-# 10 runs decide 40 figures each chunk: 5 or more leaks would happen less than once in 300 chunks at that rate.
-ALLOWED_PER_CHUNK = 4
+# Random rankings do as well as a leak at most once in 400; ten runs decide 20 such figures each chunk, and 20 figures of
+# images, whose intervals lie below the atlas. Two leaks or more would happen in about one chunk of a thousand.
+ALLOWED_PER_CHUNK = 1
 
 
 @pytest.mark.slow
@@ -29,13 +29,15 @@ def test_noise_does_not_read_as_a_leak(
         spec = parse_spec(blobs(noise, dataset=dataset, seed=seed, scoring={"resamples": 200}), "test")
         record = run_audit(spec, Settings(out=tmp_path / str(seed))).record
         assert not record.missing
-        for finding in record.primary():
+        for finding in record.shown():
             assert finding.control is not None
             assert finding.control.passed, (seed, finding.key)
             verdicts.append(finding.verdict)
-    leaks = verdicts.count(Verdict.LEAK)
+    leaks, silent = verdicts.count(Verdict.LEAK), verdicts.count(None)
     with capsys.disabled():
         passes = verdicts.count(Verdict.NO_LEAK_DETECTED)
-        print(f"\nnoise, chunk {chunk}: {leaks} LEAK, {passes} NO LEAK DETECTED of {len(verdicts)} figures")
+        print(
+            f"\nnoise, chunk {chunk}: {leaks} LEAK, {passes} NO LEAK DETECTED of {len(verdicts) - silent} figures that decide"
+        )
     assert len(verdicts) == 4 * RUNS // CHUNKS
     assert leaks <= ALLOWED_PER_CHUNK
