@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from privaudit.contracts.scheme import Mixing, Scheme
     from privaudit.contracts.transcript import Transcript
     from privaudit.imaging.atlas import Atlas
-    from privaudit.results.record import Finding, Record, Verdict
+    from privaudit.results.overall import Verdict
+    from privaudit.results.record import Finding, Record
     from privaudit.scoring.kind import Asked, ClaimKind, Words
     from privaudit.scoring.paired import PairedKind
 
@@ -109,7 +110,7 @@ _HOME = {
     "Atlas": "privaudit.imaging.atlas",
     "Finding": "privaudit.results.record",
     "Record": "privaudit.results.record",
-    "Verdict": "privaudit.results.record",
+    "Verdict": "privaudit.results.overall",
     "Asked": "privaudit.scoring.kind",
     "ClaimKind": "privaudit.scoring.kind",
     "Words": "privaudit.scoring.kind",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from privaudit.msssim import DenseSimilarity
+from privaudit.results.overall import Verdict, overall
 from privaudit.results.record import (
     Comparison,
     Control,
@@ -18,8 +19,6 @@ from privaudit.results.record import (
     Missing,
     Record,
     Utility,
-    Verdict,
-    overall,
 )
 from privaudit.scoring.similarity.ranks import rank_queries
 

@@ -16,7 +16,8 @@ from privaudit.auditing.store import JobFile
 from privaudit.contracts.attack import Attack, Check, Protocol
 from privaudit.contracts.cohort import count_seen
 from privaudit.provenance import core_code, machine, plugin_code
-from privaudit.results.record import DatasetInfo, DefenseInfo, Finding, Health, Missing, Record, Utility, overall
+from privaudit.results.overall import overall
+from privaudit.results.record import DatasetInfo, DefenseInfo, Finding, Health, Missing, Record, Utility
 from privaudit.scoring.arms import Arm
 from privaudit.scoring.curves import add_curves
 from privaudit.scoring.kinds import kind_of

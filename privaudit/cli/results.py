@@ -66,8 +66,8 @@ def check(
 ) -> None:
     """Compare a run with a committed baseline: exit 0 fine, 1 leakage grew, 2 bad input, 3 inconclusive."""
     from privaudit.files import write_text
+    from privaudit.results.baseline import read_baseline
     from privaudit.results.gate import check as gate_check
-    from privaudit.results.gate import read_baseline
     from privaudit.results.record_files import read
 
     result = gate_check(read(run), read_baseline(baseline), tolerance=tolerance, allow_known_leaks=known_leaks)
@@ -83,7 +83,7 @@ def baseline(run: Run = None) -> None:
     """Print the baseline of a run, the file to commit."""
     from privaudit.auditing.run import RUNS
     from privaudit.cards.writing import latest_run
-    from privaudit.results.gate import dump_baseline, make_baseline
+    from privaudit.results.baseline import dump_baseline, make_baseline
     from privaudit.results.record_files import read
 
     typer.echo(dump_baseline(make_baseline(read(latest_run(RUNS) if run is None else run))), nl=False)

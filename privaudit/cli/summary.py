@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from privaudit.results.record import Finding, Record, Verdict
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Finding, Record
 from privaudit.results.words import interval, number
 from privaudit.scoring.kinds import whose
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from privaudit._version import __version__
-from privaudit.results.record import Finding, Record, Verdict
+from privaudit.results.overall import Verdict, covered
+from privaudit.results.record import Finding, Record
 
 State = Literal["passed", "failure", "error"]
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -45,7 +46,8 @@ def finding_case(finding: Finding) -> Case:
 
 def record_cases(record: Record) -> list[Case]:
     """One case per primary finding and per missing attack; an empty record is an error of its own."""
-    cases = [finding_case(finding) for finding in record.primary()]
+    primary = record.primary()
+    cases = [finding_case(finding) for finding in primary if not covered(finding, primary)]
     cases += [Case(f"{m.attack}/{m.protocol}", "error", f"did not finish: {m.error}") for m in record.missing]
     return cases or [Case("audit", "error", record.reason)]
 

@@ -2,114 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from privaudit.errors import OptionError, RecordError
+from privaudit.errors import OptionError
 from privaudit.results import ci_formats
+from privaudit.results.baseline import Baseline, BaselineFinding, scoring_of
 from privaudit.results.ci_formats import Case, State
-from privaudit.results.record import SCHEMA_VERSION, Finding, Interval, Record, Verdict
+from privaudit.results.overall import Verdict, covered
+from privaudit.results.record import Finding, Record
 
 Status = Literal["ok", "known leak", "regressed", "unclear", "incomplete"]
 EXIT_CODES: dict[Status, int] = {"ok": 0, "known leak": 0, "regressed": 1, "unclear": 3, "incomplete": 3}
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BaselineFinding(_Model):
-    """What is remembered of one primary finding."""
-
-    key: str
-    estimate: float | None
-    ci: Interval | None
-    verdict: Verdict | None
-    n_subjects: int
-    knowledge: list[str]
-    params: dict[str, Any]
-    limit: float | None = None
-
-
-class Baseline(_Model):
-    """The file to commit: what an accepted run leaked, and on what."""
-
-    privaudit_baseline: str = SCHEMA_VERSION
-    dataset: str
-    fingerprint: str
-    split: dict[str, int]
-    defense: str
-    defense_params: dict[str, Any]
-    seed: int
-    scoring: dict[str, Any]
-    findings: list[BaselineFinding]
-
-
-def make_baseline(record: Record) -> Baseline:
-    """Take from a record what the gate compares.
-
-    Raises:
-        RecordError: the run is incomplete or decides nothing, and so cannot serve.
-    """
-    if record.missing:
-        raise RecordError("an incomplete run cannot be a baseline", got=f"{len(record.missing)} missing attacks")
-    if not record.primary():
-        raise RecordError("a run without a deciding figure cannot be a baseline", todo="audit with an attack")
-    return Baseline(
-        dataset=record.dataset.name,
-        fingerprint=record.dataset.fingerprint,
-        split=record.dataset.split,
-        defense=record.defense.name,
-        defense_params=record.defense.params,
-        seed=record.seed,
-        scoring=_scoring(record),
-        findings=[
-            BaselineFinding(
-                key=f.key, estimate=f.estimate, ci=f.ci, verdict=f.verdict, n_subjects=f.n_subjects,
-                knowledge=f.knowledge, params=f.params, limit=f.control.limit if f.control else None,
-            )
-            for f in record.shown()
-        ],
-    )  # fmt: skip
-
-
-def _scoring(record: Record) -> dict[str, Any]:
-    return {**record.settings.get("scoring", {}), "ms_ssim": record.settings.get("ms_ssim")}
-
-
-def dump_baseline(baseline: Baseline) -> str:
-    """The baseline as JSON text."""
-    return json.dumps(baseline.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def read_baseline(path: Path) -> Baseline:
-    """Read a baseline file.
-
-    Raises:
-        RecordError: it is missing, unreadable, or of another version.
-    """
-    hint = "make one with 'privaudit baseline RUN'"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise RecordError(f"no baseline at {path}", todo=hint) from None
-    except ValueError as error:
-        raise RecordError(f"{path} is not JSON: {error}", todo=hint) from None
-    version = data.get("privaudit_baseline") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RecordError(f"{path} is no baseline of this version", got=version, allowed=SCHEMA_VERSION, todo=hint)
-    try:
-        return Baseline.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path} is not a valid baseline: {where}: {first['msg']}", todo=hint) from None
 
 
 @dataclass(frozen=True)
@@ -184,7 +90,7 @@ def _mismatches(record: Record, baseline: Baseline) -> Iterator[Item]:
         "split": (record.dataset.split, baseline.split),
         "defense": (record.defense.name, baseline.defense),
         "seed": (record.seed, baseline.seed),
-        "scoring": (_scoring(record), baseline.scoring),
+        "scoring": (scoring_of(record), baseline.scoring),
     }
     for name, (now, then) in pairs.items():
         if now != then:
@@ -198,13 +104,14 @@ def _compare_findings(record: Record, baseline: Baseline, tolerance: float, allo
         if finding is None:
             yield Item(then.key, "incomplete", "the baseline has this figure, and the run has not")
         else:
-            yield Item(then.key, *_compare_one(finding, then, tolerance, allow_known_leaks))
+            beside = covered(finding, record.primary())
+            yield Item(then.key, *_compare_one(finding, then, tolerance, allow_known_leaks, beside))
     if not baseline.findings:
         yield Item("baseline", "incomplete", "it holds no figure to compare with")
     for key, finding in now.items():
         if finding.verdict is Verdict.LEAK:
             yield Item(key, "regressed", f"not in the baseline, and leaks: {finding.reason}")
-        elif finding.role == "trivial":
+        elif finding.role == "trivial" or covered(finding, record.primary()):
             yield Item(key, "ok", f"not in the baseline; {finding.reason}")
         elif finding.verdict is Verdict.NO_LEAK_DETECTED and _control_found(finding):
             yield Item(key, "ok", "not in the baseline; no leak detected")
@@ -217,7 +124,7 @@ def _control_found(finding: Finding) -> bool:
 
 
 def _compare_one(
-    finding: Finding, then: BaselineFinding, tolerance: float, allow_known_leaks: bool
+    finding: Finding, then: BaselineFinding, tolerance: float, allow_known_leaks: bool, beside: bool
 ) -> tuple[Status, str]:
     old, new = then.estimate, finding.estimate
     leaks_now, leaked_then = finding.verdict is Verdict.LEAK, then.verdict is Verdict.LEAK
@@ -242,7 +149,7 @@ def _compare_one(
         return "unclear", f"{change}: beyond the tolerance, but not clear of the intervals; more people decide"
     if leaks_now:
         return ("known leak" if allow_known_leaks else "regressed"), change
-    if finding.role == "trivial":
+    if finding.role == "trivial" or beside:
         return "ok", f"{change}; {finding.reason}"
     if finding.verdict is not Verdict.NO_LEAK_DETECTED or not _control_found(finding):
         return "incomplete", f"{finding.verdict}: {finding.reason}"

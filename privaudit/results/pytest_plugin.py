@@ -35,8 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _cases(run: str | Path, baseline: str | Path | None, tolerance: float) -> list[Case]:
+    from privaudit.results.baseline import read_baseline
     from privaudit.results.ci_formats import record_cases
-    from privaudit.results.gate import check, read_baseline
+    from privaudit.results.gate import check
     from privaudit.results.record_files import read
 
     record = read(Path(run))

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from privaudit.results.overall import Verdict, overall
+
 SCHEMA_VERSION = "1.1"
-
-
-class Verdict(StrEnum):
-    """What a finding, or a whole audit, says. Never a bare pass."""
-
-    LEAK = "LEAK"
-    NO_LEAK_DETECTED = "NO LEAK DETECTED"
-    INCONCLUSIVE = "INCONCLUSIVE"
 
 
 class _Model(BaseModel):
@@ -98,6 +91,9 @@ class Finding(_Model):
     control: Control | None
     n_subjects: int
     n_scans: int
+    fits: bool = Field(
+        default=True, description="false where the attack does demonstrably worse than not looking: it says nothing"
+    )
     verdict: Verdict | None = Field(description="null for findings that decide nothing")
     reason: str = Field(description="why this verdict, in one sentence")
     knowledge: list[str]
@@ -222,38 +218,6 @@ class Record(_Model):
 
 
 STABLE_PROVENANCE = frozenset({"version", "code", "weights"})
-
-
-def overall(findings: list[Finding], missing: list[Missing]) -> tuple[Verdict, str]:
-    """The audit's verdict: the worst primary one; something missing, or nothing at all, is never a pass."""
-    primary = [finding for finding in findings if finding.role == "primary"]
-    leaks = [finding for finding in primary if finding.verdict is Verdict.LEAK]
-    open_ = [finding for finding in primary if finding.verdict is not Verdict.NO_LEAK_DETECTED]
-    # A supporting protocol (fewer views, say) has no control, so it cannot decide; but neither may its leak be passed.
-    deciding = {finding.metric for finding in primary}
-    hints = [
-        finding
-        for finding in findings
-        if finding.role == "secondary"
-        and finding.metric in deciding
-        and finding.baseline is not None
-        and finding.baseline.ci is not None
-        and finding.baseline.ci[0] > finding.margin
-    ]
-    if leaks:
-        return Verdict.LEAK, f"{len(leaks)} of {len(primary)} primary findings leak"
-    if missing:
-        return Verdict.INCONCLUSIVE, f"{len(missing)} attack(s) asked for did not finish"
-    if not primary:
-        return Verdict.INCONCLUSIVE, "no attack with a verdict was run"
-    if hints:
-        return Verdict.INCONCLUSIVE, f"{hints[0].key} supports a leak that no deciding figure shows"
-    if open_:
-        return Verdict.INCONCLUSIVE, f"{len(open_)} of {len(primary)} primary findings are inconclusive"
-    return (
-        Verdict.NO_LEAK_DETECTED,
-        f"none of {len(primary)} primary findings leaks, and every control was found",
-    )
 
 
 def finite(value: float | None) -> float | None:

@@ -14,7 +14,8 @@ import numpy as np
 from privaudit.contracts.attack import Attack
 from privaudit.contracts.claims import Claim
 from privaudit.errors import ClaimError
-from privaudit.results.record import Comparison, Control, Finding, Verdict, finite
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Comparison, Control, Finding, finite
 from privaudit.scoring.arms import GRADED, PLANTED_TEXT, SHARES, Arm
 from privaudit.scoring.kind import Asked, ClaimKind
 from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, people_of
@@ -88,6 +89,7 @@ class PairedKind(ClaimKind):
         deciding = metric == self.primary and protocol.primary and not is_baseline
         margin = self.margin(card.scoring)
         control, verdict, reason = None, None, "supports the primary figure"
+        misfit = deciding and below(baseline, margin)
         if is_baseline:
             reason = "a trivial attacker, who does not look at the transcript"
         elif deciding:
@@ -97,7 +99,7 @@ class PairedKind(ClaimKind):
             evidence = Evidence(
                 baseline.difference if baseline else None, baseline.ci if baseline else None,
                 baseline.name if baseline else "no baseline", len(set(people)), ahead, behind,
-                misfit=below(baseline, margin), unsound=scored.unhealthy,
+                misfit=misfit, unsound=scored.unhealthy,
             )  # fmt: skip
             verdict, reason = decide(evidence, margin, control, card.scoring.min_subjects)
         # A trivial attacker may find a leak; that it finds nothing says nothing.
@@ -120,6 +122,7 @@ class PairedKind(ClaimKind):
             control=control,
             n_subjects=len(set(people)),
             n_scans=len(rows),
+            fits=not misfit,
             verdict=verdict,
             reason=reason,
             knowledge=sorted(protocol.knowledge),

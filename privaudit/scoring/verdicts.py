@@ -9,7 +9,8 @@ from typing import Final
 
 from scipy import stats
 
-from privaudit.results.record import Control, Interval, Verdict
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Control, Interval
 from privaudit.scoring.arms import PLANTED_SHARE, detection_limit
 from privaudit.scoring.stats import clopper_pearson
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from privaudit.contracts.knowledge import RUNG_TEXT, Rung
-from privaudit.results.record import Finding, Record, Verdict
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Finding, Record
 from privaudit.results.words import attack_name, interval, number
 from privaudit.scoring.kinds import all_kinds, kind_with, metric_name
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from privaudit.contracts.knowledge import RUNG_TEXT
 from privaudit.contracts.report import Report, ReportInput
-from privaudit.results.record import Record, Verdict
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Record
 from privaudit.results.words import attack_name, number
 from privaudit.scoring.kinds import kinds_in
 from privaudit_reports import card, panel, plots, utility

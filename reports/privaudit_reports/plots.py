@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from privaudit.results.record import Curve, Finding, Record, Verdict
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Curve, Finding, Record
 from privaudit.results.words import attack_name
 from privaudit.scoring.kind import ClaimKind
 from privaudit.scoring.kinds import kinds_in, metric_name, whose

@@ -20,7 +20,8 @@ from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError
 from privaudit.prior.separation import even_shares
 from privaudit.prior.weights import score_sources
-from privaudit.results.record import Finding, Verdict
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Finding
 from privaudit_attacks import bss
 
 Blobs = Callable[..., dict[str, Any]]

@@ -23,7 +23,7 @@ from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.deformation import draw_velocity, integrate, warp
 from privaudit.imaging.patches import as_tensor
 from privaudit.imaging.registration import Registration
-from privaudit.results.record import Verdict
+from privaudit.results.overall import Verdict
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.settings import ScoringSpec
 from privaudit.scoring.similarity.kind import SimilarityKind

@@ -26,7 +26,8 @@ from privaudit.contracts.cohort import Dataset
 from privaudit.contracts.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError, PrivauditError
-from privaudit.results.record import Record, Verdict
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Record
 from privaudit.results.record_files import json_schema, read
 
 KILLS = int(os.environ.get("PRIVAUDIT_KILLS", "2"))

@@ -8,12 +8,12 @@ import pytest
 
 from privaudit.auditing.run import Settings, run_audit
 from privaudit.auditing.spec import parse_spec
-from privaudit.results.record import Verdict
+from privaudit.results.overall import Verdict
 
 RUNS = 50
 CHUNKS = 5
-# Random rankings do as well as a leak at most once in 400; ten runs decide 20 such figures each chunk, and 20 figures of
-# images, whose intervals lie below the atlas. Two leaks or more would happen in about one chunk of a thousand.
+# Random rankings do as well as a leak at most once in 400; ten runs decide 20 such figures each chunk, and 20 figures
+# of images, whose intervals lie below the atlas. Two leaks or more would happen in about one chunk of a thousand.
 ALLOWED_PER_CHUNK = 1
 
 
@@ -35,9 +35,7 @@ def test_noise_does_not_read_as_a_leak(
             verdicts.append(finding.verdict)
     leaks, silent = verdicts.count(Verdict.LEAK), verdicts.count(None)
     with capsys.disabled():
-        passes = verdicts.count(Verdict.NO_LEAK_DETECTED)
-        print(
-            f"\nnoise, chunk {chunk}: {leaks} LEAK, {passes} NO LEAK DETECTED of {len(verdicts) - silent} figures that decide"
-        )
+        passes, decided = verdicts.count(Verdict.NO_LEAK_DETECTED), len(verdicts) - silent
+        print(f"\nnoise, chunk {chunk}: {leaks} LEAK, {passes} NO LEAK DETECTED of {decided} figures that decide")
     assert len(verdicts) == 4 * RUNS // CHUNKS
     assert leaks <= ALLOWED_PER_CHUNK

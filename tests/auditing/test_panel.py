@@ -20,7 +20,8 @@ from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset, all_marks, split_subjects
 from privaudit.contracts.report import Report
 from privaudit.errors import OptionError, PluginError
-from privaudit.results.record import Comparison, Finding, Health, Missing, Record, Utility, overall
+from privaudit.results.overall import overall
+from privaudit.results.record import Comparison, Finding, Health, Missing, Record, Utility
 from privaudit.scoring.reconstruction.kind import ReconstructionKind
 from privaudit.scoring.similarity.kind import SimilarityKind
 from privaudit_reports import panel

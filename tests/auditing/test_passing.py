@@ -11,7 +11,10 @@ from privaudit.auditing.run import Settings, run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.defense import Defense
-from privaudit.results.record import Record, Verdict
+from privaudit.results.baseline import make_baseline
+from privaudit.results.gate import check
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Record
 
 PEOPLE = 300
 """Half of them are victims: identity needs about 130 to pass at exactly chance."""
@@ -19,8 +22,8 @@ PEOPLE = 300
 
 def audited(blobs: Callable[..., dict[str, Any]], out: Path, seed: int) -> Record:
     data = blobs(
-        {"name": "pure-noise", "views": 1}, ["reid", "invert"], dataset={"subjects": PEOPLE, "side": 28, "seed": seed},
-        seed=seed, scoring={"resamples": 500},
+        {"name": "pure-noise", "views": 1}, ["reid", "average", "invert"],
+        dataset={"subjects": PEOPLE, "side": 28, "seed": seed}, seed=seed, scoring={"resamples": 500},
     )  # fmt: skip
     return run_audit(parse_spec(data, "test"), Settings(out=out)).record
 
@@ -32,6 +35,10 @@ def test_noise_passes(blobs: Callable[..., dict[str, Any]], tmp_path: Path) -> N
     found = {finding.key: finding for finding in record.primary()}
     assert found["invert/linear/target/ms_ssim"].baseline is not None
     assert found["invert/linear/target/ms_ssim"].baseline.difference == 0, "an encoding that tells nothing: the atlas"
+    average = found["average/K=1/target/ms_ssim"]  # made for mixtures: worse than the atlas, and says nothing
+    assert (average.fits, average.verdict) == (False, Verdict.INCONCLUSIVE)
+    assert "do not fit this scheme, beside others that do" in record.reason
+    assert check(record, make_baseline(record)).exit_code == 0
     assert "can stay unseen" in found["reid/encoded/identity/map"].reason
 
 

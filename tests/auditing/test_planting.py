@@ -19,8 +19,10 @@ from privaudit.contracts.cohort import Dataset, split_subjects
 from privaudit.contracts.defense import Defense
 from privaudit.contracts.knowledge import Rung
 from privaudit.imaging.patches import as_tensor, one_hot
-from privaudit.results.gate import check, make_baseline
-from privaudit.results.record import Control, Verdict
+from privaudit.results.baseline import make_baseline
+from privaudit.results.gate import check
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Control
 from privaudit.scoring.arms import Arm, detection_limit
 from tests import records as made_up
 

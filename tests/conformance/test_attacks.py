@@ -18,7 +18,7 @@ from privaudit.contracts.cohort import Dataset, split_subjects
 from privaudit.contracts.defense import Defense
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import ClaimError, KnowledgeError, PluginError
-from privaudit.results.record import Verdict
+from privaudit.results.overall import Verdict
 
 ATTACKS = [
     "as-is", "atlas", "average", "bss", "invert", "inverted-reid", "learned-reid", "mean-brightness", "meter",

@@ -16,8 +16,10 @@ from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack
 from privaudit.contracts.report import ReportInput
 from privaudit.errors import PluginError
-from privaudit.results.gate import check, make_baseline
-from privaudit.results.record import Record, Verdict
+from privaudit.results.baseline import make_baseline
+from privaudit.results.gate import check
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Record
 from privaudit.scoring.kind import ClaimKind, Words
 from privaudit.scoring.kinds import _kinds, all_kinds, findings_of, kind_named, kind_with, kinds_in
 from privaudit_reports import panel

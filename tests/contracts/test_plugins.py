@@ -9,7 +9,7 @@ import pytest
 from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack
 from privaudit.errors import PluginError
-from privaudit.results.record import Verdict
+from privaudit.results.overall import Verdict
 from privaudit.results.record_files import read
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]

@@ -9,7 +9,8 @@ import pytest
 
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Picture, Report, ReportInput
-from privaudit.results.record import Record, Verdict
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Record
 from privaudit.results.record_files import loads
 from tests.records import finding, full, record
 

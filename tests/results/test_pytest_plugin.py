@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from privaudit.files import write_text
-from privaudit.results.gate import dump_baseline, make_baseline
-from privaudit.results.record import Verdict
+from privaudit.results.baseline import dump_baseline, make_baseline
+from privaudit.results.overall import Verdict
 from privaudit.results.record_files import dumps
 from tests.records import finding, record
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from privaudit.contracts.attack import Attack, Check
-from privaudit.results.record import Verdict, overall
+from privaudit.results.overall import Verdict, overall
 from privaudit.scoring.images import METRICS
 from privaudit.scoring.reconstruction.kind import ReconstructionKind
 from privaudit.scoring.scorecard import Scorecard, Scored

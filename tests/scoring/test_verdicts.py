@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privaudit.results.record import Control, Verdict
+from privaudit.results.overall import Verdict, overall
+from privaudit.results.record import Control
 from privaudit.scoring.stats import clopper_pearson
 from privaudit.scoring.verdicts import Evidence, decide, unseen_share
+from tests import records as made_up
 
 FOUND = Control(description="", estimate=1.0, difference=0.5, ci=(0.4, 0.6), passed=True)
 MISSED = Control(description="", estimate=0.1, difference=0.0, ci=(-0.1, 0.1), passed=False)
@@ -101,3 +103,18 @@ def test_no_leak_needs_everything(d: float, below: float, above: float, n: int, 
         assert control.passed
         assert n >= 10
         assert d + above <= 0.02
+
+
+def test_an_attack_that_does_not_fit_is_covered_by_one_that_does_and_by_no_other() -> None:
+    silent = made_up.finding("average", 0.5, verdict=Verdict.INCONCLUSIVE, fits=False)
+    assert overall([silent], [])[0] is Verdict.INCONCLUSIVE
+    beside = made_up.finding("invert", 0.74)
+    assert overall([silent, beside], [])[0] is Verdict.NO_LEAK_DETECTED
+    for other in (
+        made_up.finding("invert", 0.74, victim="reference"),  # of somebody else
+        made_up.finding("invert", 0.74, verdict=Verdict.INCONCLUSIVE),
+        made_up.finding("invert", 0.74, fits=False),
+    ):
+        assert overall([silent, other], [])[0] is Verdict.INCONCLUSIVE
+    doubtful = made_up.finding("bss", 0.74, verdict=Verdict.INCONCLUSIVE)
+    assert overall([silent, beside, doubtful], [])[0] is Verdict.INCONCLUSIVE, "that one fits, and is open"

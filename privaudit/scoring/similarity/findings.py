@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from privaudit.contracts.attack import Protocol
 from privaudit.contracts.knowledge import Rung
-from privaudit.results.record import Comparison, Control, Curve, Finding, Interval, Verdict, finite
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Comparison, Control, Curve, Finding, Interval, finite
 from privaudit.scoring.arms import GRADED, PLANTED_TEXT, SHARES, Arm
 from privaudit.scoring.rows import Floats, Row
 from privaudit.scoring.scorecard import Scorecard, Scored
@@ -102,15 +103,14 @@ def _finding(
     n = len({rank.person for rank in ranks})
     control, verdict, reason, curves = None, None, "supports the primary figure", []
     details: dict[str, float | None] = {}
+    fits = True
     if deciding:
         control = _control(scored, card, metric, n, margin)
         random = _random(ranks, protocol, card, *key)
         p = share_reaching(random, estimate)
         # Matches that are wrong more often than by chance would be right, were they read the other way round.
-        evidence = Evidence(
-            against.difference, against.ci, "chance", n, p=p, unsound=scored.unhealthy,
-            misfit=share_reaching(-random, -estimate) <= RANDOM_P,
-        )  # fmt: skip
+        fits = share_reaching(-random, -estimate) > RANDOM_P
+        evidence = Evidence(against.difference, against.ci, "chance", n, p=p, misfit=not fits, unsound=scored.unhealthy)
         verdict, reason = decide(evidence, margin, control, card.scoring.min_subjects)
         details = {"random_p": p}
         tied = sum(rank.tied for rank in ranks)
@@ -138,6 +138,7 @@ def _finding(
         control=control,
         n_subjects=n,
         n_scans=len(ranks),
+        fits=fits,
         verdict=verdict,
         reason=reason,
         knowledge=sorted(protocol.knowledge),
