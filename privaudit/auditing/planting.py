@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from privaudit.contracts.defense import Defense, Encoded, Key, Trained
 from privaudit.contracts.scheme import Mixing
 from privaudit.imaging.patches import Shape, cut
 
-Whose = Literal["target", "reference"]
 QUIET: Final = 1e-6
 """Spread below which an image is constant."""
 
@@ -32,20 +31,20 @@ class Planted(Defense):
     Args:
         scheme: what is audited.
         share: of raw content, 0 to 1.
-        whose: the target's, or the reference's.
+        others: plant what was mixed in, not the target.
     """
 
     name = "planted"
     summary = "a scheme that leaks"
 
-    def __init__(self, scheme: Defense, share: float, whose: Whose = "target") -> None:
+    def __init__(self, scheme: Defense, share: float, others: bool = False) -> None:
         super().__init__(scheme.options)
-        self.inner, self.share, self.whose = scheme, share, whose
+        self.inner, self.share, self.others = scheme, share, others
 
     @property
     def params(self) -> dict[str, object]:
         """Those of the scheme, and what is planted: another share is another scheme."""
-        return {"scheme": self.inner.name, "share": self.share, "whose": self.whose, **self.inner.params}
+        return {"scheme": self.inner.name, "share": self.share, "others": self.others, **self.inner.params}
 
     @property
     def trained(self) -> Trained | None:
@@ -77,7 +76,7 @@ class Planted(Defense):
 
     def blended(self, sent: Encoded, image: Tensor, key: Key) -> Encoded:
         """What the scheme has sent of an image, blended with what is planted."""
-        if self.whose == "target":
+        if not self.others:
             raw = cut(image, sent.positions, (*sent.views.shape[-3:],)).expand_as(sent.views)
         else:
             others = self.inner.bystanders(key, len(sent.views))
@@ -93,7 +92,7 @@ class Planted(Defense):
 
     def answered(self, answer: Tensor, labels: Tensor, positions: NDArray[np.int64]) -> Tensor:
         """What the scheme's server has returned, blended with what is planted."""
-        if self.whose == "reference":
+        if self.others:
             return answer
         maps = torch.stack([cut(one, positions, (*answer.shape[-3:],)) for one in labels], dim=1)
         return plant(answer, maps.expand_as(answer), self.share)
@@ -115,7 +114,7 @@ class Planted(Defense):
         weights = self.inner.weights(key)
         if weights is None:
             return None
-        return (self.share if self.whose == "target" else 0.0) + (1 - self.share) * weights
+        return (0.0 if self.others else self.share) + (1 - self.share) * weights
 
 
 def plant(encoded: Tensor, raw: Tensor, share: float) -> Tensor:

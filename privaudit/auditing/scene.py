@@ -168,7 +168,7 @@ class Scene:
         """The scheme that sends on an arm: the defense, or one with a planted leak."""
         if arm not in SHARES:
             return self.defense
-        return Planted(self.defense, SHARES[arm], "reference" if arm == "planted-reference" else "target")
+        return Planted(self.defense, SHARES[arm], others=arm == "planted-reference")
 
     def transcripts(self, requests: Sequence[str], protocol: Protocol, arm: Arm) -> LazyTranscripts:
         """The transcripts of a protocol, made anew at each access; empty ones without the 'transcript' rung.

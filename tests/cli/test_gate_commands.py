@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-# Sixteen people lend references: ten at least are needed to decide.
+# Two dozen people lend references: ten at least are needed to decide.
 COMMON = [
-    "--dataset", "blobs", "--subjects", "40", "--split.victims", "0.3", "--split.pool", "0.4", "--quiet",
+    "--dataset", "blobs", "--subjects", "60", "--split.victims", "0.3", "--split.pool", "0.4", "--quiet",
     "--scoring.resamples", "500",
 ]  # fmt: skip
 
@@ -18,7 +18,7 @@ COMMON = [
 @pytest.fixture
 def runs(cli: Cli, tmp_path: Path) -> Path:
     """Two audits of one scheme, the second with a planted leak: nearly all of the target is sent."""
-    for name, alpha in (("weak", "0.1"), ("leaky", "0.95")):
+    for name, alpha in (("weak", "0.05"), ("leaky", "0.95")):
         out = cli("audit", *COMMON, "--attack", "average", "--alpha", alpha, "--out", name, "--mixup.views", "2")
         assert out.returncode == 2, "alpha belongs to two plugins"
         options = ["--mixup.alpha", alpha, "--mixup.views", "2", "--out", name]
@@ -46,7 +46,7 @@ def test_every_exit_code_and_compare(cli: Cli, runs: Path) -> None:
     assert cli("check", "weak", *base, "--tolerance", "-1").returncode == 2
     assert cli("check", "weak").returncode == 2
 
-    options = ["--mixup.alpha", "0.1", "--mixup.views", "2", "--out", "less"]
+    options = ["--mixup.alpha", "0.05", "--mixup.views", "2", "--out", "less"]
     cli("audit", *COMMON, "--attack", "as-is", *options)
     less = cli("check", "less", *base)
     assert less.returncode == 3, less.stdout
