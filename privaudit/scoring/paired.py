@@ -105,7 +105,7 @@ class PairedKind(ClaimKind):
         # A trivial attacker may find a leak; that it finds nothing says nothing.
         silent = deciding and attack.trivial and verdict is not Verdict.LEAK
         if silent:
-            verdict, reason = None, "a trivial attacker: its silence decides nothing"
+            verdict, reason = None, f"a trivial attacker decides nothing unless it finds a leak; {reason}"
         return Finding(
             attack=attack.name,
             protocol=protocol.name,
