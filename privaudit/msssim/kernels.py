@@ -189,11 +189,13 @@ def slab_similarity(
     last: bool,
     start: int,
     stop: int,
+    share: Array | None = None,
 ) -> float:
     """Return the sum over planes ``start`` to ``stop`` of cs, or of ssim at the ``last`` level.
 
-    The arguments are those of ``slab_moments``. Every step is symmetric in ``a`` and ``b`` to the last bit,
-    and rounds as in ``slab_moments``, so an image's cs with itself is exactly 1.
+    The arguments are those of ``slab_moments``; ``share``, of the shape of the means, weighs the terms. Every step is
+    symmetric in ``a`` and ``b`` to the last bit, and rounds as in ``slab_moments``, so an image's cs with itself is
+    exactly 1.
     """
     window, y_out, z_out = len(count), a_mean.shape[1], a_mean.shape[2]
     rows = np.empty((a.shape[1], z_out), a.dtype)
@@ -216,6 +218,8 @@ def slab_similarity(
                 if last:
                     apart, twice = one - other, one * other + one * other
                     value *= (twice + c1) / (apart * apart + twice + c1)
+                if share is not None:  # decided when compiling
+                    value *= share[at, y, z]
                 line[z] = value
             total += add_up(line)
     return total

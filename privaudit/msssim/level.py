@@ -51,14 +51,17 @@ def write_moments(image: Tensor, profile: Profile, into: Moments) -> None:
     on_slabs(lambda start, stop: slab_moments(whole, taps, count, half_c2, mean, spread, start, stop), len(mean))
 
 
-def compare_moments(one: Moments, many: Moments, profile: Profile, *, last: bool) -> Tensor:
-    """Return the level's term for ``one`` image (N = 1) against each of ``many``.
+def compare_moments(
+    one: Moments, many: Moments, profile: Profile, *, last: bool, share: Tensor | None = None
+) -> Tensor:
+    """Return the level's term for ``one`` image (N = 1) against each of ``many``: a mean over the map of similarities.
 
     Args:
         one: moments of one image.
         many: moments of N images.
         profile: its Gaussian, C1 and C2 are used.
         last: whether this is the coarsest level, where the luminance term joins.
+        share: weights of the mean, ``[X', Y', Z']`` of the images' type, not all 0; None: all the same.
 
     Returns:
         ``[N]`` float64 in [0, 1].
@@ -67,10 +70,12 @@ def compare_moments(one: Moments, many: Moments, profile: Profile, *, last: bool
     c1, half_c2 = taps.dtype.type(profile.c1), taps.dtype.type(profile.c2 / 2)
     image, mean, spread = (part[0].numpy() for part in one)
     others = list(zip(*(part.numpy() for part in many), strict=True))
+    weights = () if share is None else (share.numpy(),)
 
     def add_up(start: int, stop: int) -> list[float]:
-        rest = taps, count, c1, half_c2, last, start, stop
+        rest = taps, count, c1, half_c2, last, start, stop, *weights
         return [slab_similarity(image, other[0], mean, spread, other[1], other[2], *rest) for other in others]
 
     total = np.sum(on_slabs(add_up, len(mean)), axis=0)
-    return torch.from_numpy(total / mean.size).clamp_(0.0, 1.0)
+    size = mean.size if share is None else float(share.double().sum())
+    return torch.from_numpy(total / size).clamp_(0.0, 1.0)

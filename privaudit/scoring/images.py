@@ -14,7 +14,6 @@ from torch import Tensor
 from privaudit.errors import ClaimError, OptionError
 from privaudit.imaging.patches import Shape, cut, grid_positions
 from privaudit.msssim import PROFILES, Profile, ms_ssim, profile_for, reference_ms_ssim
-from privaudit.msssim.masked import masked_ms_ssim
 
 PSNR_CAP = 100.0
 """PSNR in dB of an exact copy, whose error is 0."""
@@ -79,9 +78,9 @@ class ImageScorer:
     ) -> dict[Metric, float]:
         """Score one claim [X, Y, Z] against the truth, both in [0, 1].
 
-        Within the brain, MS-SSIM averages its map over the brain alone (:mod:`privaudit.msssim.masked`), and PSNR the
-        squared error; the worst patch is the one that is most alike. ``by_patch`` saves comparing patches again that
-        were compared.
+        Within the brain, MS-SSIM averages its map over the brain alone (:func:`~privaudit.msssim.ms_ssim`), and PSNR
+        the squared error; the worst patch is the one that is most alike. ``by_patch`` saves comparing patches again
+        that were compared.
         """
         mask = torch.from_numpy(brain)
         if self.patch is None:
@@ -154,7 +153,7 @@ def _within(one: Tensor, other: Tensor, mask: Tensor, profile: Profile, whole: T
     Both images are 0 outside, so that nothing there changes the figure, and the map is averaged inside alone, so that
     air, which is easy to copy, is no likeness.
     """
-    inside = masked_ms_ssim(one * mask, other * mask, mask, profile)
+    inside = ms_ssim(one * mask, other * mask, profile, mask)
     return torch.where(inside.isnan(), whole, inside)
 
 

@@ -39,12 +39,13 @@ def test_the_reference_implementation_can_be_asked_for() -> None:
     assert fast._similarity(a, b) == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_masked_scores_ignore_what_lies_outside_the_brain() -> None:
-    a, b = images((32, 32, 32))
-    brain = np.zeros((32, 32, 32), dtype=bool)
+@pytest.mark.parametrize(("shape", "patch"), [((32, 32, 32), 32), ((72, 96, 80), None)])
+def test_masked_scores_ignore_what_lies_outside_the_brain(shape: tuple[int, int, int], patch: int | None) -> None:
+    a, b = images(shape)
+    brain = np.zeros(shape, dtype=bool)
     brain[8:24, 8:24, 8:24] = True
     outside = torch.where(torch.from_numpy(brain), b, 1 - b)
-    scorer = choose_scorer((32, 32, 32), 32, "auto", "fast")
+    scorer = choose_scorer(shape, patch, "auto", "fast")
     one, two = scorer.score(b, a, brain), scorer.score(outside, a, brain)
     assert one["ms_ssim_brain"] == two["ms_ssim_brain"]
     assert one["psnr_brain"] == two["psnr_brain"]
