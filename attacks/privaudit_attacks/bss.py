@@ -156,15 +156,8 @@ class BssAttack(Attack):
         wanted = None if "n=" not in protocol.name else int(protocol.name.rpartition("n=")[2])
         schedule = self._separation.schedule(wanted, prior.config.patch_size)
         for transcript in transcripts:
-            done = 0.0
-
-            def advance(share: float) -> None:
-                nonlocal done
-                done += 0.999 * share
-                task.advance(0.999 * share)
-
-            yield self._separate(transcript, knowledge, task, prior, schedule, advance)
-            task.advance(-done)  # the core counts the whole request once it is scored
+            with task.ahead(0.999) as advance:
+                yield self._separate(transcript, knowledge, task, prior, schedule, advance)
             for file in task.workdir.glob(f"{transcript.request}-*.safetensors"):
                 file.unlink()
 

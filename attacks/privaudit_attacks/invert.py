@@ -58,15 +58,8 @@ class InvertAttack(Attack):
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
     ) -> Iterator[Reconstruction]:
         """Learn, then yield one picture per request."""
-        done = 0.0
-
-        def advance(share: float) -> None:
-            nonlocal done
-            done += 0.9 * share * len(transcripts)
-            task.advance(0.9 * share * len(transcripts))
-
-        inverter = self._learn(protocol, knowledge, task, advance)
-        task.advance(-done)  # the core counts each request once it is scored
+        with task.ahead(0.9 * len(transcripts)) as advance:
+            inverter = self._learn(protocol, knowledge, task, advance)
         for transcript in transcripts:
             yield Reconstruction(transcript.request, inverter.invert(transcript.averaged()))
 

@@ -51,22 +51,15 @@ class InvertedReidAttack(Attack):
     ) -> Iterator[Similarity]:
         """Learn, then yield one similarity of all transcripts to each other, or to the gallery."""
         assert task.defense is not None
-        done = 0.0
-
-        def advance(share: float) -> None:
-            nonlocal done
-            done += 0.5 * share * len(transcripts)
-            task.advance(0.5 * share * len(transcripts))
-
-        inverter = shared_inverter(
-            task.defense, knowledge.population, knowledge.atlas, 1, self.options.encodings, task.attack_seed % 2**31,
-            advance,
-        )  # fmt: skip
+        with task.ahead(0.5 * len(transcripts)) as advance:
+            inverter = shared_inverter(
+                task.defense, knowledge.population, knowledge.atlas, 1, self.options.encodings,
+                task.attack_seed % 2**31, advance,
+            )  # fmt: skip
 
         def reader(index: int) -> Callable[[], Tensor]:
             return lambda: inverter.invert(transcripts[index].stitched())
 
-        task.advance(-done)  # the core counts each query once it is ranked
         queries = [reader(index) for index in range(len(transcripts))]
         gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
         shape = transcripts[0].shape

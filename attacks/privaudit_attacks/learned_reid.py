@@ -100,16 +100,15 @@ class LearnedReidAttack(Attack):
         )  # fmt: skip
         backbone = None if o.network == "filters" else o.network
         training = MetricTraining(options, sampler, gallery, seed, task.workdir, task.device.type, backbone)
-        done = 0.0
+        with task.ahead(0.9 * len(transcripts)) as advance:
+            seen = 0
 
-        def report(step: int) -> None:
-            nonlocal done
-            now = 0.9 * len(transcripts) * step / o.steps
-            task.advance(now - done)
-            done = now
+            def report(step: int) -> None:
+                nonlocal seen
+                advance((step - seen) / o.steps)
+                seen = step
 
-        network, _ = learn_metric(training, report)
-        task.advance(-done)  # the core counts each query once it is ranked
+            network, _ = learn_metric(training, report)
 
         def reader(index: int) -> Callable[[], Tensor]:
             return lambda: transcripts[index].averaged()

@@ -86,7 +86,8 @@ class RegisteredReidAttack(Attack):
 
         queries = [reader(index) for index in range(len(transcripts))]
         gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else []
-        registration.prepare([*queries, *gallery], task.advance, len(queries))
+        with task.ahead(0.9 * len(queries)) as advance:
+            registration.prepare([*queries, *gallery], advance)
         registered = registration.readers(gallery) if gallery else None
         shape = transcripts[0].shape
         readers, profile = registration.readers(queries), self.options.profile

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -140,6 +141,23 @@ class Task:
     facts: Facts = Facts("unknown", "real", 1.0, None)
     attack_seed: int = 0
     defense: Defense | None = None
+
+    @contextmanager
+    def ahead(self, total: float) -> Iterator[Callable[[float], None]]:
+        """Move the bar by up to ``total`` requests for work that none of them counts, such as learning, and back.
+
+        Yields:
+            A callback that takes shares of the work; they add up to 1.
+        """
+        done = 0.0
+
+        def advance(share: float) -> None:
+            nonlocal done
+            done += total * share
+            self.advance(total * share)
+
+        yield advance
+        self.advance(-done)  # the core counts each request once it is scored
 
     def rng(self, request: str) -> np.random.Generator:
         """A generator for one request: the same whatever the order in which requests are attacked."""

@@ -74,12 +74,11 @@ class Registration:
 
         return [reader(scan) for scan in scans]
 
-    def prepare(self, scans: Sequence[Reader], advance: Callable[[float], None], total: int) -> None:
-        """Register ahead of who reads, which takes seconds each, and move a bar of ``total`` there and back."""
+    def prepare(self, scans: Sequence[Reader], advance: Callable[[float], None]) -> None:
+        """Register ahead of who reads, which takes seconds each; ``advance`` gets shares of the work."""
         for scan in scans:
             self._velocity(scan())
-            advance(0.9 * total / len(scans))
-        advance(-0.9 * total)
+            advance(1 / len(scans))
 
     def _velocity(self, scan: Tensor) -> Tensor:
         """[3, x, y, z] at a quarter of the resolution, in its voxels."""

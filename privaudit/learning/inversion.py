@@ -7,7 +7,6 @@ The answer is the attacker's atlas plus a correction, ridge regression on the en
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +33,8 @@ VOXELS: Final = 20_000
 """Voxels of each scan that are learned from."""
 CLEAR: Final = 2.0
 """Standard errors by which the correction must help people who were left out."""
+AT_ONCE: Final = 200_000
+"""Voxels whose features are in memory together."""
 MOST_KEPT: Final = 4
 """De-encoders that are held."""
 FLOOR: Final = 1e-6
@@ -86,27 +87,30 @@ class Reader:
         self.places = torch.nonzero(atlas.variance > 0)
         """Voxels [N, 3] where people differ; elsewhere the atlas is the answer."""
 
-    def read(self, encoding: Tensor, places: Tensor) -> Tensor:
-        """Features [n, F] of voxels at ``places`` [n, 3]."""
+    def open(self, encoding: Tensor) -> Callable[[Tensor], Tensor]:
+        """Read an encoding [X, Y, Z]; returns what gives the features [n, F] of voxels at places [n, 3]."""
         value, size, square, standard, rough = (
             seen - usual for seen, usual in zip(Channels.of(encoding), self.mean, strict=True)
         )
         spread = self.atlas.variance.sqrt()
-        columns = [
-            *_around(value, places, NEIGHBOURS), *_around(size, places, NEAREST), *_around(standard, places, NEAREST),
-            *(_at(volume, places) for volume in (square, rough, *(box(value, radius) for radius in RADII))),
-            *(_at(volume * by, places) for volume in (value, size) for by in (self.atlas.mean, spread)),
-        ]  # fmt: skip
-        return torch.stack(columns, dim=1)
+        around = [(_padded(value), NEIGHBOURS), (_padded(size), NEAREST), (_padded(standard), NEAREST)]
+        alone = [square, rough, *(box(value, radius) for radius in RADII)]
+        alone += [volume * by for volume in (value, size) for by in (self.atlas.mean, spread)]
+
+        def features(places: Tensor) -> Tensor:
+            near = [_at(volume, places + torch.tensor(by) + 1) for volume, offsets in around for by in offsets]
+            return torch.stack([*near, *(_at(volume, places) for volume in alone)], dim=1)
+
+        return features
 
 
 def _at(volume: Tensor, places: Tensor) -> Tensor:
     return volume[places[:, 0], places[:, 1], places[:, 2]]
 
 
-def _around(volume: Tensor, places: Tensor, offsets: Sequence[tuple[int, int, int]]) -> list[Tensor]:
-    padded = functional.pad(volume[None, None], (1,) * 6, mode="replicate")[0, 0]
-    return [_at(padded, places + torch.tensor(offset) + 1) for offset in offsets]
+def _padded(volume: Tensor) -> Tensor:
+    """With a border of one voxel, as at the border."""
+    return functional.pad(volume[None, None], (1,) * 6, mode="replicate")[0, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +132,9 @@ class Inverter:
         image = self.reader.atlas.mean.clone()
         if not self.weights.any():
             return image
-        places = self.reader.places
-        weights = torch.from_numpy(self.weights).float()
-        for part in torch.split(places, 200_000):
-            image[part[:, 0], part[:, 1], part[:, 2]] += self.reader.read(encoding, part) @ weights
+        features, weights = self.reader.open(encoding), torch.from_numpy(self.weights).float()
+        for part in torch.split(self.reader.places, AT_ONCE):
+            image[part[:, 0], part[:, 1], part[:, 2]] += features(part) @ weights
         return image.clamp(0, 1)
 
 
@@ -171,7 +174,7 @@ def learn_inverter(
         for encoding in own:
             chosen = rng.choice(len(reader.places), size=min(VOXELS, len(reader.places)), replace=False)
             places = reader.places[torch.from_numpy(np.sort(chosen))]
-            features = reader.read(encoding, places).double().numpy()
+            features = reader.open(encoding)(places).double().numpy()
             missing = _at(image - rest, places).double().numpy()
             gram, product = gram + features.T @ features, product + features.T @ missing
             square += float(missing @ missing)
@@ -183,7 +186,7 @@ def learn_inverter(
     return Inverter(reader, weights, left)
 
 
-_KEPT: OrderedDict[str, Inverter] = OrderedDict()
+_KEPT: dict[str, Inverter] = {}
 
 
 def shared_inverter(
@@ -196,8 +199,8 @@ def shared_inverter(
         advance(1)
         return _KEPT[key]
     _KEPT[key] = learn_inverter(scheme, people, atlas, views, encodings, seed, advance)
-    while len(_KEPT) > MOST_KEPT:
-        _KEPT.popitem(last=False)
+    if len(_KEPT) > MOST_KEPT:
+        del _KEPT[next(iter(_KEPT))]  # the one that was learned first
     return _KEPT[key]
 
 
@@ -215,11 +218,12 @@ def ridge(grams: Floats, products: Floats, squares: Floats) -> tuple[Floats, flo
     count, size = products.shape
     scale = np.sqrt(np.maximum(np.diagonal(grams.sum(axis=0)), FLOOR))
     grams, products = grams / (scale[:, None] * scale), products / scale
+    gram_of_all, product_of_all = grams.sum(axis=0), products.sum(axis=0)
     best, chosen = 0.0, None
     for penalty in PENALTIES:
         gains = np.empty(count)
         for person in range(count):
-            gram, product = grams.sum(axis=0) - grams[person], products.sum(axis=0) - products[person]
+            gram, product = gram_of_all - grams[person], product_of_all - products[person]
             weights = np.linalg.solve(gram + penalty * np.eye(size), product)
             gains[person] = 2 * weights @ products[person] - weights @ grams[person] @ weights
         error = gains.std(ddof=1) / np.sqrt(count)
@@ -227,5 +231,5 @@ def ridge(grams: Floats, products: Floats, squares: Floats) -> tuple[Floats, flo
             best, chosen = float(gains.mean()), penalty
     if chosen is None:
         return np.zeros(size), 1.0
-    weights = np.linalg.solve(grams.sum(axis=0) + chosen * np.eye(size), products.sum(axis=0))
+    weights = np.linalg.solve(gram_of_all + chosen * np.eye(size), product_of_all)
     return weights / scale, 1 - best * count / float(squares.sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.metadata import EntryPoint
 
 from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack
@@ -35,12 +36,13 @@ def all_kinds() -> tuple[ClaimKind, ...]:
     Raises:
         PluginError: two kinds share a metric.
     """
-    return _kinds(tuple(row.name for row in plugin.listing("claims", ClaimKind) if row.broken is None))
+    return _kinds(tuple(point for points in plugin.points("claims").values() for point in points))
 
 
 @lru_cache(maxsize=4)
-def _kinds(names: tuple[str, ...]) -> tuple[ClaimKind, ...]:
-    kinds = tuple(kind_named(name) for name in names)
+def _kinds(installed: tuple[EntryPoint, ...]) -> tuple[ClaimKind, ...]:
+    """Load them once for what is installed: a card asks for the kind of every figure."""
+    kinds = tuple(kind_named(row.name) for row in plugin.listing("claims", ClaimKind) if row.broken is None)
     owners: dict[str, str] = {}
     for kind in kinds:
         for metric in kind.metrics:

@@ -84,7 +84,7 @@ class PairedKind(ClaimKind):
         ]
         blind = [c for c in comparisons if not c.reads_transcript]
         complete = {c.name for c in blind} >= self.blind - {attack.name}
-        baseline = max(blind, key=lambda c: c.estimate or 0.0, default=None) if complete else None
+        baseline = _strongest(blind) if complete else None
         is_baseline = attack.trivial and not attack.reads_transcript
         deciding = metric == self.primary and protocol.primary and not is_baseline
         margin = self.margin(card.scoring)
@@ -205,17 +205,21 @@ class PairedKind(ClaimKind):
             for t in beside
             if not t.attack.reads_transcript
         ]
-        best = max(blind, key=lambda c: c.estimate or 0.0, default=None)
+        best = _strongest(blind)
         if best is None:
             return None
-        rows_people = self._people(rows, column)
         return Control(
             description=PLANTED_TEXT.get(arm, arm),
             estimate=finite(float(column_of(rows, column).mean())),
             difference=best.difference,
             ci=best.ci,
-            passed=Evidence(best.difference, best.ci, best.name, len(set(rows_people))).leaks(margin),
+            passed=Evidence(best.difference, best.ci, best.name, len(set(self._people(rows, column)))).leaks(margin),
         )
+
+
+def _strongest(blind: Sequence[Comparison]) -> Comparison | None:
+    """The best of attackers who do not look."""
+    return max(blind, key=lambda c: c.estimate or 0.0, default=None)
 
 
 def below(baseline: Comparison | None, margin: float) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from privaudit.results.record import Finding, Record, Utility
 from privaudit.results.words import attack_name, interval, number
 from privaudit.scoring.kind import ClaimKind
-from privaudit.scoring.kinds import all_kinds, kinds_in
+from privaudit.scoring.kinds import all_kinds, findings_of, kinds_in
 from privaudit_reports.card import control_text
 from privaudit_reports.utility import PAPER_DICE, Table
 
@@ -134,8 +134,8 @@ def attacked(records: Sequence[Record], kind: ClaimKind) -> Table:
     own = list(kind.words.columns)
     table = Table(kind.words.panel, ["Defense", "Attack", *own, "control", "Verdict", "People"])
     for name, record in zip(titles(records), records, strict=True):
-        for finding in record.findings:
-            cells = kind.cells(finding, record) if finding.metric in kind.metrics else None
+        for finding in findings_of(kind, record):
+            cells = kind.cells(finding, record)
             if cells is None:
                 continue
             end = [control_text(finding), str(finding.verdict or "–"), str(finding.n_subjects)]

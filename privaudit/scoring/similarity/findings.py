@@ -69,27 +69,31 @@ def _random(ranks: Sequence[QueryRanks], protocol: Protocol, card: Scorecard, *k
     return random_map(ranks, Rung.GALLERY not in protocol.knowledge, max(LEAST_DRAWS, card.scoring.resamples), rng)
 
 
-def _control(scored: Scored, card: Scorecard, metric: str, n: int, margin: float) -> Control | None:
-    """The same attack on the planted leak, and on smaller ones."""
-    control = _planted(scored, card, metric, n, margin, "planted")
+def _control(
+    scored: Scored, card: Scorecard, metric: str, n: int, margin: float, random: NDArray[np.float64]
+) -> Control | None:
+    """The same attack on the planted leak, and on smaller ones; every arm asks the same queries, so one null serves."""
+    control = _planted(scored, card, metric, n, margin, random, "planted")
     if control is None:
         return None
-    graded = {arm: _planted(scored, card, metric, n, margin, arm) for arm in GRADED}
+    graded = {arm: _planted(scored, card, metric, n, margin, random, arm) for arm in GRADED}
     return with_limit(control, {SHARES[arm]: c.passed for arm, c in graded.items() if c is not None})
 
 
-def _planted(scored: Scored, card: Scorecard, metric: str, n: int, margin: float, arm: Arm) -> Control | None:
+def _planted(
+    scored: Scored, card: Scorecard, metric: str, n: int, margin: float, random: NDArray[np.float64], arm: Arm
+) -> Control | None:
     ranks, key = _ranks(scored.rows.get(arm, ())), (scored.attack.name, scored.protocol.name, arm)
     if not ranks:
         return None
     found, _, lead = _above_chance(ranks, metric, identity_scores.chance_levels(ranks)[metric], card, *key)
-    p = share_reaching(_random(ranks, scored.protocol, card, *key), found)
+    evidence = Evidence(lead.difference, lead.ci, "chance", n, p=share_reaching(random, found))
     return Control(
         description=PLANTED_TEXT.get(arm, arm),
         estimate=found,
         difference=lead.difference,
         ci=lead.ci,
-        passed=Evidence(lead.difference, lead.ci, "chance", n, p=p).leaks(margin),
+        passed=evidence.leaks(margin),
     )
 
 
@@ -105,8 +109,8 @@ def _finding(
     details: dict[str, float | None] = {}
     fits = True
     if deciding:
-        control = _control(scored, card, metric, n, margin)
         random = _random(ranks, protocol, card, *key)
+        control = _control(scored, card, metric, n, margin, random)
         p = share_reaching(random, estimate)
         # Matches that are wrong more often than by chance would be right, were they read the other way round.
         fits = share_reaching(-random, -estimate) > RANDOM_P
