@@ -69,5 +69,5 @@ class InvertAttack(Attack):
         assert task.defense is not None
         return shared_inverter(
             task.defense, knowledge.population, knowledge.atlas, protocol.views, self.options.encodings,
-            task.attack_seed % 2**31, advance,
+            task.common_seed, advance,
         )  # fmt: skip

@@ -54,7 +54,7 @@ class InvertedReidAttack(Attack):
         with task.ahead(0.5 * len(transcripts)) as advance:
             inverter = shared_inverter(
                 task.defense, knowledge.population, knowledge.atlas, 1, self.options.encodings,
-                task.attack_seed % 2**31, advance,
+                task.common_seed, advance,
             )  # fmt: skip
 
         def reader(index: int) -> Callable[[], Tensor]:

@@ -111,6 +111,7 @@ def task_of(
         scheme=context.scene.defense.scheme,
         facts=facts_of(context),
         attack_seed=seed_from(context.spec.seed, attack.name),
+        common_seed=seed_from(context.spec.seed, "common") % 2**31,
         # A copy: an attacker may fine-tune its network, and the next job must not meet the result.
         defense=copy.deepcopy(context.scene.scheme_of(arm)),
     )

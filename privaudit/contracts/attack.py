@@ -127,6 +127,7 @@ class Task:
         workdir: a folder for checkpoints that survives a kill and belongs to this job alone.
         advance: call with a fraction of one request's work (0 to 1) done.
         attack_seed: the same for every protocol of the attack, for what they share.
+        common_seed: the same for every attack of the audit, for what several of them learn.
         scheme: all of the defense but its keys, which an adversary knows (Kerckhoffs).
         facts: about the data.
         defense: a copy of the scheme, with the weights under audit, for an adversary to run with keys of its own.
@@ -140,6 +141,7 @@ class Task:
     scheme: Scheme
     facts: Facts = Facts("unknown", "real", 1.0, None)
     attack_seed: int = 0
+    common_seed: int = 0
     defense: Defense | None = None
 
     @contextmanager

@@ -21,6 +21,7 @@ from privaudit.contracts.cohort import Volume
 from privaudit.contracts.defense import Defense
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.patches import as_tensor
+from privaudit.imaging.smoothing import box
 from privaudit.learning.own_people import Others, encode_own, fingerprint
 
 NEIGHBOURS: Final = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)]
@@ -33,6 +34,8 @@ VOXELS: Final = 20_000
 """Voxels of each scan that are learned from."""
 CLEAR: Final = 2.0
 """Standard errors by which the correction must help people who were left out."""
+PEOPLE: Final = 24
+"""Of the attacker's own people, at most so many are learned from."""
 AT_ONCE: Final = 200_000
 """Voxels whose features are in memory together."""
 MOST_KEPT: Final = 4
@@ -65,13 +68,6 @@ class Channels:
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.value, self.size, self.square, self.standard, self.rough))
-
-
-def box(volume: Tensor, radius: int) -> Tensor:
-    """Mean over a cube of 2·radius + 1 voxels, at the border over what there is of it."""
-    side = 2 * radius + 1
-    mean = functional.avg_pool3d(volume[None, None], side, stride=1, padding=radius, count_include_pad=False)
-    return mean[0, 0]
 
 
 class Reader:
@@ -155,25 +151,26 @@ def learn_inverter(
     """
     keys, rng = random.Random(seed), np.random.default_rng(seed)
     sent = []
-    for person, volume in enumerate(people):
+    chosen = people[:PEOPLE]
+    for person, volume in enumerate(chosen):
         image, others = as_tensor(volume.image), Others(people, person)
         sent.append([encode_own(scheme, image, others, keys, views) for _ in range(encodings)])
-        advance(0.5 / len(people))
+        advance(0.5 / len(chosen))
     total: list[Tensor] = []
     for encoding in (encoding for own in sent for encoding in own):
         channels = list(Channels.of(encoding))
         total = channels if not total else [one + other for one, other in zip(total, channels, strict=True)]
-    mean = Channels(*(channel / (len(people) * encodings) for channel in total))
+    mean = Channels(*(channel / (len(chosen) * encodings) for channel in total))
     reader = Reader(mean, atlas)
     grams, products, squares = [], [], []
-    for volume, own in zip(people, sent, strict=True):
+    for volume, own in zip(chosen, sent, strict=True):
         image = as_tensor(volume.image)
         # The person's own image is in the atlas; the atlas of the others is what it must be told from.
         rest = (len(people) * atlas.mean - image) / (len(people) - 1)
         gram, product, square = 0.0, 0.0, 0.0
         for encoding in own:
-            chosen = rng.choice(len(reader.places), size=min(VOXELS, len(reader.places)), replace=False)
-            places = reader.places[torch.from_numpy(np.sort(chosen))]
+            picked = rng.choice(len(reader.places), size=min(VOXELS, len(reader.places)), replace=False)
+            places = reader.places[torch.from_numpy(np.sort(picked))]
             features = reader.open(encoding)(places).double().numpy()
             missing = _at(image - rest, places).double().numpy()
             gram, product = gram + features.T @ features, product + features.T @ missing
@@ -181,7 +178,7 @@ def learn_inverter(
         grams.append(gram)
         products.append(product)
         squares.append(square)
-        advance(0.5 / len(people))
+        advance(0.5 / len(chosen))
     weights, left = ridge(np.stack(grams), np.stack(products), np.array(squares))
     return Inverter(reader, weights, left)
 

@@ -1,0 +1,94 @@
+"""Re-identification by normal forms of the encoding, compared in ways that were chosen on the attacker's own people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from privaudit.contracts.attack import Attack, Check, Protocol, Task
+from privaudit.contracts.claims import Similarity
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.transcript import Transcript
+from privaudit.learning.inversion import shared_inverter
+from privaudit.learning.recognition import LEAST, Recogniser, features_of, learn_recogniser
+from privaudit.learning.unwrapping import Unwrapped, shared_choice
+from privaudit.msssim import DenseSimilarity
+
+CHAINS = 3
+"""Normal forms among the features: those that tell most of own people's images."""
+
+
+class UnwrappedReidOptions(PluginOptions):
+    """Which retrieval, and how much is tried and learned from."""
+
+    protocols: list[Literal["encoded", "raw-gallery"]] = Field(
+        default=["encoded", "raw-gallery"],
+        min_length=1,
+        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans",
+    )
+    effort: Literal["quick", "full"] = Field(
+        default="quick", description="full: also forms that take longer (stretched axes, small blocks, smooth warps)"
+    )
+    encodings: Annotated[int, Field(ge=1)] = Field(
+        default=3, description="encodings of each of the attacker's people that the de-encoder is learned on"
+    )
+
+
+class UnwrappedReidAttack(Attack):
+    """Scans are compared by what tells the attacker's own people apart: normal forms, a de-encoded picture, spectra.
+
+    Features and ways to compare them are chosen, and added up, by cross-validation on the attacker's own people.
+    """
+
+    name = "unwrapped-reid"
+    summary = "re-identification by normal forms of the encoding, chosen on the attacker's own encoded people"
+    claim = "similarity"
+    Options = UnwrappedReidOptions
+    options: UnwrappedReidOptions
+
+    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
+        """The ones asked for, of one view."""
+        base = {Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION}
+        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}}
+        return tuple(Protocol(name, frozenset(base | extra[name])) for name in self.options.protocols)
+
+    def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
+        """Whether there are people to learn from."""
+        people = len(knowledge.population)
+        yield Check("people to learn from", float(people), f"at least {LEAST}", people >= LEAST)
+        task.advance(1)
+
+    def run(
+        self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
+    ) -> Iterator[Similarity]:
+        """Learn, then yield one similarity of all transcripts to each other, or to the gallery."""
+        gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
+        with task.ahead(0.5 * len(transcripts)) as advance:
+            recogniser = self._learn(knowledge, task, gallery is not None, advance)
+
+        def reader(index: int) -> Callable[[], Tensor]:
+            return lambda: transcripts[index].stitched()
+
+        queries = [reader(index) for index in range(len(transcripts))]
+        with task.ahead(0.5 * len(transcripts)) as advance:
+            count = len(queries) + len(gallery or ())
+            likeness = recogniser.likeness(queries, gallery, lambda scans: advance(scans / count))
+        yield Similarity(DenseSimilarity(likeness, symmetric=gallery is None))
+
+    def _learn(self, knowledge: Knowledge, task: Task, gallery: bool, advance: Callable[[float], None]) -> Recogniser:
+        assert task.defense is not None
+        people, atlas, seed = knowledge.population, knowledge.atlas, task.common_seed
+        tried = shared_choice(
+            task.defense, people, atlas, 1, self.options.effort, seed, lambda share: advance(0.4 * share)
+        )
+        best = tried[0].chain
+        inverter = shared_inverter(
+            Unwrapped(task.defense, best, atlas), people, atlas, 1, self.options.encodings, seed,
+            lambda share: advance(0.3 * share),
+        )  # fmt: skip
+        features = features_of([item.chain for item in tried[:CHAINS]], best, inverter, atlas)
+        return learn_recogniser(task.defense, people, features, gallery, seed, lambda share: advance(0.3 * share))

@@ -1,0 +1,253 @@
+"""Recognising people in encodings: vectors of scans and ways to compare them, chosen on the attacker's own people."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import label_ranking_average_precision_score
+from torch import Tensor
+
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense
+from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.forms import FIRST, Chain
+from privaudit.learning.inversion import Inverter
+from privaudit.learning.own_people import Others, Sampler, coarse, encode_own
+
+Floats = NDArray[np.float64]
+Scans = Sequence[Callable[[], Tensor]]
+"""Each reads a volume [X, Y, Z]."""
+
+LEAST: Final = 4
+"""People to learn from: half of them are left out, and one is told from another."""
+PEOPLE: Final = 24
+"""Of the attacker's own people, at most so many are learned from."""
+SCANS: Final = 4
+"""Encodings of each (simulated sessions, fresh keys), and raw sessions where a gallery is raw."""
+QUANTILES: Final = 64
+"""Grey values in order that stand for a whole scan, whatever the places of its voxels."""
+FREQUENCIES: Final = 10
+"""Lowest spatial frequencies along each axis whose modulus is looked at: no shift changes it."""
+STACKED: Final = 3
+"""Members whose similarities are added, at most."""
+GAIN: Final = 0.01
+"""mAP on own people that another member must add."""
+FLOOR: Final = 1e-9
+"""Length below which a vector is nought."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A vector of a scan.
+
+    Attributes:
+        name: in words.
+        sent: of an encoding [X, Y, Z].
+        raw: of a raw scan [X, Y, Z].
+    """
+
+    name: str
+    sent: Callable[[Tensor], Tensor]
+    raw: Callable[[Tensor], Tensor]
+
+
+def features_of(chains: Sequence[Chain], best: Chain, inverter: Inverter, atlas: Atlas) -> list[Feature]:
+    """What scans are compared by: normal forms, the de-encoder's picture, and what no move of voxels changes."""
+
+    def formed(chain: Chain) -> Callable[[Tensor], Tensor]:
+        return lambda scan: coarse(chain(scan, atlas)).flatten()
+
+    def same(name: str, of: Callable[[Tensor], Tensor]) -> Feature:
+        return Feature(name, of, of)
+
+    found = [same(str(chain), formed(chain)) for chain in chains]
+    if inverter.weights.any():
+        found.append(
+            Feature(
+                "de-encoded", lambda scan: coarse(inverter.invert(best(scan, atlas))).flatten(),
+                lambda scan: coarse(scan).flatten(),
+            )
+        )  # fmt: skip
+    found += [same(f"grey values in order, {name}", _ordered(name, atlas)) for name in FIRST]
+    return [*found, same("spectrum", _spectrum)]
+
+
+def _ordered(first: str, atlas: Atlas) -> Callable[[Tensor], Tensor]:
+    def of(scan: Tensor) -> Tensor:
+        values = FIRST[first](scan, atlas).flatten().sort().values
+        return values[torch.linspace(0, len(values) - 1, QUANTILES).round().long()]
+
+    return of
+
+
+def _spectrum(scan: Tensor) -> Tensor:
+    modulus = torch.fft.rfftn(scan - scan.mean()).abs()
+    low = [range(-FREQUENCIES + 1, FREQUENCIES)] * 2 + [range(FREQUENCIES)]
+    return torch.log1p(modulus[np.ix_(*low)]).flatten()
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """How vectors of a feature are compared: cosine after centring by kind, and after a linear map.
+
+    Attributes:
+        means: of encodings and of raw scans, each [D].
+        scale: weight of each component, [D].
+        away: directions that tell sessions and keys rather than people, [R, D], orthonormal; damped by ``damping`` [R].
+        damping: from 0 (as it is) to 1 (left out).
+    """
+
+    means: tuple[Floats, Floats]
+    scale: Floats
+    away: Floats
+    damping: Floats
+
+    def units(self, vectors: Floats, kind: int) -> Floats:
+        """Unit vectors [N, D] of vectors [N, D] of encodings (0) or raw scans (1)."""
+        apart = (vectors - self.means[kind]) * self.scale
+        apart = apart - (apart @ self.away.T * self.damping) @ self.away
+        length = np.linalg.norm(apart, axis=1, keepdims=True)
+        return np.asarray(np.divide(apart, length, out=np.zeros_like(apart), where=length > FLOOR))
+
+
+WAYS: Final = ("plain", "in standard deviations", "whitened")
+
+
+def learn_comparison(way: str, sent: Floats, raw: Floats | None) -> Comparison:
+    """Learn a way to compare.
+
+    Args:
+        way: 'plain', 'in standard deviations' of each component, or 'whitened' within people: what differs between
+            sessions and keys of one person counts less (within-class covariance normalisation, Hatch et al., 2006).
+        sent: vectors of encodings, [P, S, D].
+        raw: of raw scans, or None.
+    """
+    kinds = [sent] if raw is None else [sent, raw]
+    means = [kind.mean(axis=(0, 1)) for kind in kinds]
+    centred = np.concatenate([kind - mean for kind, mean in zip(kinds, means, strict=True)], axis=1)
+    size = sent.shape[-1]
+    scale = np.ones(size)
+    away, damping = np.zeros((0, size)), np.zeros(0)
+    if way != "plain":
+        spread = centred.std(axis=(0, 1))
+        scale = 1 / (spread + spread.mean() / 10 + FLOOR)
+    if way == "whitened":
+        within = ((centred - centred.mean(axis=1, keepdims=True)) * scale).reshape(-1, size)
+        values, vectors = np.linalg.eigh(within @ within.T)
+        kept = values > values.max(initial=0.0) * 1e-8
+        away = (vectors[:, kept].T @ within) / np.sqrt(values[kept])[:, None]
+        usual = values[kept].mean() if kept.any() else 1.0
+        damping = 1 - np.sqrt(usual / (usual + values[kept]))
+    return Comparison((means[0], means[-1]), scale, away, damping)
+
+
+def map_of(likeness: Floats, queries: Sequence[int], gallery: Sequence[int], same: bool) -> float:
+    """Mean average precision of finding a query's person; ``same`` leaves each query itself out."""
+    hits = np.array(queries)[:, None] == np.array(gallery)
+    if same:
+        off = ~np.eye(len(hits), dtype=bool)
+        hits, likeness = (array[off].reshape(len(hits), -1) for array in (hits, likeness))
+    return float(label_ranking_average_precision_score(hits, likeness))
+
+
+@dataclass(frozen=True, eq=False)
+class Recogniser:
+    """Members whose similarities are added, and the mAP that they reach on own people who were left out."""
+
+    members: Sequence[tuple[Feature, Comparison]]
+    reached: float
+
+    def likeness(self, queries: Scans, gallery: Scans | None, advance: Callable[[float], None]) -> Floats:
+        """How alike each query is to each other, [Q, Q], or to each raw scan of a gallery, [Q, G].
+
+        ``advance`` is called with the number of scans read.
+        """
+        total: Floats = np.zeros((len(queries), len(queries if gallery is None else gallery)))
+        sent, raw = self._read(queries, 0, advance), None if gallery is None else self._read(gallery, 1, advance)
+        for number, (_, comparison) in enumerate(self.members):
+            one = comparison.units(sent[number], 0)
+            other = one if raw is None else comparison.units(raw[number], 1)
+            total += _standard(one @ other.T)
+        return (total + total.T) / 2 if gallery is None else total
+
+    def _read(self, scans: Scans, kind: int, advance: Callable[[float], None]) -> list[Floats]:
+        found = []
+        for scan in scans:
+            volume = scan()
+            found.append([(f.raw if kind else f.sent)(volume).double().numpy() for f, _ in self.members])
+            advance(1)
+        return [np.stack(column) for column in zip(*found, strict=True)]
+
+
+def learn_recogniser(
+    scheme: Defense, people: Sequence[Volume], features: Sequence[Feature], gallery: bool, seed: int,
+    advance: Callable[[float], None],
+) -> Recogniser:  # fmt: skip
+    """Choose features and ways to compare by the mAP on half of the own people, learned on the other half.
+
+    Args:
+        scheme: what encodes.
+        people: the attacker's own, at least four.
+        features: to choose from.
+        gallery: whether encodings are compared with raw scans.
+        seed: of keys and simulated sessions.
+        advance: called with shares of the work; they add up to 1.
+    """
+    sampler, chosen = Sampler(scheme, people, views=1), min(PEOPLE, len(people))
+    rng, keys = np.random.default_rng([seed, 7]), random.Random(seed)
+    sent: list[list[Floats]] = [[] for _ in features]
+    raw: list[list[Floats]] = [[] for _ in features]
+    for person in np.repeat(np.arange(chosen), SCANS).tolist():
+        volume = encode_own(scheme, sampler.session(person, rng), Others(people, person), keys)
+        bare = sampler.session(person, rng)
+        for column, plain, feature in zip(sent, raw, features, strict=True):
+            column.append(feature.sent(volume).double().numpy())
+            if gallery:
+                plain.append(feature.raw(bare).double().numpy())
+        advance(0.8 / (chosen * SCANS))
+
+    owners = np.repeat(np.arange(chosen), SCANS)
+    halves = [owners[owners % 2 == half].tolist() for half in (0, 1)]
+    both = [
+        (np.stack(one).reshape(chosen, SCANS, -1), np.stack(other).reshape(chosen, SCANS, -1) if gallery else None)
+        for one, other in zip(sent, raw, strict=True)
+    ]
+    tried = {(number, way): _held_out(way, *both[number]) for number in range(len(features)) for way in WAYS}
+    advance(0.2)
+
+    def reached(members: Sequence[tuple[int, str]]) -> float:
+        added = [np.sum([tried[member][half] for member in members], axis=0) for half in (0, 1)]
+        return float(np.mean([map_of(one, own, own, not gallery) for one, own in zip(added, halves, strict=True)]))
+
+    members: list[tuple[int, str]] = []
+    best = 0.0
+    while len(members) < STACKED:
+        rest = {member: reached([*members, member]) for member in tried if member not in members}
+        found = max(rest, key=lambda member: rest[member])
+        if members and rest[found] < best + GAIN:
+            break
+        members, best = [*members, found], rest[found]
+    made = [(features[number], learn_comparison(way, *both[number])) for number, way in members]
+    return Recogniser(made, best)
+
+
+def _held_out(way: str, sent: Floats, raw: Floats | None) -> tuple[Floats, Floats]:
+    """Likeness among the people of each half, in standard deviations, by what was learned on the other half."""
+    found = []
+    for half in (0, 1):
+        there = np.arange(len(sent)) % 2 == half
+        comparison = learn_comparison(way, sent[~there], None if raw is None else raw[~there])
+        one = comparison.units(sent[there].reshape(-1, sent.shape[-1]), 0)
+        other = one if raw is None else comparison.units(raw[there].reshape(-1, raw.shape[-1]), 1)
+        found.append(_standard(one @ other.T))
+    return found[0], found[1]
+
+
+def _standard(likeness: Floats) -> Floats:
+    return likeness / max(FLOOR, float(likeness.std()))

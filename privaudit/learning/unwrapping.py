@@ -1,0 +1,190 @@
+"""Choosing a normal form: an attacker tries each on people of its own, and takes what tells most of their images."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense, Encoded, Key, Trained
+from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.forms import FIRST, LAST, PLACES, Chain
+from privaudit.imaging.patches import Shape, as_tensor, stitch
+from privaudit.imaging.smoothing import box
+from privaudit.learning.inversion import ridge
+from privaudit.learning.own_people import Others, encode_own, fingerprint
+
+SLOW: Final = frozenset({"moved and scaled back", "blocks of 4 put back", "warped back"})
+"""Forms that are left out where time is short."""
+ENOUGH: Final = 0.05
+"""Share of the atlas's error below which what is sent as it is tells nearly all, and nothing else is tried."""
+Effort = Literal["quick", "full"]
+"""Without the slow forms, or with them."""
+PEOPLE: Final = 12
+"""Of the attacker's own people, at most so many are tried."""
+ENCODINGS: Final = 2
+"""Encodings of each, with fresh keys."""
+SCREENED: Final = 5
+"""Encodings that every chain is screened on."""
+KEPT: Final = 5
+"""Chains that are then tried in earnest."""
+FLOOR: Final = 1e-12
+"""Product of norms below which nothing differs from anything."""
+VOXELS: Final = 10_000
+"""Voxels of each scan that are looked at."""
+RADII: Final = (1, 2)
+"""Neighbourhoods whose mean is looked at beside the voxel."""
+
+
+class Unwrapped(Defense):
+    """A scheme, and a normal form of what it sends: one volume, of however many views.
+
+    Args:
+        scheme: what is attacked.
+        chain: of forms.
+        atlas: of the attacker's own people.
+    """
+
+    name = "unwrapped"
+    summary = "a normal form of what a scheme sends"
+
+    def __init__(self, scheme: Defense, chain: Chain, atlas: Atlas) -> None:
+        super().__init__(scheme.options)
+        self.inner, self.chain, self.atlas = scheme, chain, atlas
+
+    @property
+    def params(self) -> dict[str, object]:
+        """Those of the scheme, and the chain."""
+        return {"scheme": self.inner.name, "chain": str(self.chain), **self.inner.params}
+
+    @property
+    def trained(self) -> Trained | None:
+        """As the scheme's."""
+        return self.inner.trained
+
+    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
+        """As the scheme's."""
+        return self.inner.draw_key(shape, pool, rng)
+
+    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
+        """The normal form of the mean of the views."""
+        sent = self.inner.encode(image, key, views)
+        shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+        volume = stitch(sent.views.mean(dim=0), sent.positions, shape)
+        return Encoded(self.chain(volume, self.atlas)[None, None], np.zeros((1, 3), dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A chain, and the share of the atlas's squared error that it leaves of people left out: 1 if it tells nothing."""
+
+    chain: Chain
+    left: float
+
+
+def choose(
+    scheme: Defense, people: Sequence[Volume], atlas: Atlas, views: int, effort: Effort, seed: int,
+    advance: Callable[[float], None],
+) -> list[Tried]:  # fmt: skip
+    """Try chains on people whom the attacker encodes itself, the best first.
+
+    All are screened on a few encodings, by the correlation of their deviation from their mean with that of the images;
+    the most telling ones are then tried on more. What is sent as it is always among them.
+
+    Args:
+        scheme: what encodes.
+        people: the attacker's own, at least three.
+        atlas: their mean and variance.
+        views: of each encoding, averaged.
+        effort: which forms are tried.
+        seed: of keys and voxels.
+        advance: called with shares of the work; they add up to 1.
+    """
+    keys, rng = random.Random(seed), np.random.default_rng(seed)
+    sent = []
+    for person, volume in enumerate(people[:PEOPLE]):
+        image, others = as_tensor(volume.image), Others(people, person)
+        sent.append([encode_own(scheme, image, others, keys, views) for _ in range(ENCODINGS)])
+    as_sent = Tried(Chain(), _left(Chain(), sent, people, atlas, rng))
+    if as_sent.left <= ENOUGH:
+        advance(1)
+        return [as_sent]
+    few = [own[0] for own in sent[:SCREENED]]
+    truth = [as_tensor(volume.image) for volume in people[: len(few)]]
+    scores = {chain: _telling(forms, truth) for chain, forms in _forms(few, atlas, effort, lambda s: advance(0.6 * s))}
+    best = sorted(scores, key=lambda chain: -scores[chain])[:KEPT]
+    tried = [as_sent]
+    for chain in best:
+        if chain != Chain():
+            tried.append(Tried(chain, _left(chain, sent, people, atlas, rng)))
+        advance(0.4 / len(best))
+    return sorted(tried, key=lambda item: item.left)
+
+
+def _forms(
+    encodings: Sequence[Tensor], atlas: Atlas, effort: Effort, advance: Callable[[float], None]
+) -> Iterator[tuple[Chain, list[Tensor]]]:
+    """Every chain with its normal forms of some encodings; what chains begin with is computed once."""
+    places = [place for place in PLACES if effort == "full" or place not in SLOW]
+    for first, place in itertools.product(FIRST, places):
+        begun = [PLACES[place](FIRST[first](encoding, atlas), atlas) for encoding in encodings]
+        for last in LAST:
+            yield Chain(first, place, last), [LAST[last](volume, atlas) for volume in begun]
+        advance(1 / (len(FIRST) * len(places)))
+
+
+def _telling(forms: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
+    """Correlation, without its sign, of normal forms with images, both as deviations from their means."""
+    one, other = (torch.stack(list(volumes)) for volumes in (forms, truth))
+    one, other = one - one.mean(dim=0), other - other.mean(dim=0)
+    return abs(float((one * other).sum())) / max(FLOOR, float(one.norm() * other.norm()))
+
+
+def _left(
+    chain: Chain, sent: Sequence[Sequence[Tensor]], people: Sequence[Volume], atlas: Atlas, rng: np.random.Generator
+) -> float:
+    """Share of the atlas's squared error that a ridge regression on a chain leaves of people who were left out."""
+    voxels = torch.nonzero(atlas.variance.flatten() > 0)[:, 0]
+    seen = [[_features(chain(encoding, atlas), atlas) for encoding in own] for own in sent]
+    usual = torch.stack([features for own in seen for features in own]).mean(dim=0)
+    count, grams, products, squares = len(people), [], [], []
+    for own, volume in zip(seen, people, strict=False):
+        image = as_tensor(volume.image)
+        # The person's own image is in the atlas; the atlas of the others is what it must be told from.
+        rest = (count * atlas.mean - image) / (count - 1)
+        picked = voxels[torch.from_numpy(rng.choice(len(voxels), min(VOXELS, len(voxels)), replace=False))]
+        target = (image - rest).flatten()[picked].double().numpy()
+        rows = [(features - usual)[:, picked].double().numpy().T for features in own]
+        grams.append(sum(row.T @ row for row in rows))
+        products.append(sum(row.T @ target for row in rows))
+        squares.append(float(target @ target) * len(own))
+    return ridge(np.stack(grams), np.stack(products), np.array(squares))[1]
+
+
+def _features(volume: Tensor, atlas: Atlas) -> Tensor:
+    """A voxel's value and means around it, plain and in units of how much people differ there, [F, X·Y·Z]."""
+    plain = torch.stack([volume, *(box(volume, radius) for radius in RADII)]).flatten(1)
+    return torch.cat([plain, plain * atlas.variance.flatten().sqrt()])
+
+
+_CHOSEN: dict[str, list[Tried]] = {}
+
+
+def shared_choice(
+    scheme: Defense, people: Sequence[Volume], atlas: Atlas, views: int, effort: Effort, seed: int,
+    advance: Callable[[float], None],
+) -> list[Tried]:  # fmt: skip
+    """:func:`choose`, or what it gave for the same arguments before: protocols and attacks ask again."""
+    key = fingerprint(scheme, people, views, effort, seed)
+    if key in _CHOSEN:
+        advance(1)
+    else:
+        _CHOSEN[key] = choose(scheme, people, atlas, views, effort, seed, advance)
+    return _CHOSEN[key]
