@@ -1,17 +1,27 @@
-"""``make bench``: speed and memory of everything that claims any, as ratios in one run."""
+"""``make bench``: speed and memory of everything that claims any, as ratios in one run.
+
+``python -m benchmarks power`` is something else, and runs only when asked for: audits of encoders of known strength.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 
-from benchmarks import msssim_bench, rivals_bench, segmentation_bench, separation_bench
+from benchmarks import msssim_bench, power_bench, rivals_bench, segmentation_bench, separation_bench
 
 PARTS = ("msssim", "segmentation", "separation", "rivals")
 
 
 def main() -> None:
     """Run every benchmark, or those named, and print its rows."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory, as ratios in one run.")
+    if sys.argv[1:2] == ["power"]:
+        power_bench.main(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Speed and memory, as ratios in one run.",
+        epilog="'power --help' tells of the exposure table: audits of encoders of known strength.",
+    )  # fmt: skip
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="only these")
     parser.add_argument("--quick", action="store_true", help="fewer scans and repeats")
     arguments = parser.parse_args()

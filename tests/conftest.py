@@ -1,4 +1,4 @@
-"""Shared fixtures: a third-party plugin package, really installed, and small specifications that use it."""
+"""Shared fixtures: plugin packages, really installed, and small specifications that use it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
+from tests.installing import install
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
@@ -23,20 +25,29 @@ settings.register_profile("privaudit", deadline=None)
 settings.load_profile("privaudit")
 
 
-@pytest.fixture(scope="session")
-def thirdparty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Install tests/thirdparty from its own pyproject into a folder of its own, once for all workers, and find it."""
+def installed(package: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Install a plugin package among the tests into a folder of its own, once for all workers, and find it."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    target = shared / "thirdparty-site"
-    with FileLock(shared / "thirdparty.lock"):
+    target = shared / f"{package}-site"
+    with FileLock(shared / f"{package}.lock"):
         if not target.exists():
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-            source = ROOT / "tests" / "thirdparty"
-            subprocess.run([*command, "--target", str(target), str(source)], check=True, timeout=300)
+            install(package, target)
     sys.path.insert(0, str(target))
     yield target
     sys.path.remove(str(target))
+
+
+@pytest.fixture(scope="session")
+def thirdparty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The example of a plugin package: one of each kind."""
+    yield from installed("thirdparty", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Encoders of known strength, named ``zoo-…``."""
+    yield from installed("zoo", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from privaudit.contracts.defense import Defense, Key
 from privaudit.errors import OptionError
 from privaudit.imaging.mixing import unmix
 from privaudit.imaging.patches import as_tensor, one_hot, stitch
+from privaudit_zoo import BROKEN, PRIVATE
 
 MIXUP: list[dict[str, Any]] = [
     {},
@@ -38,7 +39,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("deformation", {"weights": "trained"}),
     ("privacy-net", {"weights": "trained"}),
     *(("mixup", case) for case in MIXUP),
+    *((name, {}) for name in (*BROKEN, *PRIVATE)),
 ]
+
+pytestmark = pytest.mark.usefixtures("thirdparty", "zoo")
 
 
 @pytest.fixture(params=CASES, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CASES)])
