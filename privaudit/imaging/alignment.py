@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from functools import lru_cache
 from typing import Final
 
@@ -18,8 +17,8 @@ STEPS: Final = 60
 """Steps of descent from each start."""
 RATE: Final = 0.04
 """Step of Adam, in radians and in shares of half a side."""
-FLAT: Final = 1e-12
-"""Sum of squares below which a volume is constant."""
+FLAT: Final = 1e-6
+"""Length below which what differs from the mean is rounding."""
 
 
 def rolled_back(volume: Tensor, atlas: Tensor) -> Tensor:
@@ -115,7 +114,8 @@ def _sampled(volume: Tensor, move: Tensor) -> Tensor:
 def _centred(volume: Tensor) -> Tensor:
     """With mean 0 and length 1; zeros where it is constant."""
     centred = volume - volume.mean()
-    return centred / math.sqrt(FLAT) if float(centred.detach().square().sum()) < FLAT else centred / centred.norm()
+    length: Tensor = centred.norm().clamp_min(FLAT)
+    return centred / length
 
 
 def _transform(atlas: Tensor) -> Tensor:
