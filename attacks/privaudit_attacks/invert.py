@@ -35,6 +35,7 @@ class InvertAttack(Attack):
     name = "invert"
     summary = "learned de-encoder: the atlas and a linear correction, learned on the attacker's own encoded people"
     claim = "reconstruction"
+    cheap = True
     Options = InvertOptions
     options: InvertOptions
 

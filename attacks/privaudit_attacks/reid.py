@@ -45,6 +45,7 @@ class ReidAttack(Attack):
     name = "reid"
     summary = "re-identification: MS-SSIM retrieval among encoded scans and in a raw gallery"
     claim = "similarity"
+    cheap = True
     Options = ReidOptions
     options: ReidOptions
 

@@ -17,7 +17,8 @@ from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
 from privaudit.contracts.attack import Attack, Facts, Protocol, Task
-from privaudit.errors import PluginError
+from privaudit.contracts.knowledge import Rung
+from privaudit.errors import PluginError, PrivauditError
 from privaudit.provenance import core_code, plugin_code, versions
 from privaudit.scoring.arms import Arm
 from privaudit.scoring.images import ImageScorer
@@ -88,14 +89,23 @@ def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> d
         "learned": [item.digest for item in attack.learned(facts_of(context))],
         "protocol": {"name": protocol.name, "knowledge": sorted(protocol.knowledge), "views": protocol.views},
         "arm": arm,
+        **({"pictures": context.spec.pictures.model_dump()} if kind_of(attack).one_by_one else {}),
         "scorer": context.scorer.describe(),
         "msssim": context.spec.scoring.msssim,
     }
 
 
-def job_size(context: Context, protocol: Protocol, arm: Arm) -> int:
+def probes(context: Context, attack: Attack, protocol: Protocol) -> tuple[str, ...]:
+    """The requests an attack is run on: of pictures, those of the people whom the specification leaves in."""
+    scene, limits = context.scene, context.spec.pictures
+    if not kind_of(attack).one_by_one:
+        return scene.later_requests if Rung.GALLERY in protocol.knowledge else scene.requests
+    return scene.some_requests(limits.scans, limits.people)
+
+
+def job_size(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> int:
     """In how many units a job advances: its requests, or 1 for the attack's checks of itself."""
-    return 1 if arm == "health" else len(context.scene.probes(protocol))
+    return 1 if arm == "health" else len(probes(context, attack, protocol))
 
 
 def task_of(
@@ -135,14 +145,14 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     """
     store = JobFile.open(context.run / "jobs" / f"{job.name}.jsonl", job_key(context, attack, protocol, job.arm))
     if store.done:
-        advance(job_size(context, protocol, job.arm))
+        advance(job_size(context, attack, protocol, job.arm))
         return store
     started = time.perf_counter() - store.seconds
     workdir = context.run / "jobs" / f"{job.name}.work"
     if store.fresh:
         shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True, exist_ok=True)
-    task = task_of(context, attack, protocol, workdir, advance, job.arm)
+    task = task_of(context, attack, protocol, workdir, _timed(advance, context.spec.seconds_per_job, store), job.arm)
     dtype = torch.get_default_dtype()
     try:
         store.begin()
@@ -164,6 +174,21 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     return store
 
 
+def _timed(advance: Advance, limit: float | None, store: JobFile) -> Advance:
+    """A callback that stops a job which takes too long; it is looked at whenever the attack says how far it is."""
+    started = time.perf_counter() - store.seconds
+
+    def timed(amount: float) -> None:
+        if limit is not None and time.perf_counter() - started > limit:
+            raise PrivauditError(
+                f"stopped after {limit:g} s, the time that the specification gives a job",
+                todo="raise seconds_per_job, and it goes on where it stopped",
+            )
+        advance(amount)
+
+    return timed
+
+
 def asked_of(
     context: Context, attack: Attack, protocol: Protocol, requests: Sequence[str],
     advance: Advance = lambda _: None,
@@ -182,7 +207,7 @@ def _attack(
         store.rows.clear()  # rows exist all together or not at all
     finished = {row["request"] for row in store.rows}
     task.advance(len(finished))
-    pending = [request for request in scene.probes(protocol) if request not in finished]
+    pending = [request for request in probes(context, attack, protocol) if request not in finished]
     transcripts = scene.transcripts(pending, protocol, arm)
     claims = attack.run(protocol, transcripts, scene.knowledge(attack, protocol, arm), task)
     yield from kind.score(claims, asked_of(context, attack, protocol, pending, task.advance))

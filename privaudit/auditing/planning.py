@@ -54,7 +54,8 @@ def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol
             arms: list[Arm] = ["audit"]
             if protocol.primary and attack.reads_transcript:
                 arms += [arm for arm in kind.controls if arm != "planted-reference" or context.scene.has_bystanders]
-                arms += GRADED if context.spec.controls == "graded" else ()
+                controls = context.spec.controls
+                arms += GRADED if controls == "graded" or (controls == "auto" and attack.cheap) else ()
                 if type(attack).health is not Attack.health:
                     arms.append("health")
             out.append((attack, protocol, arms))

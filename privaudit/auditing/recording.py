@@ -145,6 +145,9 @@ def make_record(
             "scoring": spec.scoring.model_dump(mode="json"),
             "ms_ssim": context.scorer.describe(),
             "split": spec.split.model_dump(mode="json"),
+            "battery": spec.battery,
+            "pictures": spec.pictures.model_dump(mode="json"),
+            "controls": spec.controls,
             "attacks": [attack.model_dump(mode="json") for attack in spec.attacks],
         },
         provenance={

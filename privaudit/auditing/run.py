@@ -145,7 +145,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     learned = learned_by(context, attacks)
     networks, note = choose_networks(spec.utility, context.scene)
     jobs = [Job(a.name, p.name, arm) for a, p, arms in steps for arm in arms]
-    totals = {Job(a.name, p.name, arm): job_size(context, p, arm) for a, p, arms in steps for arm in arms}
+    totals = {Job(a.name, p.name, arm): job_size(context, a, p, arm) for a, p, arms in steps for arm in arms}
     with lock(context.run):
         _clear(context.run)
         write_text(context.run / "spec.yaml", dump_spec(spec))

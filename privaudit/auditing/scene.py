@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -66,9 +66,11 @@ class Scene:
         """Those that are not their person's first session: the probes against a raw gallery."""
         return tuple(r for r, s in self._scan_of.items() if s != self.cohort.sessions_of(s.subject)[0])
 
-    def probes(self, protocol: Protocol) -> tuple[str, ...]:
-        """The requests an attack is run on."""
-        return self.later_requests if Rung.GALLERY in protocol.knowledge else self.requests
+    def some_requests(self, scans: Literal["first", "all"], people: int | None) -> tuple[str, ...]:
+        """Each person's first session, or every one, of so many people in the order of pseudonyms, or of all."""
+        later = set(self.later_requests) if scans == "first" else set()
+        chosen = set(sorted(self._alias.values())[:people])
+        return tuple(r for r in self.requests if r not in later and self.person(r) in chosen)
 
     def person(self, request: str) -> str:
         """Pseudonym of the person behind a request."""

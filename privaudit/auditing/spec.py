@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, Field, model_validator
 
+from privaudit.auditing.battery import BATTERY, BUDGETS, STANDARD, named_battery
 from privaudit.errors import OptionError
 from privaudit.scoring.settings import ScoringSpec
 from privaudit.specs import PluginSpec, Section, SplitSpec, digest_of, named, read_yaml, validate_spec
@@ -27,19 +28,33 @@ class UtilitySpec(Section):
     )
 
 
+class PictureSpec(Section):
+    """Whose pictures are attacked: a picture takes longer than a name, and fewer decide."""
+
+    scans: Literal["first", "all"] = Field(default="first", description="each person's first session, or every one")
+    people: Annotated[int, Field(ge=2)] | None = Field(
+        default=24, description="so many of the victims; null for all. Identity is always attacked on all"
+    )
+
+
 class AuditSpec(Section):
     """One audit."""
 
     dataset: PluginSpec = PluginSpec(name="phantom")
     defense: PluginSpec = PluginSpec(name="mixup")
-    attacks: tuple[PluginSpec, ...] = (PluginSpec(name="reid"), PluginSpec(name="average"))
+    attacks: tuple[PluginSpec, ...] = BATTERY["quick"]
     seed: int = 0
     split: SplitSpec = SplitSpec()
     scoring: ScoringSpec = ScoringSpec()
     utility: UtilitySpec = UtilitySpec()
-    controls: Literal["single", "graded"] = Field(
-        default="single",
-        description="planted leaks: 90 % of the raw image; graded: also 50, 20, 10, 5 and 2 %, for detection limits",
+    pictures: PictureSpec = PictureSpec()
+    controls: Literal["auto", "single", "graded"] = Field(
+        default="auto",
+        description="planted leaks: 90 % of the raw image; graded: also 50, 20, 10, 5 and 2 %, for detection limits;"
+        " auto: graded for attacks that are cheap",
+    )
+    seconds_per_job: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="an attack that takes longer on one arm is stopped, and its silence says nothing"
     )
 
     @model_validator(mode="after")
@@ -50,6 +65,14 @@ class AuditSpec(Section):
         if len(set(names)) != len(names):
             raise ValueError("attacks: one is listed twice")
         return self
+
+    @property
+    def battery(self) -> str | None:
+        """Version and budget of the standard battery, if that is what is run, with the settings that belong to it."""
+        usual = (self.scoring, self.pictures, self.controls, self.seconds_per_job)
+        if usual != (ScoringSpec(msssim=self.scoring.msssim), PictureSpec(), "auto", None):
+            return None
+        return named_battery(self.attacks)
 
     @property
     def digest(self) -> str:
@@ -69,10 +92,36 @@ def parse_spec(data: Any, source: str) -> AuditSpec:
     for key in ("dataset", "defense"):
         if key in data:
             data[key] = named(data[key])
-    if isinstance(data.get("attacks"), list):
-        data["attacks"] = tuple(named(item) for item in data["attacks"])
-    sections: dict[str, type[BaseModel]] = {"split": SplitSpec, "scoring": ScoringSpec, "utility": UtilitySpec}
-    return validate_spec(AuditSpec, sections, data, source)
+    if "attacks" in data or "budget" in data:
+        data["attacks"] = expand(data.get("attacks", STANDARD), data.pop("budget", None), source)
+    return validate_spec(AuditSpec, SECTIONS, data, source)
+
+
+SECTIONS: Final[dict[str, type[BaseModel]]] = {
+    "split": SplitSpec, "scoring": ScoringSpec, "utility": UtilitySpec, "pictures": PictureSpec,
+}  # fmt: skip
+"""Parts of a specification that have keys of their own."""
+
+
+def expand(attacks: Any, budget: Any, source: str) -> Any:
+    """Attacks in which 'standard' is replaced with the battery of a budget, less what is given itself.
+
+    Raises:
+        OptionError: no such budget, or a budget without the battery.
+    """
+    if budget is not None and budget not in BUDGETS:
+        raise OptionError(f"{source}: no such budget", got=repr(budget), allowed=", ".join(BUDGETS))
+    items = [attacks] if isinstance(attacks, str) else attacks
+    if not isinstance(items, list | tuple):
+        return attacks
+    if budget is not None and STANDARD not in items:
+        raise OptionError(
+            f"{source}: a budget is one of the battery '{STANDARD}'", got=repr(budget), todo=f"add attack {STANDARD}"
+        )
+    given = [named(item) for item in items]
+    own = {item.get("name") for item in given if isinstance(item, dict)}
+    battery = [attack.model_dump() for attack in BATTERY[budget or "quick"] if attack.name not in own]
+    return tuple(attack for item in given for attack in (battery if item == named(STANDARD) else [item]))
 
 
 def read_spec(path: Path) -> AuditSpec:

@@ -93,12 +93,7 @@ def _find(wanted: str, defense: str, cohort: Cohort, patch_size: int | None) -> 
 
 def probes(spec: UtilitySpec, scene: Scene) -> tuple[str, ...]:
     """The requests to segment: each victim's first session, or every session."""
-    first = tuple(r for r in scene.requests if r not in set(scene.later_requests))
-    chosen = first if spec.scans == "first" else scene.requests
-    if spec.people is None:
-        return chosen
-    people = sorted({scene.person(request) for request in chosen})[: spec.people]
-    return tuple(request for request in chosen if scene.person(request) in set(people))
+    return scene.some_requests(spec.scans, spec.people)
 
 
 def run_utility(context: Context, networks: Networks, advance: Advance) -> JobFile:

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from privaudit.cli.options import Attacks, Chosen, Run, Running, Spec, grouped
+from privaudit.cli.options import Attacks, Budget, Chosen, Run, Running, Spec, grouped
 from privaudit.cli.progress import progress_bars
 from privaudit.errors import OptionError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from privaudit.auditing.run import Result
     from privaudit.auditing.spec import AuditSpec
 
@@ -31,11 +29,12 @@ def audit(
     running: Running,
     spec: Spec = None,
     attack: Attacks = None,
+    budget: Budget = None,
 ) -> None:
     """Audit a defense: run every attack, score it, and write record and card.
 
-    Without a specification and options: Mixup-Privacy on the embedded phantom cohort. The same command after a kill
-    continues where it stopped.
+    Without a specification and options: the standard battery, quick, on Mixup-Privacy and the embedded phantom cohort.
+    The same command after a kill continues where it stopped.
     """
     from privaudit.auditing.panel import read_specs
     from privaudit.cli.building import unknown_first
@@ -46,7 +45,9 @@ def audit(
         raise OptionError(
             "--defense cannot replace a list of defenses", got=chosen.defense, todo="edit the specification"
         )
-    built = [build_spec(extra, base, chosen, attack, run.msssim, str(path or ""), run.controls) for base in bases]
+    built = [
+        build_spec(extra, base, chosen, attack, run.msssim, str(path or ""), run.controls, budget) for base in bases
+    ]
     if len(built) == 1:
         _run(built[0], run, running)
     else:
@@ -68,7 +69,8 @@ def attack(
 
 
 OWN = (
-    "dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "controls", "quiet", "explain"
+    "dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "controls", "budget", "quiet",
+    "explain",
 )  # fmt: skip
 
 
@@ -80,28 +82,31 @@ def build_spec(
     msssim: str | None,
     source: str = "",
     controls: str | None = None,
+    budget: str | None = None,
 ) -> AuditSpec:
     """Merge a specification, read from ``source``, and options: options win."""
-    from privaudit.auditing.spec import AuditSpec, UtilitySpec, parse_spec
+    from privaudit.auditing.battery import STANDARD
+    from privaudit.auditing.spec import SECTIONS, AuditSpec, expand, parse_spec
     from privaudit.cli.building import choose_plugins, fill
     from privaudit.cli.routing import read_pairs, route
     from privaudit.contracts import plugin
     from privaudit.contracts.attack import Attack
-    from privaudit.scoring.settings import ScoringSpec
-    from privaudit.specs import SplitSpec
 
     data: dict[str, Any] = (AuditSpec() if base is None else base).model_dump()
-    if attacks:
+    if attacks or budget:
         given = {item["name"]: item for item in data["attacks"]}
-        data["attacks"] = [given.get(name, {"name": name}) for name in dict.fromkeys(attacks)]
+        names = dict.fromkeys(attacks or [STANDARD])
+        asked = expand(
+            [name if name == STANDARD else given.get(name, {"name": name}) for name in names], budget, "command line"
+        )
+        data["attacks"] = [dict(item) for item in asked]
     sections = choose_plugins(data, dataset=chosen.dataset, defense=chosen.defense)
     for item in data["attacks"]:
         sections[item["name"]] = (item, plugin.load("attacks", item["name"], Attack).Options)
     owners = {name: list(options.model_fields) for name, (_, options) in sections.items()}
-    plain: dict[str, type[BaseModel]] = {"split": SplitSpec, "scoring": ScoringSpec, "utility": UtilitySpec}
-    owners |= {section: list(model.model_fields) for section, model in plain.items()}
+    owners |= {section: list(model.model_fields) for section, model in SECTIONS.items()}
     routed = route(read_pairs(extra), owners, OWN)
-    for section in plain:
+    for section in SECTIONS:
         data[section] |= {key: _number(value) for key, value in routed.pop(section).items()}
     fill(sections, routed)
     if chosen.seed is not None:

@@ -12,7 +12,14 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 Spec = Annotated[str | None, typer.Argument(metavar="[SPEC.yaml]", help="Audit specification ('privaudit init').")]
-Attacks = Annotated[list[str] | None, typer.Option("--attack", help="May be repeated. [default: reid, average]")]
+Attacks = Annotated[
+    list[str] | None,
+    typer.Option("--attack", help="May be repeated; 'standard' is the standard battery. [default: standard]"),
+]
+Budget = Annotated[
+    Literal["quick", "full", "thorough"] | None,
+    typer.Option("--budget", help="How much of the standard battery. [default: quick]"),
+]
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,12 @@ class Run:
         Literal["fast", "reference"] | None, typer.Option("--msssim", help="'reference': pytorch-msssim.")
     ] = None
     controls: Annotated[
-        Literal["single", "graded"] | None,
-        typer.Option("--controls", help="graded: plant smaller leaks too, for detection limits. [default: single]"),
+        Literal["auto", "single", "graded"] | None,
+        typer.Option(
+            "--controls",
+            help="graded: plant smaller leaks too, for detection limits; auto: for attacks that are cheap."
+            " [default: auto]",
+        ),
     ] = None
     explain: Annotated[bool, typer.Option("--explain", help="Say why each part was computed, resumed or reused.")] = (
         False

@@ -27,9 +27,13 @@ defense:
   views: 10                # encoded views per target (test-time augmentation)
 
 attacks:
-  - name: reid             # MS-SSIM retrieval: among encoded scans, and in a raw gallery
-  - name: average          # several views averaged and corrected by an atlas
+  - standard               # the standard battery; or names, each with its options, such as
+  # - name: bss            # blind source separation, the paper's attack, for mixtures
   # the trivial attackers (as-is, atlas, random-subject) always run beside a reconstruction attack
+budget: quick              # of the battery: quick, full, thorough
+
+pictures:                  # identity is attacked on every victim, pictures on so many
+  people: 24
 
 seed: 0
 

@@ -182,6 +182,8 @@ class Attack(Plugin):
     """False for a trivial attacker that answers without looking: the leak threshold. Its protocols must not declare
     the 'transcript' rung, and it is handed empty transcripts; every other attack must declare it."""
 
+    cheap: ClassVar[bool] = False
+    """Whether it takes seconds, so that smaller planted leaks are tried too, for its detection limit."""
     beside: ClassVar[tuple[str, ...]] = ()
     """Trivial attackers that its figures need beside them, more than those that every reconstruction has."""
 

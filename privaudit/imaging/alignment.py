@@ -115,7 +115,8 @@ def _centred(volume: Tensor) -> Tensor:
     """With mean 0 and length 1; zeros where it is constant."""
     centred = volume - volume.mean()
     length: Tensor = centred.norm().clamp_min(FLAT)
-    return centred / length
+    unit: Tensor = centred / length
+    return unit
 
 
 def _transform(atlas: Tensor) -> Tensor:
