@@ -187,7 +187,8 @@ def timed(call: Callable[[], object]) -> float:
 
 def phantom_scans(people: int) -> tuple[list[Tensor], list[int]]:
     """The project's own cohort, two sessions of each person, in memory as the reference would need it."""
-    cohort = PhantomDataset.from_values(subjects=people).open(jobs=2, quiet=False)
+    cohort = PhantomDataset.from_values(subjects=people, sessions=2).open()
+    cohort.prepare(cohort.scans, jobs=2, quiet=False)
     scans = [torch.from_numpy(cohort.load(scan).image) for scan in cohort.scans]
     return scans, [number // 2 for number in range(len(scans))]
 

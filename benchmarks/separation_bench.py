@@ -92,7 +92,7 @@ def quality_row() -> Row:
     Four mixtures of two virtual people at places full of tissue, weights known, shipped prior.
     """
     prior = load_prior(Path("phantom-prior"))
-    cohort = PhantomDataset().open(quiet=True)
+    cohort = PhantomDataset.from_values(subjects=48, sessions=2).open()
     split = split_subjects(cohort.subjects, 0)
     atlas = torch.stack([first_scan(cohort, person) for person in split.population]).mean(dim=0)
     size = (SIDE, SIDE, SIDE)

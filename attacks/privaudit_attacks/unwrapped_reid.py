@@ -13,13 +13,14 @@ from privaudit.contracts.claims import Similarity
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.options import PluginOptions
 from privaudit.contracts.transcript import Transcript
+from privaudit.imaging.forms import Chain
 from privaudit.learning.inversion import shared_inverter
 from privaudit.learning.recognition import LEAST, Recogniser, features_of, learn_recogniser
 from privaudit.learning.unwrapping import Unwrapped, shared_choice
 from privaudit.msssim import DenseSimilarity
 
 CHAINS = 3
-"""Normal forms among the features: those that tell most of own people's images."""
+"""Normal forms among the features, at most: those that tell most of own people's images."""
 
 
 class UnwrappedReidOptions(PluginOptions):
@@ -90,5 +91,6 @@ class UnwrappedReidAttack(Attack):
             Unwrapped(task.defense, best, atlas), people, atlas, 1, self.options.encodings, seed,
             lambda share: advance(0.3 * share),
         )  # fmt: skip
-        features = features_of([item.chain for item in tried[:CHAINS]], best, inverter, atlas)
+        telling = [item.chain for item in tried[:CHAINS] if item.left < 1]
+        features = features_of(list(dict.fromkeys([Chain(), *telling])), best, inverter, atlas)
         return learn_recogniser(task.defense, people, features, gallery, seed, lambda share: advance(0.3 * share))

@@ -72,6 +72,9 @@ def _open_scene(spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool) -> 
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     shares = spec.split
     split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
+    read = [scan for subject in split.victims for scan in cohort.sessions_of(subject)]
+    read += [cohort.sessions_of(subject)[0] for subject in (*split.pool, *split.population)]
+    cohort.prepare(read, jobs, quiet)
     return Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed), dataset.params
 
 

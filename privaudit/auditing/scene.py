@@ -129,7 +129,8 @@ class Scene:
     def _key_of(self, request: str) -> Key:
         """The request's key, drawn anew from its own seed; the last one is kept."""
         if self._key is None or self._key[0] != request:
-            rng = random.Random(seed_from(self.seed, "key", request))
+            # An attack knows the audit's seed, but not the data: keys must not follow from what it is handed.
+            rng = random.Random(seed_from(self.seed, "key", self.cohort.fingerprint, request))
             self._key = (request, self.defense.draw_key(self.cohort.shape, self.pool, rng))
         return self._key[1]
 

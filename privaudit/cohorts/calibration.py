@@ -125,7 +125,8 @@ def main() -> None:
         options = {"root": asked.root, "intensity": asked.intensity, "subjects": asked.subjects, "rescans": 2}
         real = BidsDataset.from_values(**options).open(cache=cache)
         grid = {"subjects": asked.subjects, "sessions": 2, "voxel_mm": real.voxel_mm}
-        phantom = PhantomDataset.from_values(**grid).open(cache=cache, jobs=asked.jobs, quiet=False)
+        phantom = PhantomDataset.from_values(**grid).open(cache=cache)
+        phantom.prepare(phantom.scans, asked.jobs, quiet=False)
         rows = table(real, phantom, asked.pairs)
     width = max(len(name) for name, _, _ in rows)
     print(f"{'':{width}}  {'real':>15}  {'phantom':>15}")

@@ -83,8 +83,8 @@ def render(recipe: Recipe, person: Anatomy, scan: ScanId) -> Volume:
 class PhantomOptions(PluginOptions):
     """Options of ``phantom``."""
 
-    subjects: Annotated[int, Option(ge=3, le=9999, description="virtual people")] = 48
-    sessions: Annotated[int, Option(ge=1, le=9, description="scans of each person")] = 2
+    subjects: Annotated[int, Option(ge=3, le=9999, description="virtual people")] = 300
+    sessions: Annotated[int, Option(ge=1, le=9, description="scans of each person")] = 3
     voxel_mm: Annotated[
         float, Option(ge=1, le=4, description="voxel size in mm: 1 gives 144x192x160, 1.5 96x128x112, 2 72x96x80")
     ] = 2.0
@@ -138,10 +138,10 @@ class PhantomCohort(Cohort):
             raise DataError(f"{self.path(scan)} cannot be read back", todo="check the disk, or choose another cache")
         return kept
 
-    def generate(self, jobs: int, quiet: bool) -> None:
-        """Make the scans that are not there yet, ``jobs`` people at a time."""
+    def prepare(self, scans: Sequence[ScanId], jobs: int = 1, quiet: bool = True) -> None:
+        """Make those of these scans that are not there yet, ``jobs`` people at a time."""
         missing: dict[str, list[tuple[ScanId, Path]]] = {}
-        for scan in self.scans:
+        for scan in scans:
             if not self.path(scan).is_file():
                 missing.setdefault(scan.subject, []).append((scan, self.path(scan)))
         work = [(self.recipe, targets) for targets in missing.values()]
@@ -163,7 +163,5 @@ class PhantomDataset(Dataset):
     Options: ClassVar[type[PluginOptions]] = PhantomOptions
 
     def open(self, *, cache: Path | None = None, jobs: int = 1, quiet: bool = True) -> PhantomCohort:
-        """Generate what is not in the cache yet; see :meth:`privaudit.contracts.cohort.Dataset.open`."""
-        cohort = PhantomCohort(self.options, cache_folder(cache))
-        cohort.generate(jobs, quiet)
-        return cohort
+        """Scans are made when they are prepared or read; see :meth:`privaudit.contracts.cohort.Dataset.open`."""
+        return PhantomCohort(self.options, cache_folder(cache))

@@ -13,6 +13,8 @@ from privaudit.imaging.alignment import symmetries
 
 QUANTILES: Final = 32
 """Grey values, in order, that stand for a block: no shuffling, turning or flipping within it changes them."""
+ALIKE: Final = 1.5
+"""Times the variance that noise would give."""
 
 
 def blocks_of(volume: Tensor, side: int) -> Tensor:
@@ -32,6 +34,15 @@ def with_blocks(volume: Tensor, blocks: Tensor) -> Tensor:
     return out
 
 
+def all_alike(blocks: Tensor) -> bool:
+    """Whether means and variances of blocks [B, side, side, side] differ no more than those of noise would."""
+    values = blocks.flatten(1)
+    variances, count = values.var(dim=1), values.shape[1]
+    usual = float(variances.mean())
+    alike = float(values.mean(dim=1).var()) * count <= ALIKE * usual
+    return alike and float(variances.var()) * count <= ALIKE * 2 * usual**2
+
+
 def put_back(volume: Tensor, atlas: Tensor, side: int) -> Tensor:
     """Assign the blocks of a volume [X, Y, Z] to an atlas's, turn and, where that is liker, invert each.
 
@@ -42,8 +53,13 @@ def put_back(volume: Tensor, atlas: Tensor, side: int) -> Tensor:
         volume: what is put back, of any range of values.
         atlas: of the same shape, in [0, 1].
         side: of the blocks in voxels.
+
+    Returns:
+        The volume with its blocks moved; as it is where nothing tells one block from another.
     """
     low, high = float(volume.min()), float(volume.max())
+    if all_alike(blocks_of(volume, side)):
+        return volume
     pieces, places = blocks_of((volume - low) / max(1e-12, high - low), side), blocks_of(atlas, side)
     mine, theirs = _sorted(pieces), _sorted(places)
     upright, inverted = torch.cdist(mine, theirs), torch.cdist(1 - mine.flip(1), theirs)

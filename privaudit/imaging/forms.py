@@ -25,6 +25,8 @@ Form = Callable[[Tensor, Atlas], Tensor]
 
 LEVELS: Final = 256
 """Grey levels that a table of grey values is recovered for."""
+SEEN: Final = 2**16
+"""Voxels that grey levels are found from."""
 MOST_BLOCKS: Final = 2000
 """Blocks that are put back; an assignment of more takes minutes."""
 
@@ -44,13 +46,11 @@ def _blocks(side: int) -> Form:
 
 def _table(volume: Tensor, atlas: Atlas) -> Tensor:
     """Each grey level replaced with the mean of the atlas where it occurs: undoes secret tables of grey values."""
-    values = torch.unique(volume)
-    if len(values) <= LEVELS:
-        level = torch.searchsorted(values, volume)
-    else:
-        every = max(1, volume.numel() // 2**16)
-        edges = torch.quantile(volume.flatten()[::every], torch.linspace(0, 1, LEVELS + 1)[1:-1])
-        level = torch.searchsorted(torch.unique(edges), volume.contiguous())
+    some = volume.flatten()[:: max(1, volume.numel() // SEEN)]
+    edges = torch.unique(some)
+    if len(edges) > LEVELS:
+        edges = torch.unique(torch.quantile(some, torch.linspace(0, 1, LEVELS)[1:]))
+    level = torch.searchsorted(edges, volume.contiguous()).clamp_max(len(edges) - 1)
     count = torch.bincount(level.flatten(), minlength=LEVELS)
     total = torch.bincount(level.flatten(), weights=atlas.mean.flatten().double(), minlength=LEVELS)
     return (total / count.clamp_min(1)).float()[level]

@@ -38,7 +38,7 @@ PEOPLE: Final = 24
 """Of the attacker's own people, at most so many are learned from."""
 AT_ONCE: Final = 200_000
 """Voxels whose features are in memory together."""
-MOST_KEPT: Final = 4
+MOST_KEPT: Final = 16
 """De-encoders that are held."""
 FLOOR: Final = 1e-6
 """Variance below which a feature is constant."""

@@ -28,12 +28,10 @@ ENOUGH: Final = 0.05
 Effort = Literal["quick", "full"]
 """Without the slow forms, or with them."""
 PEOPLE: Final = 12
-"""Of the attacker's own people, at most so many are tried."""
-ENCODINGS: Final = 2
-"""Encodings of each, with fresh keys."""
+"""Of the attacker's own people, so many are encoded at most, once each."""
 SCREENED: Final = 5
 """Encodings that every chain is screened on."""
-KEPT: Final = 5
+KEPT: Final = 4
 """Chains that are then tried in earnest."""
 FLOOR: Final = 1e-12
 """Product of norms below which nothing differs from anything."""
@@ -111,12 +109,12 @@ def choose(
     sent = []
     for person, volume in enumerate(people[:PEOPLE]):
         image, others = as_tensor(volume.image), Others(people, person)
-        sent.append([encode_own(scheme, image, others, keys, views) for _ in range(ENCODINGS)])
+        sent.append(encode_own(scheme, image, others, keys, views))
     as_sent = Tried(Chain(), _left(Chain(), sent, people, atlas, rng))
     if as_sent.left <= ENOUGH:
         advance(1)
         return [as_sent]
-    few = [own[0] for own in sent[:SCREENED]]
+    few = sent[:SCREENED]
     truth = [as_tensor(volume.image) for volume in people[: len(few)]]
     scores = {chain: _telling(forms, truth) for chain, forms in _forms(few, atlas, effort, lambda s: advance(0.6 * s))}
     best = sorted(scores, key=lambda chain: -scores[chain])[:KEPT]
@@ -148,30 +146,27 @@ def _telling(forms: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
 
 
 def _left(
-    chain: Chain, sent: Sequence[Sequence[Tensor]], people: Sequence[Volume], atlas: Atlas, rng: np.random.Generator
+    chain: Chain, sent: Sequence[Tensor], people: Sequence[Volume], atlas: Atlas, rng: np.random.Generator
 ) -> float:
     """Share of the atlas's squared error that a ridge regression on a chain leaves of people who were left out."""
     voxels = torch.nonzero(atlas.variance.flatten() > 0)[:, 0]
-    seen = [[_features(chain(encoding, atlas), atlas) for encoding in own] for own in sent]
-    usual = torch.stack([features for own in seen for features in own]).mean(dim=0)
-    count, grams, products, squares = len(people), [], [], []
-    for own, volume in zip(seen, people, strict=False):
+    seen = [chain(encoding, atlas) for encoding in sent]
+    usual = torch.stack(seen).mean(dim=0)
+    spread, count = atlas.variance.flatten().sqrt(), len(people)
+    grams, products, squares = [], [], []
+    for volume, form in zip(people, seen, strict=False):
         image = as_tensor(volume.image)
         # The person's own image is in the atlas; the atlas of the others is what it must be told from.
         rest = (count * atlas.mean - image) / (count - 1)
         picked = voxels[torch.from_numpy(rng.choice(len(voxels), min(VOXELS, len(voxels)), replace=False))]
+        apart = form - usual
+        plain = torch.stack([at.flatten()[picked] for at in (apart, *(box(apart, radius) for radius in RADII))])
+        rows = torch.cat([plain, plain * spread[picked]]).double().numpy().T
         target = (image - rest).flatten()[picked].double().numpy()
-        rows = [(features - usual)[:, picked].double().numpy().T for features in own]
-        grams.append(sum(row.T @ row for row in rows))
-        products.append(sum(row.T @ target for row in rows))
-        squares.append(float(target @ target) * len(own))
+        grams.append(rows.T @ rows)
+        products.append(rows.T @ target)
+        squares.append(float(target @ target))
     return ridge(np.stack(grams), np.stack(products), np.array(squares))[1]
-
-
-def _features(volume: Tensor, atlas: Atlas) -> Tensor:
-    """A voxel's value and means around it, plain and in units of how much people differ there, [F, X·Y·Z]."""
-    plain = torch.stack([volume, *(box(volume, radius) for radius in RADII)]).flatten(1)
-    return torch.cat([plain, plain * atlas.variance.flatten().sqrt()])
 
 
 _CHOSEN: dict[str, list[Tried]] = {}

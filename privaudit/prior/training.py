@@ -241,6 +241,7 @@ def open_prior_training(
         )
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
+    cohort.prepare(cohort.scans, jobs, quiet)
     split = split_subjects(cohort.subjects, spec.seed, spec.split.victims, spec.split.pool, spec.split.population)
     fold = choose_sample(split, spec.seed, spec.train.validation)
     folder = out if out is not None else WEIGHTS / f"{spec.dataset.name}-prior-{spec.digest}"

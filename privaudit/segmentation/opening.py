@@ -55,6 +55,7 @@ def open_training(
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
     kind, _ = training_of(defense), mixing_recipe(defense, spec.train)  # before data is generated or read
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
+    cohort.prepare(cohort.scans, jobs, quiet)
     split = split_subjects(cohort.subjects, spec.seed, spec.split.victims, spec.split.pool, spec.split.population)
     folder = folder_of(spec, out)
     numbers: list[int | None] = [None] if folds == 1 else list(range(folds))
