@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Sequence
+
+import numpy as np
 
 from privaudit.auditing.jobs import Context, facts_of
 from privaudit.auditing.spec import AuditSpec
 from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack, Learned, Protocol
-from privaudit.contracts.cohort import require_unseen
+from privaudit.contracts.cohort import Dataset, require_unseen, split_subjects
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import PluginError
 from privaudit.scoring.arms import GRADED, Arm
 from privaudit.scoring.kinds import kind_of
+from privaudit.seeds import seed_from
 from privaudit.specs import PluginSpec
 
 
@@ -59,6 +63,32 @@ def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol
                 if type(attack).health is not Attack.health:
                     arms.append("health")
             out.append((attack, protocol, arms))
+    return out
+
+
+def foresee(spec: AuditSpec) -> list[str]:
+    """What an audit could show, in sentences: who is attacked, the least leak noticed, people that a pass needs.
+
+    Nothing is encoded or attacked; the figures are simulated with the seed of the specification.
+    """
+    cohort = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values).open()
+    shares = spec.split
+    split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
+    roles = ", ".join(f"{count} {role}" for role, count in split.counts().items())
+    battery = "" if spec.battery is None else f"{spec.battery}: "
+    out = [
+        f"{cohort.name}: {len(cohort.subjects)} people ({roles}), {len(cohort)} scans",
+        f"{battery}{', '.join(attack.name for attack in spec.attacks)}",
+    ]
+    scans = statistics.mode(len(cohort.sessions_of(victim)) for victim in split.victims)
+    for kind in {attack.claim: kind_of(attack) for attack in all_attacks(spec)}.values():
+        if kind.needs_sessions and scans < 2:
+            out.append(f"{kind.words.title}: nobody has two sessions, and none is possible")
+            continue
+        limit = len(split.victims) if not kind.one_by_one else spec.pictures.people or len(split.victims)
+        people = min(limit, len(split.victims))
+        rng = np.random.default_rng(seed_from(spec.seed, "plan", kind.name))
+        out += [f"{kind.words.title}: {line}" for line in kind.power(people, scans, spec.scoring, rng)]
     return out
 
 

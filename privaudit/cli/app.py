@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from privaudit._version import __version__
-from privaudit.cli import audit, plugins, results, segment, setup, sweep, train
+from privaudit.cli import audit, plan, plugins, results, segment, setup, sweep, train
 from privaudit.errors import PrivauditError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app.command("audit", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.audit)
 app.command("attack", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.attack)
+app.command("plan", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(plan.plan)
 app.command("train", context_settings=PASS_THROUGH, epilog=train.EPILOG)(train.train)
 app.command("segment", context_settings=PASS_THROUGH)(segment.segment)
 app.command("sweep", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(sweep.sweep)

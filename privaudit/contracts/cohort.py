@@ -68,7 +68,7 @@ class Cohort(ABC):
     def load(self, scan: ScanId) -> Volume:
         """Read one scan; raises :class:`~privaudit.errors.DataError` naming the file and the cure."""
 
-    def prepare(self, scans: Sequence[ScanId], jobs: int = 1, quiet: bool = True) -> None:
+    def prepare(self, scans: Sequence[ScanId], jobs: int = 1, quiet: bool = True) -> None:  # noqa: B027 - optional
         """Make ready what will be read, ``jobs`` processes at a time, where that takes long; by default nothing."""
 
     @property

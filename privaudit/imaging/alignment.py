@@ -120,7 +120,8 @@ def _centred(volume: Tensor) -> Tensor:
 
 
 def _transform(atlas: Tensor) -> Tensor:
-    return torch.fft.rfftn(_centred(atlas)).conj()
+    transform: Tensor = torch.fft.rfftn(_centred(atlas)).conj()
+    return transform
 
 
 def _best_shift(volume: Tensor, transform: Tensor) -> tuple[tuple[int, int, int], float]:

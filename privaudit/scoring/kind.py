@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from privaudit.contracts.attack import Attack
@@ -156,6 +157,10 @@ class ClaimKind(Plugin):
     def cells(self, finding: Finding, record: Record) -> list[str] | None:
         """A finding's cells of the table on the joint card, as ``words.columns`` says; None to leave it out."""
         raise NotImplementedError
+
+    def power(self, people: int, scans: int, scoring: ScoringSpec, rng: np.random.Generator) -> list[str]:
+        """What claims about so many people with so many scans each can show, in sentences; before anything runs."""
+        return []
 
     def picture(self, claim: Claim, request: str, asked: Asked) -> Titled:
         """A claim as an image, and its score in words; for kinds that can be drawn."""

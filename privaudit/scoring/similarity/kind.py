@@ -18,6 +18,7 @@ from privaudit.scoring.rows import DIGITS, Row
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.settings import ScoringSpec
 from privaudit.scoring.similarity.findings import findings_of
+from privaudit.scoring.similarity.power import Design, least_noticed, needed_people, passing
 from privaudit.scoring.similarity.ranks import METRICS, PRIMARY_METRIC, check_similarity, rank_queries
 from privaudit.seeds import seed_from
 
@@ -95,6 +96,21 @@ class SimilarityKind(ClaimKind):
             f"The best match is the right person for {first.estimate:.0%} of scans of {first.n_subjects} people "
             f"(by chance {first.chance:.0%}); {text}"
         )
+
+    def power(self, people: int, scans: int, scoring: ScoringSpec, rng: np.random.Generator) -> list[str]:
+        """Least mAP noticed, and people that a pass needs, among encoded scans and in a raw gallery."""
+        out = []
+        for encoded, where in ((True, "among encoded scans"), (False, "in a raw gallery")):
+            design = Design(people, scans, encoded)
+            noticed, share = least_noticed(design, scoring, rng), passing(design, scoring, rng)
+            needed = needed_people(scans, encoded, scoring, rng)
+            least = "no leak is noticed" if noticed is None else f"an mAP of {noticed:.2f} above chance is noticed"
+            out.append(
+                f"{where} ({people} people, {scans} scans each; chance {design.chance:.3f}): {least} in 9 of 10 audits;"
+                f" a scheme that hides everything passes in {share:.0%} of audits"
+                f" ({'no number tried' if needed is None else f'at least {needed} people'} for 95 %)"
+            )
+        return out
 
     def cells(self, finding: Finding, record: Record) -> list[str] | None:
         """Rank-1, macro F1 and mAP of every deciding protocol."""
