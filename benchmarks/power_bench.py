@@ -27,7 +27,7 @@ from privaudit.results.words import attack_name, interval
 from privaudit.scoring.kinds import kind_with
 from tests.installing import install
 
-ATTACKS: Final = ("reid", "invert", "inverted-reid")
+ATTACKS: Final = ("standard",)
 VOXEL_MM: Final = 4.0
 """Of the virtual people: 40x48x40 voxels."""
 HEAD: Final = ("encoder", "strength", "verdict", "strongest finding", "difference to not looking", "seconds")
@@ -114,7 +114,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks power", description="Audits of encoders of known strength."
     )
-    parser.add_argument("--subjects", type=int, default=96, help="virtual people; half of them are victims")
+    parser.add_argument("--subjects", type=int, default=300, help="virtual people; half of them are victims")
     parser.add_argument("--attacks", nargs="+", default=list(ATTACKS), metavar="NAME", help="which attacks")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this encoder; may be repeated")
     parser.add_argument("--seed", type=int, default=0, help="of every audit")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import torch
 from pydantic import BeforeValidator, Field
+from scipy import ndimage
 from torch import Tensor
 
 from privaudit.contracts.attack import Attack, Protocol, Task
@@ -36,6 +39,13 @@ class ReidOptions(PluginOptions):
         min_length=1,
         description="views of each scan that are averaged first (the paper: 1); more needs the rung 'views'. Of several"
         " numbers, those above what the defense sends are left out",
+    )
+    lowpass_mm: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="blur every scan, of a gallery too, with a Gaussian of this standard deviation before it is"
+        " compared; 0: not at all. Who is found only without the blur is found by noise and the finest detail",
     )
 
 
@@ -76,14 +86,21 @@ class ReidAttack(Attack):
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
     ) -> Iterator[Similarity]:
         """Yield one similarity of all transcripts to each other, or to the gallery."""
+        scale = np.linalg.norm(transcripts[0].affine[:3, :3], axis=0)  # millimetres of a voxel along each axis
+
+        def blurred(load: Callable[[], Tensor]) -> Callable[[], Tensor]:
+            if not self.options.lowpass_mm:
+                return load
+            sigma = self.options.lowpass_mm / scale
+            return lambda: torch.from_numpy(ndimage.gaussian_filter(load().numpy(), sigma, mode="constant"))
 
         def reader(index: int) -> Callable[[], Tensor]:
             if Rung.RETURNED in protocol.knowledge:
-                return lambda: transcripts[index].returned_image()
-            return lambda: transcripts[index].averaged()
+                return blurred(lambda: transcripts[index].returned_image())
+            return blurred(lambda: transcripts[index].averaged())
 
         queries = [reader(i) for i in range(len(transcripts))]
-        gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
+        gallery = [blurred(e.load) for e in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
         yield Similarity(
             search(queries, gallery, transcripts[0].shape, self.options.profile, task.msssim, task.advance)
         )

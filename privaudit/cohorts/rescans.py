@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from pydantic import Field as Option
 
 from privaudit.cohorts.fields import generator
-from privaudit.cohorts.sessions import SESSION_MODEL_VERSION, SessionModel, rescan
+from privaudit.cohorts.sessions import RESCAN_VERSION, SESSION_MODEL_VERSION, SessionModel, rescan
 from privaudit.contracts.cohort import Cohort, ScanId, Volume
 from privaudit.errors import OptionError
 
@@ -67,7 +67,7 @@ class RescanCohort(Cohort):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the originals' fingerprint and all that generates the rescans."""
-        parts = (self._base.fingerprint, SESSION_MODEL_VERSION, self._model, self.scans)
+        parts = (self._base.fingerprint, SESSION_MODEL_VERSION, RESCAN_VERSION, self._model, self.scans)
         return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()
 
 

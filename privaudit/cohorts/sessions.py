@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from privaudit.cohorts.fields import Box, Field, Floats, Lattice, random_field, rotation, transform
+from privaudit.cohorts.grain import Grain, without_grain
 from privaudit.contracts.cohort import Volume
 
 SESSION_MODEL_VERSION: Final = 1
-"""Raised whenever the same seed gives another session."""
+"""Raised whenever the same seed gives another session of a phantom."""
+
+RESCAN_VERSION: Final = 2
+"""Raised whenever the same scan and seed give another rescan. Since 2, a rescan has noise of its own."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class SessionModel:
         bias: logarithm of the multiplicative field that bias correction left, with knots ``bias_knots_mm`` apart.
         gamma: logarithm of the exponent of the grey-scale.
         gain: logarithm of the factor on all intensities.
-        noise: Rician noise, drawn per session between a half and one and a half of this, in intensity units.
+        noise: Rician noise, drawn per session between a half and one and a half of this, in intensity units; simulated
+            rescans take the level of their original.
     """
 
     degrees: float = 0.5
@@ -66,11 +71,17 @@ class Session:
         moved += self.warp.on(grid)
         return moved
 
-    def scan(self, intensity: Floats, grid: Lattice, inside: NDArray[np.bool_]) -> Floats:
-        """Return what the scanner makes of the intensities ``[N]``, in [0, 1], of the voxels ``inside``."""
+    def scan(self, intensity: Floats, grid: Lattice, inside: NDArray[np.bool_], grain: Grain | None = None) -> Floats:
+        """Return what the scanner makes of the intensities ``[N]``, in [0, 1], of the voxels ``inside``.
+
+        Noise is white, or as ``grain`` tells.
+        """
         seen = np.clip(intensity, 0, 1) ** np.float32(self.gamma)
         seen *= np.exp(self.bias.on(grid)[0][inside]) * np.float32(self.gain)
-        noise = self.rng.standard_normal((2, *seen.shape), dtype=np.float32) * np.float32(self.noise)
+        if grain is None:
+            noise = self.rng.standard_normal((2, *seen.shape), dtype=np.float32) * np.float32(self.noise)
+        else:
+            noise = np.stack([grain.draw(self.rng, grid.shape)[inside] for _ in range(2)])
         return np.asarray(np.clip(np.hypot(seen + noise[0], noise[1]), 0, 1))
 
 
@@ -93,8 +104,10 @@ def draw_session(rng: np.random.Generator, box: Box, model: SessionModel | None 
 def rescan(volume: Volume, rng: np.random.Generator, model: SessionModel | None = None) -> Volume:
     """Simulate another session of a scanned person, on the same grid.
 
-    Image by cubic, labels by class-wise linear interpolation. Where the image is exactly 0, as outside a stripped
-    skull, it stays 0 and gets no noise: noise there would tell the rescan from the original at a glance.
+    Image by cubic, labels by class-wise linear interpolation. The noise is taken out of the image before, and drawn
+    anew, as strong and as smooth as it was: a resampled copy of it would name the person. Where the image is exactly 0,
+    as outside a stripped skull, it stays 0 and gets no noise: noise there would tell the rescan from the original at a
+    glance.
 
     Args:
         volume: the scan, of cubic voxels along the world's axes.
@@ -114,9 +127,10 @@ def rescan(volume: Volume, rng: np.random.Generator, model: SessionModel | None 
 
     inside = linear(volume.image > 0, where) > 0.5
     where = where[:, inside]
-    pulled = ndimage.map_coordinates(volume.image, where, np.float32, order=3, mode="nearest")
+    smooth, grain = without_grain(volume.image, grid.spacing)
+    pulled = ndimage.map_coordinates(smooth, where, np.float32, order=3, mode="nearest")
     image, labels = np.zeros_like(volume.image), np.zeros_like(volume.labels)
-    image[inside] = session.scan(pulled, grid, inside)
+    image[inside] = session.scan(pulled, grid, inside, grain)
     values = np.unique(volume.labels)
     shares = [linear(volume.labels == value, where) for value in values[1:]]
     labels[inside] = values[np.argmax([1 - np.sum(shares, axis=0), *shares], axis=0)]

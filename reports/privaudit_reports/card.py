@@ -100,7 +100,7 @@ def row(finding: Finding) -> dict[str, str]:
     return {
         "attack": attack_name(finding),
         "victim": finding.victim,
-        "metric": metric_name(finding.metric),
+        "metric": metric_name(finding.metric) + ("" if finding.higher_is_leakier else " (lower is leakier)"),
         "estimate": interval(finding.estimate, finding.ci),
         "baseline": "–" if base is None else f"{base.name} {number(base.estimate)}",
         "difference": "–" if base is None else interval(base.difference, base.ci, signed=True),

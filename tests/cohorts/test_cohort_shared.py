@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from privaudit.cohorts.bids import BidsDataset
-from privaudit.cohorts.calibration import loaded, pairs_of, similarity, table, tissue_volumes
+from privaudit.cohorts.calibration import deep_texture, loaded, pairs_of, similarity, table, tissue_volumes
 from privaudit.cohorts.phantom import PhantomDataset
 from privaudit.cohorts.rescans import RescanCohort
 
@@ -39,6 +39,9 @@ def test_a_rescan_is_nearer_to_its_person_than_to_others(tmp_path: Path) -> None
     between, within = pairs_of(cohort, 3)
     alike, different = (similarity(loaded(cohort, pairs)) for pairs in (within, between))
     assert alike.min() > 0.93 > 0.85 > different.max()
+    same, other = (deep_texture(cohort, pairs).mean() for pairs in (within, between))
+    assert abs(other) < 0.05
+    assert same < 0.1, "a rescan has noise of its own, which names nobody"
 
 
 def test_the_phantom_is_like_them(tmp_path: Path) -> None:

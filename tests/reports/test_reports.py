@@ -126,3 +126,12 @@ def test_sarif_has_what_code_scanning_needs() -> None:
         assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
         assert result["message"]["text"]
     assert json.loads(render("sarif", record(finding())))["runs"][0]["results"] == []
+
+
+def test_a_card_says_which_way_a_figure_leaks_and_explains_it() -> None:
+    """Secondary figures are folded away; a lower equal error rate is the worse one."""
+    shown = finding(metric="eer", role="secondary", higher_is_leakier=False, victim="identity", verdict=None)
+    page = render("html", record(finding(), shown))
+    assert "equal error rate (lower is leakier)" in page
+    assert "<dt>ε from guesses</dt>" in page
+    assert "(lower is leakier)" not in render("html", full())

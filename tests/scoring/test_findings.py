@@ -133,3 +133,26 @@ def test_where_everything_is_equally_similar_more_people_decide_nothing() -> Non
     (main,) = [finding for finding in found if finding.role == "primary"]
     assert main.verdict is Verdict.INCONCLUSIVE
     assert "for 120 of 120 scans all similarities are equal" in main.reason
+
+
+def test_verification_supports_with_its_own_direction_and_one_guess_for_each_person() -> None:
+    n = 24
+    protocol = next(p for p in ReidAttack().protocols(1) if p.name == "raw-gallery")
+    first, second = ranked(np.eye(n)), [row | {"guess": None} for row in ranked(np.eye(n))]
+    arms: dict[Any, Any] = {"audit": [*first, *second]}
+    found = SimilarityKind().findings(
+        Scored(ReidAttack(), protocol, arms, 1.0), [], Scorecard(ScoringSpec(resamples=200), 0, n)
+    )
+    by = {finding.metric: finding for finding in found}
+    assert list(by) == list(SimilarityKind.metrics)
+    assert {name for name, finding in by.items() if not finding.higher_is_leakier} == {"eer"}
+    for name, estimate, chance in (("auc", 1, 0.5), ("eer", 0, 0.5), ("tpr_at_fpr001", 1, 0.001)):
+        assert (by[name].role, by[name].estimate, by[name].chance) == ("secondary", estimate, chance)
+        ci = by[name].ci
+        assert ci is not None
+        assert ci[0] <= estimate <= ci[1]
+    one = by["epsilon"]
+    assert (one.n_subjects, one.n_scans, one.chance) == (n, n, 0)
+    few: dict[Any, Any] = {"audit": second}
+    rest = SimilarityKind().findings(Scored(ReidAttack(), protocol, few, 1.0), [], Scorecard(ScoringSpec(), 0, n))
+    assert "epsilon" not in {finding.metric for finding in rest}, "nobody was asked"

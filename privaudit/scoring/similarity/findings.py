@@ -15,6 +15,7 @@ from privaudit.scoring.arms import GRADED, PLANTED_TEXT, SHARES, Arm
 from privaudit.scoring.rows import Floats, Row
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.similarity import ranks as identity_scores
+from privaudit.scoring.similarity.guesses import epsilon
 from privaudit.scoring.similarity.random_ranks import random_map, share_reaching
 from privaudit.scoring.similarity.ranks import QueryRanks
 from privaudit.scoring.verdicts import RANDOM_P, Evidence, decide, with_limit
@@ -22,6 +23,12 @@ from privaudit.seeds import seed_from
 
 LEAST_DRAWS = 5000
 """Random similarities that are drawn at least: a thousandth of them must be some."""
+
+
+ATTRIBUTES = {"map": "average_precision", "map5": "average_precision5", "eer": "error", "epsilon": "guess"}
+"""Where a metric's values stand in :class:`QueryRanks`, if not under its own name."""
+BETTING = frozenset({identity_scores.PRIMARY_METRIC, "auc", "eer", *identity_scores.FALSE_POSITIVE_RATES})
+"""Metrics with betting intervals: where all but one or two people score alike, a bootstrap-t has no upper end."""
 
 
 def _ranks(rows: Sequence[Row]) -> list[QueryRanks]:
@@ -33,7 +40,7 @@ def _metric_values(ranks: Sequence[QueryRanks], metric: str) -> tuple[Floats, li
     if metric == "f1":
         by_person = identity_scores.f1_by_person(ranks)
         return np.array(list(by_person.values())), list(by_person)
-    attribute = {"map": "average_precision", "map5": "average_precision5"}.get(metric, metric)
+    attribute = ATTRIBUTES.get(metric, metric)
     return np.array([getattr(rank, attribute) for rank in ranks], dtype=np.float64), [rank.person for rank in ranks]
 
 
@@ -43,18 +50,26 @@ def findings_of(scored: Scored, card: Scorecard, margin: float) -> list[Finding]
     if not ranks:
         return []
     chance = identity_scores.chance_levels(ranks)
-    return [_finding(scored, ranks, chance[metric], metric, card, margin) for metric in identity_scores.METRICS]
+    # One guess is asked of each person, and none where there are not two.
+    used = {"epsilon": [rank for rank in ranks if rank.guess is not None]}
+    return [
+        _finding(scored, found, chance[metric], metric, card, margin)
+        for metric in identity_scores.METRICS
+        if (found := used.get(metric, ranks))
+    ]
 
 
 def _above_chance(
     ranks: Sequence[QueryRanks], metric: str, chance: float, card: Scorecard, *key: str
 ) -> tuple[float, Interval | None, Comparison]:
     values, people = _metric_values(ranks, metric)
-    if metric == identity_scores.PRIMARY_METRIC:
+    estimate, ci = float(values.mean()), None
+    if metric == "epsilon":
+        estimate, ci = epsilon(int(values.sum()), len(values), card.scoring.confidence)
+    elif metric in BETTING:
         ci = card.betting(values, people, *key, metric)
     else:
         ci = card.interval(values, people, True, *key, metric)
-    estimate = float(values.mean())
     shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
     return (
         estimate,
@@ -131,7 +146,7 @@ def _finding(
         victim="identity",
         metric=metric,
         role="primary" if deciding else "secondary",
-        higher_is_leakier=True,
+        higher_is_leakier=metric not in identity_scores.LOWER_IS_LEAKIER,
         estimate=finite(estimate),
         ci=ci,
         confidence=card.scoring.confidence,

@@ -23,8 +23,9 @@ from privaudit.scoring.similarity.ranks import METRICS, PRIMARY_METRIC, check_si
 from privaudit.seeds import seed_from
 
 NAMES = {
-    "map": "mAP", "rank1": "rank-1", "rank5": "rank-5", "map5": "mAP at 5", "f1": "macro F1",
-    "tpr_at_fpr01": "TPR at 1 % FPR",
+    "map": "mAP", "rank1": "rank-1", "rank5": "rank-5", "map5": "mAP at 5", "f1": "macro F1", "auc": "AUC",
+    "eer": "equal error rate", "tpr_at_fpr01": "TPR at 1 % FPR", "tpr_at_fpr001": "TPR at 0.1 % FPR",
+    "epsilon": "ε from guesses",
 }  # fmt: skip
 
 
@@ -52,7 +53,17 @@ class SimilarityKind(ClaimKind):
             "mAP": "mean average precision of the ranking of the gallery; 1 if every scan finds its person first",
             "rank-1": "share of scans whose best match is the right person",
             "macro F1": "mean over people of the F1 of naming them by the best match",
-            "TPR at 1 % FPR": "share of same-person pairs above the similarity that 1 % of other pairs reach",
+            "AUC": "share of other people's scans that are less like a scan than its own person's other scan is; mean"
+            " over scans; 0.5 by chance",
+            "equal error rate": "how often 'the same person' is said or denied wrongly, at the one threshold for all"
+            " scans where both happen equally often; 0.5 by chance, and the lower, the more is leaked",
+            "TPR at 1 % FPR": "share of same-person pairs above the similarity that 1 % of other pairs reach; at 0.1 %,"
+            " with fewer than 1,000 other pairs, the share above them all",
+            "ε from guesses": "for one request of each person the attacker guesses which of two people was sent. Where"
+            " what is sent for one scan is ε-differentially private, no guess is right with a chance above"
+            " e^ε/(1+e^ε). So many right ones prove that the scheme's ε is at least the interval's lower end (10: no"
+            " end). It says nothing of the privacy of training, and is no upper bound: a better attacker or more people"
+            " may prove more",
         },
     )
 

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privaudit.errors import ClaimError
-from privaudit.msssim.ranking import SimilarityLike, threshold_at_fpr
+from privaudit.msssim.ranking import SimilarityLike
+from privaudit.scoring.similarity.guesses import guess
+from privaudit.scoring.similarity.verification import equal_error, questions_of, threshold
 from privaudit.scoring.stats import chance_average_precision, chance_rank
 
-METRICS = ("map", "rank1", "rank5", "map5", "f1", "tpr_at_fpr01")
+METRICS = ("map", "rank1", "rank5", "map5", "f1", "auc", "eer", "tpr_at_fpr01", "tpr_at_fpr001", "epsilon")
 PRIMARY_METRIC = "map"
-FALSE_POSITIVE_RATE = 0.01
+LOWER_IS_LEAKIER = frozenset({"eer"})
+FALSE_POSITIVE_RATES = {"tpr_at_fpr01": 0.01, "tpr_at_fpr001": 0.001}
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,16 @@ class QueryRanks:
         average_precision: over the whole gallery.
         average_precision5: over the first five entries, divided by min(positives, 5).
         people_ahead: number of other people with an entry ahead of the person's best.
+        auc: share of other people's entries that are less similar than the person's own; half of those equally so.
+            It compares within one query: nothing is lost to a threshold that is the same for all.
+        error: share of wrong decisions at the equal-error threshold (:func:`~.verification.equal_error`).
         tpr_at_fpr01: share of the person's entries above the threshold of 1 % false positives among all pairs.
+        tpr_at_fpr001: the same for 0.1 %; with fewer than 1,000 pairs of different people, above all of them.
         positives: the person's entries in the gallery.
         gallery: entries in the gallery, the query itself not counted.
         tied: 1 if all of them are equally similar, so that the ranking is chance alone.
+        guess: 1 if the attacker tells the person from another (:mod:`~.guesses`); None where that was not asked: it is
+            asked once for each person.
     """
 
     query: int
@@ -45,10 +54,14 @@ class QueryRanks:
     average_precision: float
     average_precision5: float
     people_ahead: int
+    auc: float
+    error: float
     tpr_at_fpr01: float
+    tpr_at_fpr001: float
     positives: int
     gallery: int
     tied: float = 0.0
+    guess: float | None = None
 
 
 def check_similarity(scores: SimilarityLike, queries: int, gallery: int, encoded: bool, attack: str) -> None:
@@ -71,89 +84,65 @@ def rank_queries(
 ) -> list[QueryRanks]:
     """Rank the gallery for every query whose person is in it; queries without a positive are left out.
 
-    Only entries whose upper bound reaches the query's worst positive are computed to the end; all others rank below
-    every positive, so that every figure equals that of the full matrix. Ties are broken at random: a constant
-    similarity scores chance.
+    Only entries whose upper bound reaches the query's worst positive, or a threshold, are computed to the end. All
+    others rank below every positive, so that every figure equals that of the full matrix. Ties are broken at random: a
+    constant similarity scores chance.
 
     Args:
         scores: the attacker's similarity.
         query_people: owner of each row.
         gallery_people: owner of each column; for encoded-to-encoded retrieval the same list.
         rng: for ties.
-        advance: progress callback, called once per query with 1.
+        advance: progress callback, called with the number of queries done.
 
     Raises:
         ClaimError: a similarity is not finite.
     """
     owners = np.asarray(gallery_people)
-    people = np.asarray(query_people)
-    negative = people[:, None] != owners[None, :]
-    mine_of = [_positives(scores, owners, query, person) for query, person in enumerate(query_people)]
-    threshold = _threshold(scores, negative, mine_of)
+    negative = np.asarray(query_people)[:, None] != owners[None, :]
+    questions = questions_of(scores, query_people, owners)
+    if not questions:
+        return []
+    limits = {name: threshold(scores, negative, questions, rate) for name, rate in FALSE_POSITIVE_RATES.items()}
+    errors = equal_error(scores, questions)
+    guesses = guess(scores, questions, rng.spawn(1)[0])  # from a stream of its own, that ties are not broken otherwise
+    advance(len(query_people) - len(questions))
     out = []
-    for query, person in enumerate(query_people):
+    for question, error in zip(questions, errors, strict=True):
         advance(1)
-        others = np.ones(len(owners), dtype=bool)
-        if scores.symmetric:
-            others[query] = False
-        mine = mine_of[query]
-        rest = np.flatnonzero(others & (owners != person))
-        if len(mine) == 0 or len(rest) == 0:
-            continue
+        query, mine, rest = question.query, question.mine, question.rest
         own = scores.exact(query, mine)
         bounds = scores.refine(query, rest, float(own.min()))
         if not (np.isfinite(own).all() and np.isfinite(bounds).all()):
             raise ClaimError("the attack claims similarities that are not finite")
-        rivals = rest[bounds >= own.min()]
-        index = np.concatenate([mine, rivals])
-        values = np.concatenate([own, bounds[bounds >= own.min()]])
+        rivals, close = rest[bounds >= own.min()], bounds[bounds >= own.min()]
+        index, values = np.concatenate([mine, rivals]), np.concatenate([own, close])
         order = index[np.lexsort((rng.random(len(index)), -values))]
-        hit = owners[order] == person
+        hit = owners[order] == question.person
         ranks = np.flatnonzero(hit) + 1
         precision = np.arange(1, len(ranks) + 1) / ranks
-        top = min(len(mine), 5)
+        lost = (close > own[:, None]).sum() + 0.5 * (close == own[:, None]).sum()
         out.append(
             QueryRanks(
                 query=query,
-                person=person,
+                person=question.person,
                 predicted=str(owners[order[0]]),
                 rank1=float(hit[0]),
                 rank5=float(hit[:5].any()),
                 average_precision=float(precision.mean()),
-                average_precision5=float(precision[ranks <= 5].sum() / top),
+                average_precision5=float(precision[ranks <= 5].sum() / min(len(mine), 5)),
                 people_ahead=len(set(owners[order[: ranks[0] - 1]].tolist())),
-                tpr_at_fpr01=float((own > threshold).mean()),
+                auc=float(1 - lost / (len(mine) * len(rest))),
+                error=float(error),
+                tpr_at_fpr01=float((own > limits["tpr_at_fpr01"]).mean()),
+                tpr_at_fpr001=float((own > limits["tpr_at_fpr001"]).mean()),
                 positives=len(mine),
                 gallery=len(mine) + len(rest),
                 tied=float(len(rivals) == len(rest) and float(np.ptp(values)) == 0),
+                guess=guesses.get(query),
             )
         )
     return out
-
-
-def _positives(scores: SimilarityLike, owners: NDArray[np.str_], query: int, person: str) -> NDArray[np.intp]:
-    """Gallery entries of the query's person, the query itself left out."""
-    mine = owners == person
-    if scores.symmetric:
-        mine[query] = False
-    return np.flatnonzero(mine)
-
-
-def _threshold(scores: SimilarityLike, negative: NDArray[np.bool_], positives: Sequence[NDArray[np.intp]]) -> float:
-    """The similarity that 1 % of the negative pairs reach; minus infinity where every positive lies above it anyway.
-
-    The second case is common (raw images) and cheap: it needs negatives to be computed only as far as the worst
-    positive. The first needs the exact value of many negatives.
-    """
-    worst = min((float(scores.exact(q, mine).min()) for q, mine in enumerate(positives) if len(mine)), default=-np.inf)
-    counted = np.triu(negative, 1) if scores.symmetric else negative
-    allowed = math.ceil(FALSE_POSITIVE_RATE * int(counted.sum()))
-    reached = 0
-    for query, row in enumerate(counted):
-        reached += int((scores.refine(query, np.flatnonzero(row), worst) >= worst).sum())
-        if reached >= allowed:
-            return threshold_at_fpr(scores, negative, FALSE_POSITIVE_RATE) if counted.any() else -np.inf
-    return -np.inf
 
 
 def f1_by_person(rows: Sequence[QueryRanks]) -> dict[str, float]:
@@ -181,7 +170,10 @@ def chance_levels(rows: Sequence[QueryRanks]) -> dict[str, float]:
         "map": float(np.mean([chance_average_precision(r, n) for r, n in shapes])),
         "map5": float(np.mean([chance_average_precision(r, n, 5) for r, n in shapes])),
         "f1": rank1,
-        "tpr_at_fpr01": FALSE_POSITIVE_RATE,
+        "auc": 0.5,
+        "eer": 0.5,
+        **FALSE_POSITIVE_RATES,
+        "epsilon": 0.0,
     }
 
 
