@@ -23,7 +23,7 @@ def _attack(name: str, **options: Any) -> PluginSpec:
 
 
 _QUICK: Final = (
-    _attack("reid"),
+    _attack("reid", coarse=True),
     _attack("average", views=[1]),
     _attack("invert"),
     _attack("unwrap"),
