@@ -30,7 +30,7 @@ from tests.installing import install
 ATTACKS: Final = ("standard",)
 VOXEL_MM: Final = 4.0
 """Of the virtual people: 40x48x40 voxels."""
-HEAD: Final = ("encoder", "strength", "verdict", "strongest finding", "difference to not looking", "seconds")
+HEAD: Final = ("encoder", "strength", "victims", "verdict", "strongest finding", "difference to not looking", "seconds")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Line:
 
     encoder: str
     strength: str
+    victims: int
     verdict: Verdict
     finding: str
     difference: str
@@ -46,7 +47,15 @@ class Line:
 
     def cells(self) -> tuple[str, ...]:
         """As printed, in the order of :data:`HEAD`."""
-        return self.encoder, self.strength, str(self.verdict), self.finding, self.difference, f"{self.seconds:.0f}"
+        return (
+            self.encoder,
+            self.strength,
+            str(self.victims),
+            str(self.verdict),
+            self.finding,
+            self.difference,
+            f"{self.seconds:.0f}",
+        )
 
 
 def strongest(record: Record) -> Finding | None:
@@ -72,7 +81,9 @@ def line_of(encoder: str, broken: bool, record: Record) -> Line:
     if record.missing:
         told += f" ({len(record.missing)} did not finish)"
     strength = "broken" if broken else "private"
-    return Line(encoder, strength, record.verdict, told, difference, sum(seconds.values()))
+    return Line(
+        encoder, strength, record.dataset.split["victims"], record.verdict, told, difference, sum(seconds.values())
+    )
 
 
 def totals(lines: Sequence[Line]) -> list[str]:
@@ -114,7 +125,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks power", description="Audits of encoders of known strength."
     )
-    parser.add_argument("--subjects", type=int, default=300, help="virtual people; half of them are victims")
+    parser.add_argument("--subjects", type=int, default=60, help="virtual people for broken encoders; half are victims")
+    parser.add_argument("--private-subjects", type=int, default=300, help="for private ones: fewer cannot pass")
     parser.add_argument("--attacks", nargs="+", default=list(ATTACKS), metavar="NAME", help="which attacks")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this encoder; may be repeated")
     parser.add_argument("--seed", type=int, default=0, help="of every audit")
@@ -139,7 +151,7 @@ def main(arguments: Sequence[str]) -> None:
         print(total)
     if chosen.markdown is not None:
         command = f"python -m benchmarks power {without_folders(arguments)}".rstrip()
-        people = f"{chosen.subjects} virtual people at {VOXEL_MM:g} mm"
+        people = f"virtual people at {VOXEL_MM:g} mm"
         write_text(chosen.markdown, markdown(lines, command, people, commit(), datetime.date.today()))
 
 
@@ -154,7 +166,8 @@ def run(chosen: argparse.Namespace, out: Path) -> list[Line]:
     print(" | ".join(HEAD), flush=True)
     lines = []
     for name in names:
-        spec = spec_for(name, chosen.subjects, chosen.attacks, chosen.seed)
+        subjects = chosen.subjects if name in BROKEN else chosen.private_subjects
+        spec = spec_for(name, subjects, chosen.attacks, chosen.seed)
         settings = Settings(out=out / f"{name}-{spec.digest}", device=chosen.device, quiet=True)
         lines.append(line_of(name, name in BROKEN, run_audit(spec, settings).record))
         print(" | ".join(lines[-1].cells()), flush=True)

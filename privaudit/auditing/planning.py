@@ -15,10 +15,15 @@ from privaudit.contracts.attack import Attack, Learned, Protocol
 from privaudit.contracts.cohort import Dataset, require_unseen, split_subjects
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import PluginError
+from privaudit.results.overall import Verdict
+from privaudit.results.record import Finding
 from privaudit.scoring.arms import GRADED, Arm
 from privaudit.scoring.kinds import kind_of
 from privaudit.seeds import seed_from
 from privaudit.specs import PluginSpec
+
+Steps = list[tuple[Attack, Protocol, list[Arm]]]
+"""Attacks, their protocols, and the arms that each is run on."""
 
 
 def all_attacks(spec: AuditSpec) -> list[Attack]:
@@ -46,9 +51,9 @@ def learned_by(context: Context, attacks: list[Attack]) -> dict[str, Sequence[Le
     return found
 
 
-def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol, list[Arm]]]:
+def plan(context: Context, attacks: list[Attack]) -> Steps:
     """Every attack's protocols with the arms they need: a control for each figure that decides a verdict."""
-    out: list[tuple[Attack, Protocol, list[Arm]]] = []
+    out: Steps = []
     for attack in attacks:
         kind, protocols = kind_of(attack), attack.protocols(context.scene.defense.views)
         _check_protocols(attack, protocols)
@@ -58,12 +63,26 @@ def plan(context: Context, attacks: list[Attack]) -> list[tuple[Attack, Protocol
             arms: list[Arm] = ["audit"]
             if protocol.primary and attack.reads_transcript:
                 arms += [arm for arm in kind.controls if arm != "planted-reference" or context.scene.has_bystanders]
-                controls = context.spec.controls
-                arms += GRADED if controls == "graded" or (controls == "auto" and attack.cheap) else ()
+                arms += GRADED if context.spec.controls == "graded" else ()
                 if type(attack).health is not Attack.health:
                     arms.append("health")
             out.append((attack, protocol, arms))
     return out
+
+
+def with_limits(context: Context, steps: Steps, findings: Sequence[Finding]) -> Steps:
+    """The same with smaller planted leaks for cheap attacks that found nothing, where the specification says 'auto'.
+
+    Where the scheme leaks anyway, a small planted leak is found for that alone, and a detection limit says nothing.
+    """
+    if context.spec.controls != "auto":
+        return steps
+    leaky = {(f.attack, f.protocol) for f in findings if f.verdict is Verdict.LEAK}
+
+    def more(attack: Attack, protocol: Protocol, arms: list[Arm]) -> bool:
+        return attack.cheap and "planted" in arms and (attack.name, protocol.name) not in leaky
+
+    return [(a, p, [*arms, *GRADED] if more(a, p, arms) else arms) for a, p, arms in steps]
 
 
 def foresee(spec: AuditSpec) -> list[str]:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from privaudit.auditing.jobs import Context, Job
+from privaudit.auditing.planning import Steps
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.store import JobFile
-from privaudit.contracts.attack import Attack, Check, Protocol
+from privaudit.contracts.attack import Attack, Check
 from privaudit.contracts.cohort import count_seen
 from privaudit.provenance import core_code, machine, plugin_code
 from privaudit.results.overall import overall
@@ -23,9 +24,6 @@ from privaudit.scoring.curves import add_curves
 from privaudit.scoring.kinds import kind_of
 from privaudit.scoring.rows import Row
 from privaudit.scoring.scorecard import Scorecard, Scored
-
-Steps = Sequence[tuple[Attack, Protocol, list[Arm]]]
-"""Attacks, their protocols, and the arms that each was run on."""
 
 
 def describe_scheme(scene: Scene) -> DefenseInfo:
@@ -68,8 +66,9 @@ def score_jobs(steps: Steps, done: Mapping[Job, JobFile]) -> list[Scored]:
     return scored
 
 
-def judge(scored: Sequence[Scored], card: Scorecard) -> list[Finding]:
+def judge(context: Context, scored: Sequence[Scored]) -> list[Finding]:
     """Findings of everything that was scored, by the kinds of the claims."""
+    card = Scorecard(context.spec.scoring, context.spec.seed, len(context.scene.split.victims))
     findings: list[Finding] = []
     for item in scored:
         beside = [other for other in scored if other.attack.trivial and other.attack.claim == item.attack.claim]
@@ -112,7 +111,7 @@ def make_record(
     """
     spec, scene = context.spec, context.scene
     scored = score_jobs(outcome.steps, outcome.done)
-    findings = judge(scored, Scorecard(spec.scoring, spec.seed, len(scene.split.victims)))
+    findings = judge(context, scored)
     verdict, reason = overall(findings, outcome.missing)
     cohort = scene.cohort
     return Record(

@@ -17,8 +17,8 @@ import joblib
 import torch
 
 from privaudit.auditing.jobs import Advance, Context, Job, job_size, run_job
-from privaudit.auditing.planning import all_attacks, learned_by, plan
-from privaudit.auditing.recording import Outcome, make_record
+from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan, with_limits
+from privaudit.auditing.recording import Outcome, judge, make_record, score_jobs
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import AuditSpec, dump_spec
 from privaudit.auditing.store import JobFile, lock
@@ -147,19 +147,14 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     steps = plan(context, attacks)
     learned = learned_by(context, attacks)
     networks, note = choose_networks(spec.utility, context.scene)
-    jobs = [Job(a.name, p.name, arm) for a, p, arms in steps for arm in arms]
-    totals = {Job(a.name, p.name, arm): job_size(context, a, p, arm) for a, p, arms in steps for arm in arms}
     with lock(context.run):
         _clear(context.run)
         write_text(context.run / "spec.yaml", dump_spec(spec))
         done: dict[Job, JobFile] = {}
         missing: list[Missing] = []
-        for job, store, error in _execute_all(spec, settings, jobs, totals, progress):
-            if store is None:
-                item = Missing(attack=job.attack, protocol=job.protocol, error=error)
-                missing += [item] if item not in missing else []
-            else:
-                done[job] = store
+        _execute_all(context, settings, steps, progress, done, missing)
+        steps = with_limits(context, steps, judge(context, score_jobs(steps, done)))
+        _execute_all(context, settings, steps, progress, done, missing)
         utility = _utility(context, networks, missing, progress)
         scheme = context.scene.defense.trained
         weights = [] if scheme is None else [{"name": scheme.name, "sha256": scheme.digest}]
@@ -198,6 +193,22 @@ def _clear(run: Path) -> None:
 
 
 def _execute_all(
+    context: Context, settings: Settings, steps: Steps, progress: Progress, done: dict[Job, JobFile],
+    missing: list[Missing],
+) -> None:  # fmt: skip
+    """Run what is planned and neither done nor missing yet, and add it to what is."""
+    totals = {Job(a.name, p.name, arm): job_size(context, a, p, arm) for a, p, arms in steps for arm in arms}
+    failed = {(item.attack, item.protocol) for item in missing}
+    jobs = [job for job in totals if job not in done and (job.attack, job.protocol) not in failed]
+    for job, store, error in _executed(context.spec, settings, jobs, totals, progress):
+        if store is None:
+            item = Missing(attack=job.attack, protocol=job.protocol, error=error)
+            missing += [item] if item not in missing else []
+        else:
+            done[job] = store
+
+
+def _executed(
     spec: AuditSpec, settings: Settings, jobs: list[Job], totals: dict[Job, int], progress: Progress
 ) -> Iterator[tuple[Job, JobFile | None, str]]:
     if settings.jobs == 1:
