@@ -1,6 +1,7 @@
 """``make bench``: speed and memory of everything that claims any, as ratios in one run.
 
-``python -m benchmarks power`` is something else, and runs only when asked for: audits of encoders of known strength.
+Two are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
+strength, and ``python -m benchmarks verdicts``, how often verdicts are right on made-up figures.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import msssim_bench, power_bench, rivals_bench, segmentation_bench, separation_bench
+from benchmarks import msssim_bench, power_bench, rivals_bench, segmentation_bench, separation_bench, verdicts_bench
 
 PARTS = ("msssim", "segmentation", "separation", "rivals")
 
 
 def main() -> None:
     """Run every benchmark, or those named, and print its rows."""
-    if sys.argv[1:2] == ["power"]:
-        power_bench.main(sys.argv[2:])
+    alone = {"power": power_bench.main, "verdicts": verdicts_bench.main}
+    if sys.argv[1:2] and sys.argv[1] in alone:
+        alone[sys.argv[1]](sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Speed and memory, as ratios in one run.",

@@ -43,13 +43,13 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(
 
 
 def test_an_audit_prints_its_verdict_and_writes_its_cards(cli: Cli, tmp_path: Path) -> None:
-    out = cli(*AUDIT, "--subjects", "24")
+    out = cli(*AUDIT, "--subjects", "24", "--pictures.scans", "all")
     assert out.returncode == 0, out.stderr
     assert out.stderr == ""  # no progress bar where nobody watches
     assert "mixup on blobs (made-up blobs): LEAK" in out.stdout
     for name in ("record.json", "card.html", "card.md", "spec.yaml"):
         assert (tmp_path / "run" / name).is_file()
-    again = cli(*AUDIT, "--subjects", "24", "--explain", "--quiet")
+    again = cli(*AUDIT, "--subjects", "24", "--pictures.scans", "all", "--explain", "--quiet")
     assert "as-is.default.audit: reused" in again.stdout
     assert read(tmp_path / "run").dataset.subjects == 24
 

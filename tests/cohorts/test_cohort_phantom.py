@@ -17,8 +17,9 @@ from privaudit.errors import DataError, OptionError
 
 
 def open_phantom(cache: Path, jobs: int = 1, **options: Any) -> PhantomCohort:
-    values = {"subjects": 4, "voxel_mm": 4, **options}
-    cohort: PhantomCohort = PhantomDataset.from_values(**values).open(cache=cache, jobs=jobs)
+    values = {"subjects": 4, "sessions": 2, "voxel_mm": 4, **options}
+    cohort: PhantomCohort = PhantomDataset.from_values(**values).open(cache=cache)
+    cohort.prepare(cohort.scans, jobs)
     return cohort
 
 
@@ -103,7 +104,9 @@ def test_two_generations_are_equal_whatever_the_jobs(
 def test_what_the_fingerprint_depends_on(cache: Path, cohort: PhantomCohort) -> None:
     variants: list[dict[str, Any]] = [{"seed": 1}, {"subjects": 3}, {"sessions": 1}, {"lesions": True}, {"voxel_mm": 3}]
     prints = {
-        PhantomCohort(PhantomDataset.from_values(**{"subjects": 4, "voxel_mm": 4, **v}).options, cache).fingerprint
+        PhantomCohort(
+            PhantomDataset.from_values(**{"subjects": 4, "sessions": 2, "voxel_mm": 4, **v}).options, cache
+        ).fingerprint
         for v in variants
     }
     assert len(prints | {cohort.fingerprint}) == len(variants) + 1
