@@ -35,7 +35,12 @@ def with_blocks(volume: Tensor, blocks: Tensor) -> Tensor:
 
 
 def all_alike(blocks: Tensor) -> bool:
-    """Whether means and variances of blocks [B, side, side, side] differ no more than those of noise would."""
+    """Whether means and variances of blocks [B, side, side, side] differ no more than those of noise would.
+
+    So it is of a single block, or of none.
+    """
+    if len(blocks) < 2:
+        return True
     values = blocks.flatten(1)
     variances, count = values.var(dim=1), values.shape[1]
     usual = float(variances.mean())

@@ -33,6 +33,7 @@ MOST_BLOCKS: Final = 2000
 
 def _spread(volume: Tensor, atlas: Atlas) -> Tensor:
     """Standard deviation around each voxel, from which no sign, and no added constant, can hide edges."""
+    volume = volume - volume.mean()  # the difference of large squares would be rounding
     return (box(volume.square(), 1) - box(volume, 1).square()).clamp_min(0).sqrt()
 
 

@@ -6,7 +6,10 @@ from torch import Tensor, nn
 
 
 def box(volume: Tensor, radius: int) -> Tensor:
-    """Mean of a volume [X, Y, Z] over cubes of 2·radius + 1 voxels, at the border over what there is of it."""
+    """Mean of a volume [X, Y, Z] over cubes of 2·radius + 1 voxels, at the border over what there is of it.
+
+    No side of the volume may be shorter than the cubes'.
+    """
     side, mean = 2 * radius + 1, volume[None, None]
     for axis in range(3):  # along one axis after the other: 3·side instead of side³ additions
         kernel, padding = [1, 1, 1], [0, 0, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +35,7 @@ SCANS: Final = 4
 QUANTILES: Final = 64
 """Grey values in order that stand for a whole scan, whatever the places of its voxels."""
 THINNED: Final = 7
-"""Every so many voxels are sorted: it divides no usual side, so that no plane is left out."""
+"""Every so many voxels are sorted, or the next number that shares no factor with theirs: no plane is left out."""
 FREQUENCIES: Final = 10
 """Lowest spatial frequencies along each axis whose modulus is looked at: no shift changes it."""
 STACKED: Final = 3
@@ -82,7 +84,8 @@ def features_of(chains: Sequence[Chain], best: Chain, inverter: Inverter, atlas:
 
 def _ordered(first: str, atlas: Atlas) -> Callable[[Tensor], Tensor]:
     def of(scan: Tensor) -> Tensor:
-        values = FIRST[first](scan, atlas).flatten()[::THINNED].sort().values
+        step = next(step for step in itertools.count(THINNED) if math.gcd(step, scan.numel()) == 1)
+        values = FIRST[first](scan, atlas).flatten()[::step].sort().values
         return values[torch.linspace(0, len(values) - 1, QUANTILES).round().long()]
 
     return of
