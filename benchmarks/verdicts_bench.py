@@ -28,7 +28,7 @@ SCORING: Final = ScoringSpec()
 FIGURES: Final = (True, False, True, False)
 """Identity figures of the standard battery, quick: two attacks, each among encoded scans and in a raw gallery."""
 FOUND: Final = Control(description="found", estimate=1.0, difference=0.9, ci=(0.8, 1.0), passed=True)
-DRAWS: Final = 5000
+DRAWS: Final = 10_000
 
 
 def identity(design: Design, values: Floats, null: Floats, rng: np.random.Generator) -> Verdict:

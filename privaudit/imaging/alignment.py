@@ -92,7 +92,7 @@ _RIGID: Final = torch.tensor([1.0] * 6 + [0.0] * 3, dtype=torch.float64)
 
 def _sampled(volume: Tensor, move: Tensor) -> Tensor:
     """A volume sampled after three rotations (radians), a shift (shares of half a side) and log scales, [9]."""
-    sides = volume.new_tensor(volume.shape)
+    sides = volume.new_tensor(volume.shape) - 1  # corners are the centres of the outermost voxels
     rotation = torch.eye(3, dtype=move.dtype)
     for axis in range(3):
         one, other = [a for a in range(3) if a != axis]
@@ -104,9 +104,9 @@ def _sampled(volume: Tensor, move: Tensor) -> Tensor:
     linear = (rotation * move[6:].exp()) * sides[None, :] / sides[:, None]
     affine = torch.cat([linear, move[3:6, None]], dim=1).flip(0)
     affine = torch.cat([affine[:, :3].flip(1), affine[:, 3:]], dim=1)
-    grid = torch.nn.functional.affine_grid(affine[None], [1, 1, *volume.shape], align_corners=False)
+    grid = torch.nn.functional.affine_grid(affine[None], [1, 1, *volume.shape], align_corners=True)
     sampled: Tensor = torch.nn.functional.grid_sample(
-        volume[None, None], grid, "bilinear", "border", align_corners=False
+        volume[None, None], grid, "bilinear", "border", align_corners=True
     )
     return sampled[0, 0]
 

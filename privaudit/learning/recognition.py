@@ -93,7 +93,8 @@ def _ordered(first: str, atlas: Atlas) -> Callable[[Tensor], Tensor]:
 
 def _spectrum(scan: Tensor) -> Tensor:
     modulus = torch.fft.rfftn(scan - scan.mean()).abs()
-    low = [range(-FREQUENCIES + 1, FREQUENCIES)] * 2 + [range(FREQUENCIES)]
+    x, y, z = (min(FREQUENCIES, 1 + side // 2) for side in scan.shape)
+    low = [range(-x + 1, x), range(-y + 1, y), range(z)]
     return torch.log1p(modulus[np.ix_(*low)]).flatten()
 
 

@@ -31,6 +31,8 @@ PEOPLE: Final = 12
 """Of the attacker's own people, so many are encoded at most, once each."""
 SCREENED: Final = 5
 """Encodings that every chain is screened on."""
+DIGITS: Final = 6
+"""Decimals from which correlations count as different."""
 KEPT: Final = 4
 """Chains that are then tried in earnest."""
 FLOOR: Final = 1e-12
@@ -108,7 +110,7 @@ def choose(
         seed: of keys and voxels.
         advance: called with shares of the work; they add up to 1.
     """
-    keys, rng = random.Random(seed), np.random.default_rng(seed)
+    keys, rng = random.Random(f"choice {seed}"), np.random.default_rng(seed)  # other keys than the de-encoder's
     sent = []
     for person, volume in enumerate(people[:PEOPLE]):
         image, others = as_tensor(volume.image), Others(people, person)
@@ -120,13 +122,16 @@ def choose(
     few = sent[:SCREENED]
     truth = [as_tensor(volume.image) for volume in people[: len(few)]]
     scores = {chain: _telling(forms, truth) for chain, forms in _forms(few, atlas, effort, lambda s: advance(0.6 * s))}
-    best = sorted(scores, key=lambda chain: -scores[chain])[:KEPT]
+    # Of chains that make the same of what is sent, the first, which is the simplest, is enough.
+    distinct = {round(score, DIGITS): chain for chain, score in reversed(scores.items())}
+    best = sorted(distinct.values(), key=lambda chain: -scores[chain])[:KEPT]
     tried = [as_sent]
     for chain in best:
         if chain != Chain():
             tried.append(Tried(chain, _left(chain, sent, people, atlas, rng)))
         advance(0.4 / len(best))
-    return sorted(tried, key=lambda item: item.left)
+    order = list(scores)
+    return sorted(tried, key=lambda item: (round(item.left, 3), order.index(item.chain)))
 
 
 def _forms(

@@ -11,6 +11,7 @@ from privaudit.results.overall import Verdict
 from privaudit.results.record import Finding, Record
 from privaudit.results.words import attack_name, interval, number
 from privaudit.scoring.kinds import all_kinds, kind_with, metric_name
+from privaudit.scoring.verdicts import unseen_share
 
 COMMON_TERMS = {
     "difference": "attack minus the best attacker who does not look at the transcript (or chance), paired by scan",
@@ -28,6 +29,7 @@ PAPER_ROWS = (
     ("mixup", "reid encoded, macro F1 / mAP", ".284 / .352"),
     ("mixup", "blind source separation, MS-SSIM", ".602 ± .104 (no baseline given)"),
 )
+PAPER_PEOPLE = 350
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,35 @@ def sentence(finding: Finding, record: Record) -> str:
     if kind is not None:
         return kind.sentence(finding, record)
     return f"{finding.metric} {number(finding.estimate)}; {baseline.name} {number(baseline.estimate)}."
+
+
+def battery(record: Record) -> str:
+    """Which standard battery was run, so that two audits can be compared."""
+    found = record.settings.get("battery")
+    return str(found) if found else "none: attacks or settings of the user's choice"
+
+
+def noticed(record: Record) -> list[str]:
+    """For each kind of claim, what the audit would have noticed, and what so few people cannot show."""
+    out = []
+    for kind in all_kinds():
+        deciding = [f for f in record.primary() if f.metric == kind.primary]
+        if not deciding:
+            continue
+        people = min(finding.n_subjects for finding in deciding)
+        unseen = f"with {people} people, a leak of up to {unseen_share(people):.0%} of all people can stay unseen"
+        silent = [f for f in deciding if f.verdict is not Verdict.LEAK and f.control is not None and f.control.limit]
+        best = min(silent, key=lambda f: f.control.limit if f.control and f.control.limit else 1.0, default=None)
+        if best is not None and best.control is not None and best.control.limit is not None:
+            limit = (
+                f"{best.control.limit:.0%} of the raw image, planted into what is sent, was found ({attack_name(best)})"
+            )
+        elif any(finding.verdict is Verdict.LEAK for finding in deciding):
+            limit = "the scheme leaks by itself, so smaller planted leaks would show nothing"
+        else:
+            limit = "no planted leak was found, so silence says nothing"
+        out.append(f"{kind.words.title}: {limit}; {unseen}")
+    return out
 
 
 def glossary() -> dict[str, str]:
@@ -138,6 +169,15 @@ def untested(record: Record) -> list[str]:
     out += [kind.words.untested for kind in all_kinds() if kind.primary not in tried]
     out.append("training-time transcripts, and attacks not listed here")
     return out
+
+
+def paper_sizes(record: Record) -> str:
+    """People and pool beside the paper's, without which two mAPs cannot be compared."""
+    split = record.dataset.split
+    return (
+        f"mAP falls with the number of people and rises with the pool of references: the paper has {PAPER_PEOPLE} people,"
+        f" this audit {split.get('victims', 0)} victims and a pool of {split.get('pool', 0)}"
+    )
 
 
 def paper_rows(record: Record) -> list[tuple[str, str, str]]:

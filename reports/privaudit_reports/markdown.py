@@ -73,13 +73,16 @@ class MarkdownReport(Report):
         options = ", ".join(f"{name}={value}" for name, value in card.flat(record.defense.params)) or "no options"
         parts.append(
             f"{record.dataset.subjects} people ({escape(roles)}), {record.dataset.scans} scans at"
-            f" {record.dataset.voxel_mm} mm; seed {record.seed}; {escape(record.defense.name)}: {escape(options)}"
+            f" {record.dataset.voxel_mm} mm; seed {record.seed}; {escape(record.defense.name)}: {escape(options)};"
+            f" standard battery: {escape(card.battery(record))}"
         )
         cases = [
             (c.knowledge, attack_name(c.finding), c.sentence, str(c.finding.verdict)) for c in card.worst_cases(record)
         ]
         header = ("The attacker holds", "Strongest attack", "What it achieves", "Verdict")
         parts += ["## The worst that happens, by what the attacker holds", table(header, cases)]
+        if lines := card.noticed(record):
+            parts += ["### What this audit would have noticed", "\n".join(f"- {escape(line)}" for line in lines)]
         rows = [[card.row(f)[column] for column in COLUMNS] for f in record.shown()]
         parts += ["## Figures that decide", table(list(COLUMNS.values()), rows)]
         if record.health:

@@ -12,7 +12,7 @@ from privaudit.results.overall import Verdict
 
 RUNS = 50
 CHUNKS = 5
-# Random rankings do as well as a leak at most once in 400; ten runs decide 20 such figures each chunk, and 20 figures
+# Random rankings do as well as a leak at most once in 1000; ten runs decide 20 such figures each chunk, and 20 figures
 # of images, whose intervals lie below the atlas. Two leaks or more would happen in about one chunk of a thousand.
 ALLOWED_PER_CHUNK = 1
 

@@ -82,7 +82,7 @@ def test_of_noise_no_form_tells_anything(scene_of: Callable[[str], Scene]) -> No
 def test_what_seems_to_tell_of_noise_does_not_tell_the_de_encoder(scene_of: Callable[[str], Scene]) -> None:
     scene = scene_of("zoo-uniform-noise")
     found = chosen(scene, seed=2)
-    assert 0.99 < found[0].left <= 1, "less than 1 by chance: the seed was looked for"
+    assert 0.97 < found[0].left <= 1, "less than 1 by chance: the seed was looked for"
     unwrapped = Unwrapped(scene.defense, found[0].chain, scene.atlas)
     inverter = learn_inverter(unwrapped, scene.population, scene.atlas, 1, 3, 2, lambda share: None)
     assert inverter.left == 1

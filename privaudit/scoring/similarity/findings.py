@@ -21,7 +21,7 @@ from privaudit.scoring.similarity.ranks import QueryRanks
 from privaudit.scoring.verdicts import RANDOM_P, Evidence, decide, with_limit
 from privaudit.seeds import seed_from
 
-LEAST_DRAWS = 5000
+LEAST_DRAWS = 10_000
 """Random similarities that are drawn at least: a thousandth of them must be some."""
 
 
