@@ -94,12 +94,14 @@ def noticed(record: Record) -> list[str]:
             continue
         people = min(finding.n_subjects for finding in deciding)
         unseen = f"with {people} people, a leak of up to {unseen_share(people):.0%} of all people can stay unseen"
-        silent = [f for f in deciding if f.verdict is not Verdict.LEAK and f.control is not None and f.control.limit]
-        best = min(silent, key=lambda f: f.control.limit if f.control and f.control.limit else 1.0, default=None)
-        if best is not None and best.control is not None and best.control.limit is not None:
-            limit = (
-                f"{best.control.limit:.0%} of the raw image, planted into what is sent, was found ({attack_name(best)})"
-            )
+        limits = [
+            (finding.control.limit, attack_name(finding))
+            for finding in deciding
+            if finding.verdict is not Verdict.LEAK and finding.control is not None and finding.control.limit is not None
+        ]
+        if limits:
+            share, attack = min(limits)
+            limit = f"{share:.0%} of the raw image, planted into what is sent, was found ({attack})"
         elif any(finding.verdict is Verdict.LEAK for finding in deciding):
             limit = "the scheme leaks by itself, so smaller planted leaks would show nothing"
         else:
@@ -175,8 +177,8 @@ def paper_sizes(record: Record) -> str:
     """People and pool beside the paper's, without which two mAPs cannot be compared."""
     split = record.dataset.split
     return (
-        f"mAP falls with the number of people and rises with the pool of references: the paper has {PAPER_PEOPLE} people,"
-        f" this audit {split.get('victims', 0)} victims and a pool of {split.get('pool', 0)}"
+        "mAP falls with the number of people and rises with the pool of references: the paper has"
+        f" {PAPER_PEOPLE} people, this audit {split.get('victims', 0)} victims and a pool of {split.get('pool', 0)}"
     )
 
 
