@@ -32,6 +32,7 @@ from privaudit.files import write_text
 from privaudit.results.record import Missing, Record
 from privaudit.results.record_files import dumps
 from privaudit.scoring.images import choose_scorer
+from privaudit.scoring.kinds import kind_of
 
 RUNS = Path("privaudit-runs")
 
@@ -72,10 +73,10 @@ def _open_scene(spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool) -> 
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     shares = spec.split
     split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
-    read = [scan for subject in split.victims for scan in cohort.sessions_of(subject)]
-    read += [cohort.sessions_of(subject)[0] for subject in (*split.pool, *split.population)]
-    cohort.prepare(read, jobs, quiet)
-    return Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed), dataset.params
+    scene = Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed)
+    parts = () if any(not kind_of(attack).one_by_one for attack in all_attacks(spec)) else (spec.pictures, spec.utility)
+    scene.prepare([scene.some_requests(part.scans, part.people) for part in parts] or [scene.requests], jobs, quiet)
+    return scene, dataset.params
 
 
 def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str, Any]]:

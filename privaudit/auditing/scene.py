@@ -76,6 +76,12 @@ class Scene:
         """Pseudonym of the person behind a request."""
         return self._alias[self._scan_of[request].subject]
 
+    def prepare(self, requests: Sequence[Sequence[str]], jobs: int, quiet: bool) -> None:
+        """Make ready the scans behind requests, and one of each other person, before anything reads them."""
+        scans = {self._scan_of[request] for part in requests for request in part}
+        scans |= {self.cohort.sessions_of(subject)[0] for subject in (*self.split.pool, *self.split.population)}
+        self.cohort.prepare(sorted(scans), jobs, quiet)
+
     # secrets, for scoring --------------------------------------------------------------------------------------
 
     def truth(self, request: str) -> Volume:
