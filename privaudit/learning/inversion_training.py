@@ -24,8 +24,9 @@ LEAST: Final = 6
 """People that a network is learned on."""
 HELD_OUT: Final = 0.25
 """Share of them who are held out, at least three, to tell whether it helps."""
-TRIED: Final = 2
-"""Encodings of each held-out person."""
+TRIED: Final = 6
+"""Encodings of each held-out person, where a key makes them differ: a drawn mixing weight may matter more than who it
+is, and three people would not outweigh it."""
 SMALLEST: Final = 0.01
 """Share of the squared error that the network must take away from it to be used."""
 BATCH: Final = 4
@@ -38,6 +39,8 @@ AT_HAND: Final = 8
 """Pairs that steps draw from: of fewer, each would be learned by heart before the next one comes."""
 RENEWED: Final = 8
 """Steps after which the oldest of them is replaced."""
+EASY: Final = 0.05
+"""Share of the usual squared error that is added to each window's own, so that one without any weighs no more."""
 
 
 class InversionTraining(Loop):
@@ -97,7 +100,10 @@ class InversionTraining(Loop):
         return self._made[number]
 
     def compute_loss(self, model: nn.Module, step: int) -> Tensor:
-        """Mean squared error of voxels where people differ, in units of what is lacking at first."""
+        """What is left of each window's squared error where people differ, as a share; the mean of them.
+
+        Shares, as schemes send some images nearly as they are and others hardly: those would drown what these tell.
+        """
         start = step // RENEWED
         for old in [number for number in self._made if number < start]:
             del self._made[old]
@@ -107,11 +113,13 @@ class InversionTraining(Loop):
         device = self.accelerator.device
         told, lacking, counts = (torch.stack(part).to(device) for part in zip(*drawn, strict=True))
         with self.accelerator.autocast():
-            apart: Tensor = (model(told) - lacking) / self.networks.scale
-        return apart.square()[counts].mean()
+            left = ((model(told) - lacking).square() * counts).flatten(1).sum(dim=1)
+        before = ((lacking.square() + EASY * self.networks.scale**2) * counts).flatten(1).sum(dim=1)
+        share: Tensor = (left / before).mean()
+        return share
 
     def measure(self) -> dict[str, float | None]:
-        """What is left of held-out people's squared error, and by how much the network lessens it.
+        """What is left of held-out people's squared error, and by how much the network lessens it, as a share.
 
         A network that is told nothing may still mend the atlas, whose noise it knows. What counts is what it makes of
         this encoding: the error must be less than without it, and less than with another held-out person's encoding.
@@ -121,17 +129,17 @@ class InversionTraining(Loop):
         """
         people = [int(person) for person in self.held_out]
         errors, atlas = np.zeros((len(people), 4)), self.pairs.linear.reader.atlas.mean
-        for attempt in range(TRIED):
+        for attempt in range(TRIED if self.pairs.scheme.keyed else 1):
             readings = [Reading.of(self._sent(person, attempt), self.pairs.linear) for person in people]
             guesses = [corrected(self.networks, reading, self.pairs.linear) for reading in readings]
             for number, person in enumerate(people):
                 truth = as_tensor(self.pairs.people[person].image)
                 pictures = guesses[number], readings[number].base, guesses[number - 1], atlas
                 errors[number] += [float((picture - truth).double().square().sum()) for picture in pictures]
-        gains = 1 - errors[:, 0] / errors[:, 1:3].min(axis=1)
+        mine, base, _, whole = errors.mean(axis=0)
+        gains = (errors[:, 1:3].min(axis=1) - errors[:, 0]) / max(base, FLOOR)
         error = float(gains.std(ddof=1)) / len(people) ** 0.5
-        left = float(errors[:, 0].sum() / errors[:, 3].sum())
-        return {"gain": float(gains.mean()), "standard error": error, "left": left}
+        return {"gain": float(gains.mean()), "standard error": error, "left": float(mine / whole)}
 
     def _sent(self, person: int, attempt: int) -> Transcript:
         """What is sent of a held-out person, the same at every validation."""

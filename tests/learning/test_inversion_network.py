@@ -114,7 +114,7 @@ def share_left(scene: Scene, inverter: NetworkInverter, views: int = 1, returned
 def test_it_undoes_what_the_linear_one_cannot(cohort: Cohort, tmp_path: Path) -> None:
     scene = scene_of(cohort, Made(flipped))
     pairs = pairs_of(scene)
-    inverter = learned(pairs, tmp_path, 60)
+    inverter = learned(pairs, tmp_path, 90)
     assert inverter.network is not None
     assert inverter.left < 0.5 * pairs.linear.left
     assert share_left(scene, inverter) < 0.5 * share_left(scene, NetworkInverter(pairs.linear, None, 1.0))
