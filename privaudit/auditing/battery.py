@@ -32,7 +32,7 @@ _QUICK: Final = (
 _FULL: Final = (
     _attack("reid"),
     _attack("average"),
-    _attack("invert"),
+    _attack("invert", effort=["linear", "network"]),
     _attack("unwrap", effort="full"),
     _attack("unwrapped-reid", effort="full"),
     _attack("inverted-reid"),

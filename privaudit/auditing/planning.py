@@ -80,7 +80,7 @@ def with_limits(context: Context, steps: Steps, findings: Sequence[Finding]) -> 
     leaky = {(f.attack, f.protocol) for f in findings if f.verdict is Verdict.LEAK}
 
     def more(attack: Attack, protocol: Protocol, arms: list[Arm]) -> bool:
-        return attack.cheap and "planted" in arms and (attack.name, protocol.name) not in leaky
+        return attack.cheap and protocol.cheap and "planted" in arms and (attack.name, protocol.name) not in leaky
 
     return [(a, p, [*arms, *GRADED] if more(a, p, arms) else arms) for a, p, arms in steps]
 

@@ -28,7 +28,10 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder. [default: priva
 Config = Annotated[Path | None, typer.Option("--config", help="Training specification (YAML); options win.")]
 PresetOption = Annotated[
     Literal["quick", "standard", "paper"] | None,
-    typer.Option("--preset", help="quick: minutes on two cores. standard: half an hour on a GPU. paper: sizes and schedule as published."),
+    typer.Option(
+        "--preset",
+        help="quick: minutes on two cores. standard: half an hour on a GPU. paper: sizes and schedule as published.",
+    ),
 ]
 PriorOption = Annotated[
     bool, typer.Option("--prior", help="A score prior of raw patches instead, from the attacker's population sample.")

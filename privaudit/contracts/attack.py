@@ -36,6 +36,7 @@ class Protocol:
         views: how many views of each target are handed over; more than one needs ``Rung.VIEWS``.
         primary: whether its main figure decides a verdict, with a positive control; others support.
         curve: name of the line this protocol's figure is a point of, with ``curve_x`` as its abscissa.
+        cheap: False where it takes long though its attack is cheap.
         repeated: the line's points repeat one measurement with other seeds: their mean and spread are noted.
     """
 
@@ -46,6 +47,7 @@ class Protocol:
     curve: str | None = None
     curve_x: float = 0.0
     repeated: bool = False
+    cheap: bool = True
 
 
 @dataclass(frozen=True)

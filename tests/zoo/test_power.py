@@ -26,7 +26,7 @@ def test_a_line_counts_each_attack_s_seconds_once_and_says_what_is_missing() -> 
     assert (line.verdict, line.seconds) == (Verdict.INCONCLUSIVE, 3.0)
     assert line.finding.endswith("(1 did not finish)")
     assert line.difference == "+0.010 [+0.000, +0.020]"
-    assert line_of("zoo-x", False, record()).cells()[:4] == ("zoo-x", "private", "INCONCLUSIVE", "–")
+    assert line_of("zoo-x", False, record()).cells()[:5] == ("zoo-x", "private", "24", "INCONCLUSIVE", "–")
 
 
 def test_totals_name_who_was_not_found_out() -> None:
@@ -47,7 +47,18 @@ def test_totals_name_who_was_not_found_out() -> None:
 
 
 def test_audits_of_the_zoo_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--subjects", "8", "--attacks", "reid", "--only", "zoo-noise-10", "--only", PRIVATE[0]]
+    few = [
+        "--subjects",
+        "8",
+        "--private-subjects",
+        "8",
+        "--attacks",
+        "reid",
+        "--only",
+        "zoo-noise-10",
+        "--only",
+        PRIVATE[0],
+    ]
     command = [*few, "--out", str(tmp_path), "--markdown", str(tmp_path / "table.md")]
     main(command)
     first = capsys.readouterr().out
