@@ -14,8 +14,9 @@ from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.options import PluginOptions
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.forms import Chain
+from privaudit.learning.features import features_of
 from privaudit.learning.inversion import shared_inverter
-from privaudit.learning.recognition import LEAST, Recogniser, features_of, learn_recogniser
+from privaudit.learning.recognition import LEAST, Recogniser, learn_recogniser
 from privaudit.learning.unwrapping import Unwrapped, shared_choice
 from privaudit.msssim import DenseSimilarity
 

@@ -30,7 +30,7 @@ PresetOption = Annotated[
     Literal["quick", "standard", "paper"] | None,
     typer.Option(
         "--preset",
-        help="quick: minutes on two cores. standard: half an hour on a GPU. paper: sizes and schedule as published.",
+        help="quick: minutes on two cores. standard: half an hour on a GPU. paper: size and schedule as published.",
     ),
 ]
 PriorOption = Annotated[

@@ -131,7 +131,7 @@ def test_silence_of_an_attack_that_fails_its_checks_is_no_privacy() -> None:
 def test_whom_a_warp_hides_from_retrieval_registration_finds(tmp_path: Path) -> None:
     """A weak attack must not read as privacy: what MS-SSIM alone cannot decide is a leak."""
     data = {
-        "dataset": {"name": "phantom", "subjects": 24, "voxel_mm": 4.0},
+        "dataset": {"name": "phantom", "subjects": 24, "sessions": 2, "voxel_mm": 4.0},
         "defense": {"name": "deformation", "weights": "none", "strength": 2.0},
         "attacks": [{"name": name, "protocols": ["encoded"]} for name in ("reid", "registered-reid")],
         "utility": {"weights": "none"},

@@ -19,16 +19,9 @@ from privaudit.contracts.defense import Defense
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.forms import FIRST, Chain
 from privaudit.imaging.patches import as_tensor
+from privaudit.learning.features import Feature, features_of
 from privaudit.learning.inversion import Channels, Inverter, Reader
-from privaudit.learning.recognition import (
-    WAYS,
-    Feature,
-    Recogniser,
-    features_of,
-    learn_comparison,
-    learn_recogniser,
-    map_of,
-)
+from privaudit.learning.recognition import WAYS, Recogniser, learn_comparison, learn_recogniser, map_of
 from privaudit.msssim import DenseSimilarity
 from privaudit.scoring.similarity.ranks import rank_queries
 from privaudit.scoring.stats import chance_average_precision
