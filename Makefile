@@ -24,7 +24,7 @@ $(VENV)/.dev: $(VENV)/.base
 	@touch $@
 
 audit: $(VENV)/.base
-	$(BIN)/privaudit audit --attack reid --attack average --attack bss --bss.patches 1 --bss.levels 6
+	$(BIN)/privaudit audit --jobs 2
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
