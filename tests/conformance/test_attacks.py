@@ -226,7 +226,7 @@ def test_a_leak_of_some_people_is_a_leak(
         return replace(sent, views=image.expand_as(sent.views).clone()) if key.seed % 10 < 4 else sent
 
     monkeypatch.setattr(cls, "encode", some)
-    data = blobs("pure-noise", ["average"], dataset={"subjects": 60})
+    data = blobs("pure-noise", ["average"], dataset={"subjects": 100}, pictures={"people": None})
     record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run")).record
     first = next(f for f in record.primary() if f.attack == "as-is")
     assert first.baseline is not None
