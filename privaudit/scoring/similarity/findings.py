@@ -16,12 +16,12 @@ from privaudit.scoring.rows import Floats, Row
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.similarity import ranks as identity_scores
 from privaudit.scoring.similarity.guesses import epsilon
-from privaudit.scoring.similarity.random_ranks import random_map, share_reaching
+from privaudit.scoring.similarity.random_ranks import Query, drawn_map, share_reaching
 from privaudit.scoring.similarity.ranks import QueryRanks
 from privaudit.scoring.verdicts import RANDOM_P, Evidence, decide, with_limit
 from privaudit.seeds import seed_from
 
-LEAST_DRAWS = 10_000
+LEAST_DRAWS = 5000
 """Random similarities that are drawn at least: a thousandth of them must be some."""
 
 
@@ -78,10 +78,11 @@ def _above_chance(
     )
 
 
-def _random(ranks: Sequence[QueryRanks], protocol: Protocol, card: Scorecard, *key: str) -> NDArray[np.float64]:
+def _random(ranks: Sequence[QueryRanks], protocol: Protocol, card: Scorecard) -> NDArray[np.float64]:
     """The mAP of similarities without any meaning, for these queries."""
-    rng = np.random.default_rng(seed_from(card.seed, "random ranks", *key))
-    return random_map(ranks, Rung.GALLERY not in protocol.knowledge, max(LEAST_DRAWS, card.scoring.resamples), rng)
+    queries = tuple(Query(rank.person, rank.positives, rank.gallery) for rank in ranks)
+    draws, among = max(LEAST_DRAWS, card.scoring.resamples), Rung.GALLERY not in protocol.knowledge
+    return drawn_map(queries, among, draws, seed_from(card.seed, "random ranks"))
 
 
 def _control(
@@ -124,7 +125,7 @@ def _finding(
     details: dict[str, float | None] = {}
     fits = True
     if deciding:
-        random = _random(ranks, protocol, card, *key)
+        random = _random(ranks, protocol, card)
         control = _control(scored, card, metric, n, margin, random)
         p = share_reaching(random, estimate)
         # Matches that are wrong more often than by chance would be right, were they read the other way round.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,23 @@ from privaudit.scoring.similarity.ranks import QueryRanks
 Floats = NDArray[np.float64]
 
 
-def random_map(ranks: Sequence[QueryRanks], symmetric: bool, draws: int, rng: np.random.Generator) -> Floats:
+class Query(NamedTuple):
+    """Who a query is of, and how many entries of theirs, and of all, its gallery has."""
+
+    person: str
+    positives: int
+    gallery: int
+
+
+@lru_cache(maxsize=8)
+def drawn_map(queries: tuple[Query, ...], symmetric: bool, draws: int, seed: int) -> Floats:
+    """:func:`random_map`, once for all attacks that ask the same queries; not to be written on."""
+    found = random_map(queries, symmetric, draws, np.random.default_rng(seed))
+    found.flags.writeable = False
+    return found
+
+
+def random_map(ranks: Sequence[Query | QueryRanks], symmetric: bool, draws: int, rng: np.random.Generator) -> Floats:
     """Draw the mAP [draws] that similarities without any meaning give to these queries.
 
     Args:
