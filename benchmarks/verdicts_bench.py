@@ -20,6 +20,7 @@ from privaudit.results.overall import Verdict
 from privaudit.results.record import Control
 from privaudit.scoring.settings import ScoringSpec
 from privaudit.scoring.similarity.power import Design
+from privaudit.scoring.similarity.random_ranks import share_reaching
 from privaudit.scoring.stats import betting_interval, cluster_interval
 from privaudit.scoring.verdicts import Evidence, decide
 
@@ -36,8 +37,8 @@ def identity(design: Design, values: Floats, null: Floats, rng: np.random.Genera
     names = [str(person) for person in range(design.people)]
     ci, chance = betting_interval(values, names, rng, confidence=SCORING.confidence), design.chance
     shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
-    p = float((1 + (null >= values.mean()).sum()) / (1 + len(null)))
-    evidence = Evidence(float(values.mean()) - chance, shifted, "chance", design.people, p=p)
+    found = float(values.mean())
+    evidence = Evidence(found - chance, shifted, "chance", design.people, p=share_reaching(null, found))
     return decide(evidence, SCORING.margin_identity, FOUND, SCORING.min_subjects)[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
@@ -11,20 +11,15 @@ from torch import Tensor
 from privaudit.contracts.attack import Attack, Protocol, Task
 from privaudit.contracts.claims import Similarity
 from privaudit.contracts.knowledge import Knowledge, Rung
-from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.retrieval import RetrievalOptions, retrievals
 from privaudit.contracts.transcript import Transcript
 from privaudit.learning.inversion import shared_inverter
 from privaudit.msssim.search import search
 
 
-class InvertedReidOptions(PluginOptions):
+class InvertedReidOptions(RetrievalOptions):
     """Which retrieval, and how much is learned from."""
 
-    protocols: list[Literal["encoded", "raw-gallery"]] = Field(
-        default=["encoded", "raw-gallery"],
-        min_length=1,
-        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans",
-    )
     profile: str = Field(default="auto", description="MS-SSIM profile by name; auto takes the finest that fits")
     encodings: Annotated[int, Field(ge=1)] = Field(
         default=3, description="encodings of each of the attacker's people, each with a fresh key"
@@ -42,9 +37,7 @@ class InvertedReidAttack(Attack):
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
         """The ones asked for."""
-        base = {Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION}
-        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}}
-        return tuple(Protocol(name, frozenset(base | extra[name])) for name in self.options.protocols)
+        return retrievals(self.options.protocols, (Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION))
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task

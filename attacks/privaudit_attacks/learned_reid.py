@@ -11,9 +11,10 @@ from torch import Tensor
 from privaudit.contracts.attack import Attack, Protocol, Task
 from privaudit.contracts.claims import Similarity
 from privaudit.contracts.knowledge import Knowledge, Rung
-from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.retrieval import HELD, RetrievalOptions
 from privaudit.contracts.transcript import Transcript
 from privaudit.errors import OptionError
+from privaudit.learning.loop import reaching
 from privaudit.learning.metric import embed
 from privaudit.learning.metric_training import MetricTraining, learn_metric
 from privaudit.learning.options import LoopOptions
@@ -23,14 +24,9 @@ from privaudit.msssim import DenseSimilarity
 REPEAT = " repeat="
 
 
-class LearnedReidOptions(PluginOptions):
+class LearnedReidOptions(RetrievalOptions):
     """How the metric is learned, and what it is used for."""
 
-    protocols: list[Literal["encoded", "raw-gallery"]] = Field(
-        default=["encoded", "raw-gallery"],
-        min_length=1,
-        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans",
-    )
     steps: Annotated[int, Field(ge=1)] = Field(default=100, description="optimiser steps")
     batch: Annotated[int, Field(ge=2)] = Field(default=8, description="people per step")
     learning_rate: Annotated[float, Field(gt=0)] = Field(default=3e-3, description="of Adam")
@@ -72,11 +68,10 @@ class LearnedReidAttack(Attack):
                 "learned-reid cannot average more views than the defense sends", got=views, allowed=views_sent
             )
         base = {Rung.TRANSCRIPT, Rung.POPULATION} | ({Rung.VIEWS} if views > 1 else set())
-        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}}
         once = self.options.repeats == 1
         return tuple(
             Protocol(
-                name + (f"{REPEAT}{number}" if number > 1 else ""), frozenset(base | extra[name]), views,
+                name + (f"{REPEAT}{number}" if number > 1 else ""), HELD[name] | base, views,
                 primary=number == 1, curve=None if once else f"training, {name}", curve_x=float(number),
                 repeated=not once,
             )
@@ -101,14 +96,7 @@ class LearnedReidAttack(Attack):
         backbone = None if o.network == "filters" else o.network
         training = MetricTraining(options, sampler, gallery, seed, task.workdir, task.device.type, backbone)
         with task.ahead(0.9 * len(transcripts)) as advance:
-            seen = 0
-
-            def report(step: int) -> None:
-                nonlocal seen
-                advance((step - seen) / o.steps)
-                seen = step
-
-            network, _ = learn_metric(training, report)
+            network, _ = learn_metric(training, reaching(advance, o.steps))
 
         def reader(index: int) -> Callable[[], Tensor]:
             return lambda: transcripts[index].averaged()

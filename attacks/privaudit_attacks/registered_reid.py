@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import Field
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from privaudit.contracts.attack import Attack, Check, Protocol, Task
 from privaudit.contracts.claims import Similarity
 from privaudit.contracts.knowledge import Knowledge, Rung
-from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.retrieval import RetrievalOptions, retrievals
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.patches import as_tensor
 from privaudit.imaging.registration import Registration
@@ -26,14 +26,9 @@ UNDONE: Final = 1.5
 """Times that they may be further from the atlas, encoded and registered, than raw and registered."""
 
 
-class RegisteredReidOptions(PluginOptions):
+class RegisteredReidOptions(RetrievalOptions):
     """Which retrieval."""
 
-    protocols: list[Literal["encoded", "raw-gallery"]] = Field(
-        default=["encoded", "raw-gallery"],
-        min_length=1,
-        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans",
-    )
     profile: str = Field(default="auto", description="MS-SSIM profile by name; auto takes the finest that fits")
 
 
@@ -52,9 +47,7 @@ class RegisteredReidAttack(Attack):
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
         """The ones asked for, of the first view."""
-        base = {Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION}
-        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}}
-        return tuple(Protocol(name, frozenset(base | extra[name])) for name in self.options.protocols)
+        return retrievals(self.options.protocols, (Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION))
 
     def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
         """Whether registration undoes what the scheme does to the attacker's own people, whom it encodes itself."""

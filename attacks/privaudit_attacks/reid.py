@@ -94,19 +94,22 @@ class ReidAttack(Attack):
         """Yield one similarity of all transcripts to each other, or to the gallery."""
         scale = np.linalg.norm(transcripts[0].affine[:3, :3], axis=0)  # millimetres of a voxel along each axis
 
-        def seen(load: Callable[[], Tensor]) -> Tensor:
-            volume = load()
+        def seen(volume: Tensor) -> Tensor:
             if self.options.lowpass_mm:
                 sigma = self.options.lowpass_mm / scale
                 volume = torch.from_numpy(ndimage.gaussian_filter(volume.numpy(), sigma, mode="constant"))
             return coarse(volume)[0, 0] if self.options.coarse else volume
 
-        def sent(transcript: Transcript) -> Tensor:
-            return transcript.returned_image() if Rung.RETURNED in protocol.knowledge else transcript.averaged()
+        def query(index: int) -> Tensor:
+            transcript = transcripts[index]
+            back = Rung.RETURNED in protocol.knowledge
+            return seen(transcript.returned_image() if back else transcript.averaged())
 
-        queries = [partial(lambda index: seen(lambda: sent(transcripts[index])), i) for i in range(len(transcripts))]
-        gallery = (
-            [partial(seen, entry.load) for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
-        )
+        def named(load: Callable[[], Tensor]) -> Tensor:
+            return seen(load())
+
+        queries = [partial(query, index) for index in range(len(transcripts))]
+        in_gallery = Rung.GALLERY in protocol.knowledge
+        gallery = [partial(named, entry.load) for entry in knowledge.gallery] if in_gallery else None
         shape = coarse(torch.empty(transcripts[0].shape)).shape[2:] if self.options.coarse else transcripts[0].shape
         yield Similarity(search(queries, gallery, shape, self.options.profile, task.msssim, task.advance))

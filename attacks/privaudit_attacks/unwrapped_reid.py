@@ -11,7 +11,7 @@ from torch import Tensor
 from privaudit.contracts.attack import Attack, Check, Protocol, Task
 from privaudit.contracts.claims import Similarity
 from privaudit.contracts.knowledge import Knowledge, Rung
-from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.retrieval import RetrievalOptions, retrievals
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.forms import Chain
 from privaudit.learning.features import features_of
@@ -24,14 +24,9 @@ CHAINS = 3
 """Normal forms among the features, at most: those that tell most of own people's images."""
 
 
-class UnwrappedReidOptions(PluginOptions):
+class UnwrappedReidOptions(RetrievalOptions):
     """Which retrieval, and how much is tried and learned from."""
 
-    protocols: list[Literal["encoded", "raw-gallery"]] = Field(
-        default=["encoded", "raw-gallery"],
-        min_length=1,
-        description="encoded: among other encoded scans (the paper's); raw-gallery: in earlier raw scans",
-    )
     effort: Literal["quick", "full"] = Field(
         default="quick", description="full: also forms that take longer (stretched axes, small blocks, smooth warps)"
     )
@@ -54,9 +49,7 @@ class UnwrappedReidAttack(Attack):
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
         """The ones asked for, of one view."""
-        base = {Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION}
-        extra: dict[str, set[Rung]] = {"encoded": set(), "raw-gallery": {Rung.GALLERY}}
-        return tuple(Protocol(name, frozenset(base | extra[name])) for name in self.options.protocols)
+        return retrievals(self.options.protocols, (Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION))
 
     def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
         """Whether there are people to learn from."""

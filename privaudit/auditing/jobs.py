@@ -152,7 +152,7 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     if store.fresh:
         shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True, exist_ok=True)
-    task = task_of(context, attack, protocol, workdir, _timed(advance, context.spec.seconds_per_job, store), job.arm)
+    task = task_of(context, attack, protocol, workdir, _timed(advance, context.spec.seconds_per_job, started), job.arm)
     dtype = torch.get_default_dtype()
     try:
         store.begin()
@@ -174,9 +174,8 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     return store
 
 
-def _timed(advance: Advance, limit: float | None, store: JobFile) -> Advance:
+def _timed(advance: Advance, limit: float | None, started: float) -> Advance:
     """A callback that stops a job which takes too long; it is looked at whenever the attack says how far it is."""
-    started = time.perf_counter() - store.seconds
 
     def timed(amount: float) -> None:
         if limit is not None and time.perf_counter() - started > limit:

@@ -15,8 +15,6 @@ from privaudit.contracts.attack import Attack, Learned, Protocol
 from privaudit.contracts.cohort import Dataset, require_unseen, split_subjects
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import PluginError
-from privaudit.results.overall import Verdict
-from privaudit.results.record import Finding
 from privaudit.scoring.arms import GRADED, Arm
 from privaudit.scoring.kinds import kind_of
 from privaudit.seeds import seed_from
@@ -68,21 +66,6 @@ def plan(context: Context, attacks: list[Attack]) -> Steps:
                     arms.append("health")
             out.append((attack, protocol, arms))
     return out
-
-
-def with_limits(context: Context, steps: Steps, findings: Sequence[Finding]) -> Steps:
-    """The same with smaller planted leaks for cheap attacks that found nothing, where the specification says 'auto'.
-
-    Where the scheme leaks anyway, a small planted leak is found for that alone, and a detection limit says nothing.
-    """
-    if context.spec.controls != "auto":
-        return steps
-    leaky = {(f.attack, f.protocol) for f in findings if f.verdict is Verdict.LEAK}
-
-    def more(attack: Attack, protocol: Protocol, arms: list[Arm]) -> bool:
-        return attack.cheap and protocol.cheap and "planted" in arms and (attack.name, protocol.name) not in leaky
-
-    return [(a, p, [*arms, *GRADED] if more(a, p, arms) else arms) for a, p, arms in steps]
 
 
 def foresee(spec: AuditSpec) -> list[str]:

@@ -5,8 +5,6 @@ The leak is planted inside the scheme: an attacker who learns from encodings of 
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -14,16 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from privaudit.contracts.cohort import Volume
-from privaudit.contracts.defense import Defense, Encoded, Key, Trained
+from privaudit.contracts.defense import Defense, Encoded, Key, Wrapped
 from privaudit.contracts.scheme import Mixing
-from privaudit.imaging.patches import Shape, cut
+from privaudit.imaging.patches import cut
 
 QUIET: Final = 1e-6
 """Spread below which an image is constant."""
 
 
-class Planted(Defense):
+class Planted(Wrapped):
     """A scheme, and a share of the raw target, or of the raw reference, in everything that it sends.
 
     Keys are the scheme's own. What comes back is planted too, where the target's image is.
@@ -38,18 +35,13 @@ class Planted(Defense):
     summary = "a scheme that leaks"
 
     def __init__(self, scheme: Defense, share: float, others: bool = False) -> None:
-        super().__init__(scheme.options)
-        self.inner, self.share, self.others = scheme, share, others
+        super().__init__(scheme)
+        self.share, self.others = share, others
 
     @property
     def params(self) -> dict[str, object]:
         """Those of the scheme, and what is planted: another share is another scheme."""
-        return {"scheme": self.inner.name, "share": self.share, "others": self.others, **self.inner.params}
-
-    @property
-    def trained(self) -> Trained | None:
-        """As the scheme's."""
-        return self.inner.trained
+        return {**super().params, "share": self.share, "others": self.others}
 
     @property
     def mixing(self) -> Mixing:
@@ -65,10 +57,6 @@ class Planted(Defense):
     def patch_size(self) -> int | None:
         """As the scheme's."""
         return self.inner.patch_size
-
-    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
-        """As the scheme's."""
-        return self.inner.draw_key(shape, pool, rng)
 
     def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         """What the scheme sends, blended with what is planted."""

@@ -14,12 +14,12 @@ from privaudit.auditing.jobs import Context, Job
 from privaudit.auditing.planning import Steps
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.store import JobFile
-from privaudit.contracts.attack import Attack, Check
+from privaudit.contracts.attack import Attack, Check, Protocol
 from privaudit.contracts.cohort import count_seen
 from privaudit.provenance import core_code, machine, plugin_code
-from privaudit.results.overall import overall
+from privaudit.results.overall import Verdict, overall
 from privaudit.results.record import DatasetInfo, DefenseInfo, Finding, Health, Missing, Record, Utility
-from privaudit.scoring.arms import Arm
+from privaudit.scoring.arms import GRADED, Arm
 from privaudit.scoring.curves import add_curves
 from privaudit.scoring.kinds import kind_of
 from privaudit.scoring.rows import Row
@@ -74,6 +74,27 @@ def judge(context: Context, scored: Sequence[Scored]) -> list[Finding]:
         beside = [other for other in scored if other.attack.trivial and other.attack.claim == item.attack.claim]
         findings += kind_of(item.attack).findings(item, beside, card)
     return add_curves(findings, scored)
+
+
+def with_limits(context: Context, steps: Steps, done: Mapping[Job, JobFile]) -> Steps:
+    """The same with smaller planted leaks for cheap attacks that found nothing, where the specification says 'auto'.
+
+    Where the scheme leaks anyway, a small planted leak is found for that alone, and a detection limit says nothing.
+    Only what is needed to know that is judged: the rest will be when all is done.
+    """
+
+    def cheap(attack: Attack, protocol: Protocol) -> bool:
+        return attack.cheap and protocol.cheap
+
+    if context.spec.controls != "auto":
+        return steps
+    needed = [(a, p, arms) for a, p, arms in steps if a.trivial or cheap(a, p)]
+    findings = judge(context, score_jobs(needed, done))
+    leaky = {(f.attack, f.protocol) for f in findings if f.verdict is Verdict.LEAK}
+    return [
+        (a, p, [*arms, *GRADED] if cheap(a, p) and "planted" in arms and (a.name, p.name) not in leaky else arms)
+        for a, p, arms in steps
+    ]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import joblib
 import torch
 
 from privaudit.auditing.jobs import Advance, Context, Job, job_size, run_job
-from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan, with_limits
-from privaudit.auditing.recording import Outcome, judge, make_record, score_jobs
+from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan
+from privaudit.auditing.recording import Outcome, make_record, with_limits
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import AuditSpec, dump_spec
 from privaudit.auditing.store import JobFile, lock
@@ -75,8 +75,14 @@ def _open_scene(spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool) -> 
     shares = spec.split
     split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
     scene = Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed)
-    parts = () if any(not kind_of(attack).one_by_one for attack in all_attacks(spec)) else (spec.pictures, spec.utility)
-    scene.prepare([scene.some_requests(part.scans, part.people) for part in parts] or [scene.requests], jobs, quiet)
+    requests = scene.requests
+    if all(kind_of(attack).one_by_one for attack in all_attacks(spec)):
+        requests = tuple(
+            request
+            for part in (spec.pictures, spec.utility)
+            for request in scene.some_requests(part.scans, part.people)
+        )
+    scene.prepare(requests, jobs, quiet)
     return scene, dataset.params
 
 
@@ -155,7 +161,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
         done: dict[Job, JobFile] = {}
         missing: list[Missing] = []
         _execute_all(context, settings, steps, progress, done, missing)
-        steps = with_limits(context, steps, judge(context, score_jobs(steps, done)))
+        steps = with_limits(context, steps, done)
         _execute_all(context, settings, steps, progress, done, missing)
         utility = _utility(context, networks, missing, progress)
         scheme = context.scene.defense.trained

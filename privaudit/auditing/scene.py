@@ -76,9 +76,9 @@ class Scene:
         """Pseudonym of the person behind a request."""
         return self._alias[self._scan_of[request].subject]
 
-    def prepare(self, requests: Sequence[Sequence[str]], jobs: int, quiet: bool) -> None:
+    def prepare(self, requests: Sequence[str], jobs: int, quiet: bool) -> None:
         """Make ready the scans behind requests, and one of each other person, before anything reads them."""
-        scans = {self._scan_of[request] for part in requests for request in part}
+        scans = {self._scan_of[request] for request in requests}
         scans |= {self.cohort.sessions_of(subject)[0] for subject in (*self.split.pool, *self.split.population)}
         self.cohort.prepare(sorted(scans), jobs, quiet)
 

@@ -85,20 +85,15 @@ def train(
 
 def run_trainings(trainings: Sequence[Loop], quiet: bool) -> list[Trained]:
     """Run one training after another with a progress bar each, and print what they end with."""
+    from privaudit.learning.loop import reaching
+
     results = []
     for number, training in enumerate(trainings, start=1):
         name = "train" if len(trainings) == 1 else f"fold {number} of {len(trainings)}"
         with progress_bars(quiet, speed=True) as progress:
             advance = progress(name, training.options.steps)
-            seen = 0
-
-            def report(step: int, figures: dict[str, float | None], advance: Any = advance) -> None:
-                nonlocal seen
-                advance(step - seen)
-                seen = step
-
             try:
-                results.append(training.run(report))
+                results.append(training.run(reaching(advance)))
             except KeyboardInterrupt:
                 typer.echo(f"interrupted at step {training.progress.step}; the same command goes on", err=True)
                 raise

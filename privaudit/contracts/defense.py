@@ -16,7 +16,7 @@ from privaudit.contracts.plugin import Plugin
 from privaudit.contracts.recipe import Recipe
 from privaudit.contracts.scheme import Mixing, Scheme
 from privaudit.errors import PluginError
-from privaudit.imaging.patches import Shape
+from privaudit.imaging.patches import Shape, stitch
 
 ClientKind = Literal["none", "proxy", "velocity"]
 """What a client has to learn before it can encode: nothing, an encoder of images, a generator of deformations."""
@@ -35,6 +35,10 @@ class Encoded:
 
     views: Tensor
     positions: NDArray[np.int64]
+
+    def averaged(self, image: Tensor) -> Tensor:
+        """The mean of the views as a volume of the shape of the image [X, Y, Z]."""
+        return stitch(self.views.mean(dim=0), self.positions, (image.shape[0], image.shape[1], image.shape[2]))
 
 
 class TrainedConfig(Protocol):
@@ -169,3 +173,29 @@ class Defense(Plugin):
     def weights(self, key: Key) -> NDArray[np.float64] | None:
         """The target's mixing weights [V, N]; None where the scheme has none."""
         return None
+
+
+class Wrapped(Defense):
+    """A scheme with something around it: keys and weights are the scheme's own.
+
+    Args:
+        scheme: what is inside.
+    """
+
+    def __init__(self, scheme: Defense) -> None:
+        super().__init__(scheme.options)
+        self.inner = scheme
+
+    @property
+    def params(self) -> dict[str, object]:
+        """Those of the scheme, with its name; what is around it adds its own, which make it another scheme."""
+        return {"scheme": self.inner.name, **self.inner.params}
+
+    @property
+    def trained(self) -> Trained | None:
+        """As the scheme's."""
+        return self.inner.trained
+
+    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
+        """As the scheme's."""
+        return self.inner.draw_key(shape, pool, rng)

@@ -13,3 +13,10 @@ class Atlas:
 
     mean: Tensor
     variance: Tensor
+
+    def mean_without(self, image: Tensor, people: int) -> Tensor:
+        """The mean of the others, where an image [X, Y, Z] is one of so many people's in the sample.
+
+        A person must be told from it: in the mean of all there is something of that person already.
+        """
+        return (people * self.mean - image) / (people - 1)

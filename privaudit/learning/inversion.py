@@ -22,6 +22,7 @@ from privaudit.contracts.defense import Defense
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.patches import as_tensor
 from privaudit.imaging.smoothing import box
+from privaudit.learning.kept import Kept
 from privaudit.learning.own_people import Others, encode_own, fingerprint
 
 NEIGHBOURS: Final = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)]
@@ -38,8 +39,6 @@ PEOPLE: Final = 24
 """Of the attacker's own people, at most so many are learned from."""
 AT_ONCE: Final = 200_000
 """Voxels whose features are in memory together."""
-MOST_KEPT: Final = 16
-"""De-encoders that are held."""
 FLOOR: Final = 1e-6
 """Variance below which a feature is constant."""
 
@@ -165,8 +164,7 @@ def learn_inverter(
     grams, products, squares = [], [], []
     for volume, own in zip(chosen, sent, strict=True):
         image = as_tensor(volume.image)
-        # The person's own image is in the atlas; the atlas of the others is what it must be told from.
-        rest = (len(people) * atlas.mean - image) / (len(people) - 1)
+        rest = atlas.mean_without(image, len(people))
         gram, product, square = 0.0, 0.0, 0.0
         for encoding in own:
             picked = rng.choice(len(reader.places), size=min(VOXELS, len(reader.places)), replace=False)
@@ -183,7 +181,7 @@ def learn_inverter(
     return Inverter(reader, weights, left)
 
 
-_KEPT: dict[str, Inverter] = {}
+_KEPT: Kept[Inverter] = Kept()
 
 
 def shared_inverter(
@@ -192,13 +190,7 @@ def shared_inverter(
 ) -> Inverter:  # fmt: skip
     """:func:`learn_inverter`, or what it gave for the same arguments before: protocols and attacks ask again."""
     key = fingerprint(scheme, people, views, encodings, seed)
-    if key in _KEPT:
-        advance(1)
-        return _KEPT[key]
-    _KEPT[key] = learn_inverter(scheme, people, atlas, views, encodings, seed, advance)
-    if len(_KEPT) > MOST_KEPT:
-        del _KEPT[next(iter(_KEPT))]  # the one that was learned first
-    return _KEPT[key]
+    return _KEPT.learned(key, lambda: learn_inverter(scheme, people, atlas, views, encodings, seed, advance), advance)
 
 
 def ridge(grams: Floats, products: Floats, squares: Floats) -> tuple[Floats, float]:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, overload
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from privaudit.imaging.deformation import coarse_shape, draw_velocity, integrate
 from privaudit.imaging.patches import Shape, as_tensor, one_hot
 from privaudit.learning.inversion import Inverter
 from privaudit.learning.inversion_network import window_of
-from privaudit.learning.own_people import Others
+from privaudit.learning.own_people import OneByOne, Others
 
 SPACING: Final = 8
 """Voxels of half the resolution between the control points of the warps."""
@@ -91,7 +91,7 @@ def warped_volume(volume: Volume, displacement: Tensor) -> Volume:
     return replace(volume, image=image, labels=volume.labels[nearest])
 
 
-class Warps(Sequence[Volume]):
+class Warps(OneByOne):
     """Volumes, each warped when it is first asked for, all by one field."""
 
     def __init__(self, volumes: Sequence[Volume], seed: int) -> None:
@@ -101,13 +101,8 @@ class Warps(Sequence[Volume]):
     def __len__(self) -> int:
         return len(self._volumes)
 
-    @overload
-    def __getitem__(self, index: int) -> Volume: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Volume]: ...
-    def __getitem__(self, index: int | slice) -> Volume | Sequence[Volume]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
+    def one(self, index: int) -> Volume:
+        """A warped volume."""
         if index not in self._made:
             self._made[index] = warped_volume(self._volumes[index], self._displacement)
         return self._made[index]

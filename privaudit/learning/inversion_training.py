@@ -13,17 +13,16 @@ from torch import Tensor, nn
 from privaudit.contracts.transcript import Transcript
 from privaudit.errors import OptionError
 from privaudit.imaging.patches import as_tensor, cut
-from privaudit.learning.inversion import CLEAR, MOST_KEPT
+from privaudit.learning.inversion import CLEAR
 from privaudit.learning.inversion_network import FLOOR, CorrectionNet, NetworkInverter, Reading, corrected
 from privaudit.learning.inversion_pairs import Lesson, OwnPairs
-from privaudit.learning.loop import Loop
+from privaudit.learning.kept import Kept
+from privaudit.learning.loop import Loop, reaching
 from privaudit.learning.options import LoopOptions
-from privaudit.learning.own_people import fingerprint
+from privaudit.learning.own_people import fingerprint, hold_out
 
 LEAST: Final = 6
 """People that a network is learned on."""
-HELD_OUT: Final = 0.25
-"""Share of them who are held out, at least three, to tell whether it helps."""
 TRIED: Final = 6
 """Encodings of each held-out person, where a key makes them differ: a drawn mixing weight may matter more than who it
 is, and three people would not outweigh it."""
@@ -71,9 +70,7 @@ class InversionTraining(Loop):
                 allowed=f"at least {LEAST}", todo="raise --split.population, or use --invert.effort linear",
             )  # fmt: skip
         self.pairs, self._seed = pairs, seed
-        order = np.random.default_rng([seed, 0]).permutation(count)
-        held = max(3, round(HELD_OUT * count))
-        self.held_out, self.learners = np.sort(order[:held]), np.sort(order[held:])
+        self.held_out, self.learners = hold_out(count, 3, seed)
         self._made: dict[int, Lesson] = {}
         first = [self._lesson(number) for number in range(AT_HAND)]
         told = torch.cat([lesson.told.movedim(1, 0)[:, lesson.counts] for lesson in first], dim=1)
@@ -150,7 +147,7 @@ class InversionTraining(Loop):
         """Nothing: the network lives as long as the attack."""
 
 
-_KEPT: dict[str, NetworkInverter] = {}
+_KEPT: Kept[NetworkInverter] = Kept()
 
 
 def learn_network(training: InversionTraining, advance: Callable[[float], None]) -> NetworkInverter:
@@ -160,14 +157,8 @@ def learn_network(training: InversionTraining, advance: Callable[[float], None])
         training: what is run, or goes on where a kill left it.
         advance: called with shares of the work; they add up to 1.
     """
-    linear, seen = training.pairs.linear, 0
-
-    def report(step: int, _: object) -> None:
-        nonlocal seen
-        advance((step - seen) / training.options.steps)
-        seen = step
-
-    scores = training.run(report).scores
+    linear = training.pairs.linear
+    scores = training.run(reaching(advance, training.options.steps)).scores
     gain, error, left = scores["gain"], scores["standard error"], scores["left"]
     assert gain is not None
     assert error is not None
@@ -193,14 +184,11 @@ def shared_network(
         advance: called with shares of the work; they add up to 1.
     """
     key = fingerprint(pairs.scheme, pairs.people, pairs.views, pairs.returned, encodings, steps, seed)
-    if key in _KEPT:
-        advance(1)
-        return _KEPT[key]
     options = LoopOptions(
         steps=steps, batch=BATCH, learning_rate=LEARNING_RATE, ema=AVERAGED, validate_every=steps, checkpoint_every=50
     )
-    training = InversionTraining(options, pairs, seed, folder, device, key)
-    _KEPT[key] = learn_network(training, advance)
-    if len(_KEPT) > MOST_KEPT:
-        del _KEPT[next(iter(_KEPT))]  # the one that was learned first
-    return _KEPT[key]
+
+    def learn() -> NetworkInverter:
+        return learn_network(InversionTraining(options, pairs, seed, folder, device, key), advance)
+
+    return _KEPT.learned(key, learn, advance)

@@ -43,6 +43,18 @@ class Trained:
     doubts: list[str] = field(default_factory=list)
 
 
+def reaching(advance: Callable[[float], None], total: float = 1.0) -> Callable[..., None]:
+    """A callback that is told the step that was reached (and figures), and advances by what is new, of ``total``."""
+    seen = 0
+
+    def reach(step: int, figures: object = None) -> None:
+        nonlocal seen
+        advance((step - seen) / total)
+        seen = step
+
+    return reach
+
+
 class Loop:
     """A training that a subclass fills with networks, a loss, a validation and a way to keep the weights.
 

@@ -16,7 +16,7 @@ from privaudit.learning.discriminator import Backbone
 from privaudit.learning.loop import Loop
 from privaudit.learning.metric import BackboneMetric, MetricNet
 from privaudit.learning.options import LoopOptions
-from privaudit.learning.own_people import Sampler
+from privaudit.learning.own_people import Sampler, hold_out
 
 FLOOR: Final = 0.02
 """Standard deviation added to every voxel's: where nobody differs from anybody, nothing is told apart."""
@@ -24,8 +24,6 @@ MOMENTS: Final = 4
 """Encodings and sessions of each person that means and spread are taken over."""
 LEAST: Final = 4
 """People that a metric is learned on."""
-HELD_OUT: Final = 0.25
-"""Share of them who are held out, to tell whether learning helped."""
 TRIED: Final = 4
 """Encodings of each held-out person."""
 
@@ -60,9 +58,7 @@ class MetricTraining(Loop):
                 allowed=f"at least {LEAST}", todo="raise --split.population",
             )  # fmt: skip
         self._sampler, self._gallery, self._seed = sampler, gallery, seed
-        order = np.random.default_rng([seed, 0]).permutation(count)
-        held = max(2, round(HELD_OUT * count))
-        self.held_out, self.learners = np.sort(order[:held]), np.sort(order[held:])
+        self.held_out, self.learners = hold_out(count, 2, seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed % 2**63)
             means, spread = self._moments()

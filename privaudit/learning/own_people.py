@@ -10,17 +10,36 @@ from typing import Final, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from privaudit.contracts.cohort import Volume
 from privaudit.contracts.defense import Defense
-from privaudit.imaging.patches import Shape, as_tensor, stitch
+from privaudit.imaging.patches import Shape, as_tensor
 
 FINEST: Final = 48
 """Volumes with a side above this are halved: who somebody is shows in shapes larger than a voxel."""
+HELD_OUT: Final = 0.25
+"""Share of people who are held out, to tell whether learning helped."""
 
 
-class Others(Sequence[Volume]):
+class OneByOne(Sequence[Volume]):
+    """Volumes that are made when they are asked for; a part of them is a list."""
+
+    def one(self, index: int) -> Volume:
+        """The volume at an index from 0 on."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> Volume: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Volume]: ...
+    def __getitem__(self, index: int | slice) -> Volume | Sequence[Volume]:
+        chosen = range(len(self))[index]
+        return self.one(chosen) if isinstance(chosen, int) else [self.one(i) for i in chosen]
+
+
+class Others(OneByOne):
     """Everybody but one."""
 
     def __init__(self, everybody: Sequence[Volume], left_out: int) -> None:
@@ -30,21 +49,22 @@ class Others(Sequence[Volume]):
     def __len__(self) -> int:
         return len(self._indices)
 
-    @overload
-    def __getitem__(self, index: int) -> Volume: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Volume]: ...
-    def __getitem__(self, index: int | slice) -> Volume | Sequence[Volume]:
-        if isinstance(index, slice):
-            return [self._everybody[i] for i in self._indices[index]]
+    def one(self, index: int) -> Volume:
+        """Somebody else."""
         return self._everybody[self._indices[index]]
 
 
 def encode_own(defense: Defense, image: Tensor, pool: Sequence[Volume], keys: random.Random, views: int = 1) -> Tensor:
     """What an attacker gets who encodes a scan itself with a fresh key: the mean of the views [X, Y, Z]."""
     shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
-    sent = defense.encode(image, defense.draw_key(shape, pool, keys), views)
-    return stitch(sent.views.mean(dim=0), sent.positions, shape)
+    return defense.encode(image, defense.draw_key(shape, pool, keys), views).averaged(image)
+
+
+def hold_out(count: int, least: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of so many people: those who are held out, a quarter and at least ``least``, and those learned from."""
+    order = np.random.default_rng([seed, 0]).permutation(count)
+    held = max(least, round(HELD_OUT * count))
+    return np.sort(order[:held]), np.sort(order[held:])
 
 
 def coarse(image: Tensor) -> Tensor:

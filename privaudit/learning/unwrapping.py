@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from privaudit.contracts.cohort import Volume
-from privaudit.contracts.defense import Defense, Encoded, Key, Trained
+from privaudit.contracts.defense import Defense, Encoded, Key, Wrapped
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.forms import FIRST, LAST, PLACES, Chain
-from privaudit.imaging.patches import Shape, as_tensor, stitch
+from privaudit.imaging.patches import as_tensor
 from privaudit.imaging.smoothing import box
 from privaudit.learning.inversion import ridge
+from privaudit.learning.kept import Kept
 from privaudit.learning.own_people import Others, encode_own, fingerprint
 
 SLOW: Final = frozenset({"moved and scaled back", "blocks of 4 put back", "warped back"})
@@ -33,7 +34,7 @@ SCREENED: Final = 5
 """Encodings that every chain is screened on."""
 DIGITS: Final = 6
 """Decimals from which correlations count as different."""
-KEPT: Final = 4
+MOST: Final = 4
 """Chains that are then tried in earnest."""
 FLOOR: Final = 1e-12
 """Product of norms below which nothing differs from anything."""
@@ -43,7 +44,7 @@ RADII: Final = (1, 2)
 """Neighbourhoods whose mean is looked at beside the voxel."""
 
 
-class Unwrapped(Defense):
+class Unwrapped(Wrapped):
     """A scheme, and a normal form of what it sends: one volume, of however many views.
 
     Args:
@@ -56,28 +57,17 @@ class Unwrapped(Defense):
     summary = "a normal form of what a scheme sends"
 
     def __init__(self, scheme: Defense, chain: Chain, atlas: Atlas) -> None:
-        super().__init__(scheme.options)
-        self.inner, self.chain, self.atlas = scheme, chain, atlas
+        super().__init__(scheme)
+        self.chain, self.atlas = chain, atlas
 
     @property
     def params(self) -> dict[str, object]:
         """Those of the scheme, and the chain."""
-        return {"scheme": self.inner.name, "chain": str(self.chain), **self.inner.params}
-
-    @property
-    def trained(self) -> Trained | None:
-        """As the scheme's."""
-        return self.inner.trained
-
-    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
-        """As the scheme's."""
-        return self.inner.draw_key(shape, pool, rng)
+        return {**super().params, "chain": str(self.chain)}
 
     def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         """The normal form of the mean of the views."""
-        sent = self.inner.encode(image, key, views)
-        shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
-        volume = stitch(sent.views.mean(dim=0), sent.positions, shape)
+        volume = self.inner.encode(image, key, views).averaged(image)
         return Encoded(self.chain(volume, self.atlas)[None, None], np.zeros((1, 3), dtype=np.int64))
 
 
@@ -124,7 +114,7 @@ def choose(
     scores = {chain: _telling(forms, truth) for chain, forms in _forms(few, atlas, effort, lambda s: advance(0.6 * s))}
     # Of chains that make the same of what is sent, the first, which is the simplest, is enough.
     distinct = {round(score, DIGITS): chain for chain, score in reversed(scores.items())}
-    best = sorted(distinct.values(), key=lambda chain: -scores[chain])[:KEPT]
+    best = sorted(distinct.values(), key=lambda chain: -scores[chain])[:MOST]
     tried = [as_sent]
     for chain in best:
         if chain != Chain():
@@ -160,12 +150,11 @@ def _left(
     voxels = torch.nonzero(atlas.variance.flatten() > 0)[:, 0]
     seen = [chain(encoding, atlas) for encoding in sent]
     usual = torch.stack(seen).mean(dim=0)
-    spread, count = atlas.variance.flatten().sqrt(), len(people)
+    spread = atlas.variance.flatten().sqrt()
     grams, products, squares = [], [], []
     for volume, form in zip(people, seen, strict=False):
         image = as_tensor(volume.image)
-        # The person's own image is in the atlas; the atlas of the others is what it must be told from.
-        rest = (count * atlas.mean - image) / (count - 1)
+        rest = atlas.mean_without(image, len(people))
         picked = voxels[torch.from_numpy(rng.choice(len(voxels), min(VOXELS, len(voxels)), replace=False))]
         apart = form - usual
         plain = torch.stack([at.flatten()[picked] for at in (apart, *(box(apart, radius) for radius in RADII))])
@@ -177,7 +166,7 @@ def _left(
     return ridge(np.stack(grams), np.stack(products), np.array(squares))[1]
 
 
-_CHOSEN: dict[str, list[Tried]] = {}
+_KEPT: Kept[list[Tried]] = Kept()
 
 
 def shared_choice(
@@ -186,8 +175,4 @@ def shared_choice(
 ) -> list[Tried]:  # fmt: skip
     """:func:`choose`, or what it gave for the same arguments before: protocols and attacks ask again."""
     key = fingerprint(scheme, people, views, effort, seed)
-    if key in _CHOSEN:
-        advance(1)
-    else:
-        _CHOSEN[key] = choose(scheme, people, atlas, views, effort, seed, advance)
-    return _CHOSEN[key]
+    return _KEPT.learned(key, lambda: choose(scheme, people, atlas, views, effort, seed, advance), advance)

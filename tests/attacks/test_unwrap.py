@@ -15,6 +15,7 @@ from privaudit.contracts.attack import Attack
 from privaudit.contracts.knowledge import Rung
 from privaudit.imaging.forms import PLACES
 from privaudit.learning import unwrapping
+from privaudit.learning.kept import Kept
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Finding, Record
 
@@ -25,7 +26,7 @@ def audit_of(
 ) -> Callable[[str], Record]:
     # Rigid moves take most of the time; the conformance suite has them.
     monkeypatch.setattr(unwrapping, "PLACES", {name: form for name, form in PLACES.items() if "moved" not in name})
-    monkeypatch.setattr(unwrapping, "_CHOSEN", {})
+    monkeypatch.setattr(unwrapping, "_KEPT", Kept())
 
     def audit(defense: str) -> Record:
         attacks = ["unwrap", {"name": "unwrapped-reid", "protocols": ["encoded"]}]

@@ -1,7 +1,6 @@
 """A de-encoder gets back what can be got back, leaves the atlas where nothing can, and is plain ridge regression."""
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +12,10 @@ from torch import Tensor
 
 from privaudit.auditing.scene import Scene
 from privaudit.contracts import plugin
-from privaudit.contracts.cohort import Cohort, Dataset, Volume, split_subjects
-from privaudit.contracts.defense import Defense, Encoded, Key
-from privaudit.imaging.patches import Shape, as_tensor
+from privaudit.contracts.cohort import Cohort, Dataset, split_subjects
+from privaudit.imaging.patches import as_tensor
 from privaudit.learning.inversion import Inverter, learn_inverter, ridge, shared_inverter
-
-
-class Seeded(Key):
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-
-class Made(Defense):
-    """Sends what a function makes of an image and a generator."""
-
-    name = "made"
-    summary = "made of a function"
-
-    def __init__(self, make: Callable[[Tensor, torch.Generator], Tensor]) -> None:
-        super().__init__()
-        self.make = make
-
-    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
-        return Seeded(rng.getrandbits(40))
-
-    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
-        assert isinstance(key, Seeded)
-        sent = self.make(image, torch.Generator().manual_seed(key.seed))
-        return Encoded(sent[None, None], np.zeros((1, 3), dtype=np.int64))
-
-
-def noise(image: Tensor, g: torch.Generator) -> Tensor:
-    return torch.rand(image.shape, generator=g)
+from tests.made import Made, noise
 
 
 def signs(image: Tensor, g: torch.Generator) -> Tensor:

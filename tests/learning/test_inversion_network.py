@@ -1,7 +1,6 @@
 """The network that corrects a linear de-encoder: what it finds, when it keeps silent, that it resumes."""
 
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from torch import Tensor
 
 from privaudit.auditing.scene import Scene
 from privaudit.contracts import plugin
-from privaudit.contracts.cohort import Cohort, Dataset, Volume, split_subjects
-from privaudit.contracts.defense import Defense, Encoded, Key
+from privaudit.contracts.cohort import Cohort, Dataset, split_subjects
+from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError
 from privaudit.imaging.atlas import Atlas
-from privaudit.imaging.patches import Shape, as_tensor, stitch
+from privaudit.imaging.patches import as_tensor, stitch
 from privaudit.learning import inversion_network, inversion_training
 from privaudit.learning.inversion import Reader, shared_inverter
 from privaudit.learning.inversion_network import NetworkInverter, Reading
@@ -25,37 +24,7 @@ from privaudit.learning.inversion_training import InversionTraining, learn_netwo
 from privaudit.learning.loop import CHECKPOINT
 from privaudit.learning.options import LoopOptions
 from privaudit.learning.own_people import Others
-
-
-class Seeded(Key):
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-
-class Made(Defense):
-    """Sends views that a function makes of an image and a generator."""
-
-    name = "made"
-    summary = "made of a function"
-
-    def __init__(self, make: Callable[[Tensor, torch.Generator], Tensor]) -> None:
-        super().__init__()
-        self.make = make
-
-    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
-        return Seeded(rng.getrandbits(40))
-
-    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
-        assert isinstance(key, Seeded)
-        g = torch.Generator().manual_seed(key.seed)
-        return Encoded(torch.stack([self.make(image, g)[None] for _ in range(views)]), np.zeros((1, 3), dtype=np.int64))
-
-    def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
-        return labels[None, None].repeat(views, 1, 1, 1, 1, 1)
-
-
-def noise(image: Tensor, g: torch.Generator) -> Tensor:
-    return torch.rand(image.shape, generator=g)
+from tests.made import Made, noise
 
 
 def noisy(image: Tensor, g: torch.Generator) -> Tensor:
