@@ -59,7 +59,7 @@ def epsilon(right: int, guesses: int, confidence: float = 0.95) -> tuple[float, 
     below one half read 0, as no epsilon is negative, and everything above :data:`MOST` reads that.
 
     >>> [round(x, 3) for x in epsilon(24, 24)[1]]
-    [1.792, 10.0]
+    [1.795, 10.0]
     """
     low, high = clopper_pearson(right / guesses, guesses, confidence)
     return _log_odds((right + 1) / (guesses + 2)), (_log_odds(low), _log_odds(high))
