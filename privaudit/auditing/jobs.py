@@ -202,7 +202,7 @@ def _attack(
 ) -> Iterator[Row]:
     """Rows of what is still to be answered."""
     scene, kind = context.scene, kind_of(attack)
-    if not kind.one_by_one:
+    if not kind.one_by_one or attack.together:
         store.rows.clear()  # rows exist all together or not at all
     finished = {row["request"] for row in store.rows}
     task.advance(len(finished))

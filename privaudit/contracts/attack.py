@@ -186,6 +186,8 @@ class Attack(Plugin):
 
     cheap: ClassVar[bool] = False
     """Whether it takes seconds, so that smaller planted leaks are tried too, for its detection limit."""
+    together: ClassVar[bool] = False
+    """Whether it needs all transcripts at once, so that a killed job begins again."""
     beside: ClassVar[tuple[str, ...]] = ()
     """Trivial attackers that its figures need beside them, more than those that every reconstruction has."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from privaudit.imaging.mixing import AlphaPer
 
@@ -20,17 +20,24 @@ class Mixing:
         aligned: whether reference patches are cut at the target's place, else anywhere.
         alpha_per: whether each patch, each encoded view or each volume has a mixing weight of its own.
         fresh_alpha: with a weight for each patch, whether every view draws new ones.
+        reference_per: whether each patch has references of its own, or each encoded view.
     """
 
     references: int = 1
     aligned: bool = True
     alpha_per: AlphaPer = "patch"
     fresh_alpha: bool = False
+    reference_per: Literal["patch", "volume"] = "patch"
 
     @property
     def pooled(self) -> bool:
         """Whether all patches of a view share one mixing weight."""
         return self.alpha_per != "patch"
+
+    @property
+    def whole(self) -> bool:
+        """Whether all patches of a view share references and mixing weight: then it is one mixture."""
+        return self.pooled and self.reference_per == "volume"
 
     @property
     def fresh(self) -> bool:
