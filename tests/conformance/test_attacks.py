@@ -21,8 +21,8 @@ from privaudit.errors import ClaimError, KnowledgeError, PluginError
 from privaudit.results.overall import Verdict
 
 ATTACKS = [
-    "as-is", "atlas", "average", "bss", "invert", "inverted-reid", "joint", "learned-reid", "mean-brightness", "meter",
-    "random-subject", "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid", "wiener",
+    "as-is", "atlas", "average", "bss", "invert", "inverted-reid", "joint", "joint-reid", "learned-reid",
+    "mean-brightness", "meter", "random-subject", "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid", "wiener",
 ]  # fmt: skip
 LOOKING = [name for name in ATTACKS if name not in ("atlas", "mean-brightness", "random-subject")]
 GETTERS: dict[Rung, Callable[[Any], object]] = {
