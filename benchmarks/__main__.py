@@ -9,9 +9,17 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import msssim_bench, power_bench, rivals_bench, segmentation_bench, separation_bench, verdicts_bench
+from benchmarks import (
+    joint_bench,
+    msssim_bench,
+    power_bench,
+    rivals_bench,
+    segmentation_bench,
+    separation_bench,
+    verdicts_bench,
+)
 
-PARTS = ("msssim", "segmentation", "separation", "rivals")
+PARTS = ("msssim", "segmentation", "separation", "rivals", "joint")
 
 
 def main() -> None:
@@ -37,6 +45,8 @@ def main() -> None:
         segmentation_bench.print_rows(separation_bench.run(quick))
     if not arguments.part or "rivals" in arguments.part:
         segmentation_bench.print_rows(rivals_bench.run(quick))
+    if not arguments.part or "joint" in arguments.part:
+        segmentation_bench.print_rows(joint_bench.run(quick))
 
 
 if __name__ == "__main__":

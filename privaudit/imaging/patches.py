@@ -61,6 +61,8 @@ def stitch(patches: Tensor, positions: NDArray[np.int64], shape: Shape) -> Tenso
         OptionError: the patches do not cover the volume.
     """
     size = patches.shape[-3:]
+    if len(patches) == 1 and tuple(size) == tuple(shape):
+        return patches[0].clone()
     total = patches.new_zeros((*patches.shape[1:-3], *shape))
     count = patches.new_zeros(shape)
     for patch, (x, y, z) in zip(patches, positions.tolist(), strict=True):

@@ -140,19 +140,20 @@ class JointRequests:
         """Blocks [K, places, *block]: the views put together where they are one mixture."""
         if not self.mixing.whole:
             return transcript.views
-        return torch.stack([transcript.stitched(view) for view in range(len(transcript.views))])[:, None]
+        return stitch(transcript.views.transpose(0, 1), transcript.positions, self.shape)[:, None]
 
     def solve(self, advance: Advance) -> Mixed:
         """Find the mixing; ``advance`` takes shares of the work, which add up to 1."""
         if len(self.transcripts[0].views) == 1:
             return self._solve_one_view(advance)
         samples: list[list[Tensor]] = [[] for _ in self.places]
-        digits = 2.0**-24
+        digits: float | None = None
         for transcript in self.transcripts:
-            digits = digits_of(transcript.views)
+            digits = digits_of(transcript.views) if digits is None else digits
             for kept, place, block in zip(samples, self.places, self._sent(transcript).unbind(1), strict=True):
                 kept.append(place.whitened(block))
             advance(0.9 / len(self.transcripts))
+        assert digits is not None
         rng = np.random.default_rng(self.seed)
         solutions: list[Solution | None] = []
         ranks, tissue = [], [len(place.index) >= LEAST for place in self.places]

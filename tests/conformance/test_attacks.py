@@ -22,7 +22,8 @@ from privaudit.results.overall import Verdict
 
 ATTACKS = [
     "as-is", "atlas", "average", "bss", "invert", "inverted-reid", "joint", "joint-reid", "learned-reid",
-    "mean-brightness", "meter", "random-subject", "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid", "wiener",
+    "mean-brightness", "meter", "random-subject", "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid",
+    "wiener",
 ]  # fmt: skip
 LOOKING = [name for name in ATTACKS if name not in ("atlas", "mean-brightness", "random-subject")]
 GETTERS: dict[Rung, Callable[[Any], object]] = {
