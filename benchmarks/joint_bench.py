@@ -1,6 +1,6 @@
 """Cost of joint unmixing beside reading what was sent once and one least-squares product, in one run.
 
-Run with ``python -m benchmarks joint``. Requests lie on disk as a server would have logged them. Their images are random:
+Run with ``python -m benchmarks joint``. Requests lie on disk as a server would have logged them. Images are random:
 time does not depend on them.
 
 Expected before the first measurement: what was sent is read twice where the images fit into 1 GB, and three times where
