@@ -1,7 +1,7 @@
 """The server reads the segmentation: the maps that it computes tell it the labels, without a key.
 
-The server's output for a mixture is ``α·y + (1 − α)·y_ref`` (equation 3 of Mixup-Privacy). Its values give α and both label
-maps, and several views, which have only the target in common, tell which is the target's.
+The server's output for a mixture is ``α·y + (1 − α)·y_ref`` (equation 3 of Mixup-Privacy). Its values give α and both
+label maps, and several views, which have only the target in common, tell which is the target's.
 """
 
 from __future__ import annotations
@@ -31,8 +31,13 @@ class DecodeMapsOptions(PluginOptions):
     )
     views: list[Annotated[int, Field(ge=1)]] = Field(
         default=[1],
-        description="numbers K of views to decode together; those above what the defense sends are left out, and what it"
-        " sends is always decoded",
+        description="numbers K of views of a perfect server that are decoded together; those above what the defense"
+        " sends are left out, and what it sends is always decoded",
+    )
+    served_views: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[1, 3],
+        min_length=1,
+        description="the same of the trained network, which takes seconds a view; no more than these",
     )
 
 
@@ -48,7 +53,8 @@ class DecodeMapsAttack(Attack):
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
         """One for each kind of maps and number of views; all decide."""
-        counts = sorted({k for k in self.options.views if k < views_sent} | {views_sent})
+        perfect = sorted({k for k in self.options.views if k < views_sent} | {views_sent})
+        trained = sorted({min(k, views_sent) for k in self.options.served_views})
         return tuple(
             Protocol(
                 f"{maps} K={k}",
@@ -58,9 +64,10 @@ class DecodeMapsAttack(Attack):
                 views=k,
                 curve=f"views of {maps} maps",
                 curve_x=k,
+                cheap=maps == "returned",
             )
             for maps in dict.fromkeys(self.options.maps)
-            for k in counts
+            for k in (perfect if maps == "returned" else trained)
         )  # fmt: skip
 
     def run(

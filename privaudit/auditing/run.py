@@ -21,6 +21,7 @@ from privaudit.auditing.jobs import Advance, Context, Job, job_size, run_job
 from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan
 from privaudit.auditing.recording import Outcome, make_record, with_limits
 from privaudit.auditing.scene import Scene
+from privaudit.auditing.serving import open_service
 from privaudit.auditing.spec import AuditSpec, dump_spec
 from privaudit.auditing.store import JobFile, lock
 from privaudit.auditing.utility import Networks, check_weights, choose_networks, probes, run_utility, utility_figures
@@ -68,15 +69,18 @@ def run_folder(spec: AuditSpec, out: Path | None) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _open_scene(spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool) -> tuple[Scene, dict[str, Any]]:
+def _open_scene(
+    spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool, device: str
+) -> tuple[Scene, dict[str, Any]]:
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     shares = spec.split
     split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
     scene = Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed)
-    requests = scene.requests
-    if all(kind_of(attack).one_by_one for attack in all_attacks(spec)):
+    requests, attacks = scene.requests, all_attacks(spec)
+    scene.service, scene.unserved = open_service(spec.utility, scene, attacks, choose_device(device))
+    if all(kind_of(attack).one_by_one for attack in attacks):
         requests = tuple(
             request
             for part in (spec.pictures, spec.utility)
@@ -94,7 +98,7 @@ def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str
     """
     if settings.jobs < 1:
         raise OptionError("--jobs must be at least 1", got=settings.jobs)
-    scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet)
+    scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet, settings.device)
     scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
     return Context(spec, scene, scorer, choose_device(settings.device), run_folder(spec, settings.out)), params
 
@@ -152,7 +156,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     attacks = all_attacks(spec)
     check_weights(spec.utility)
     context, dataset_params = open_context(spec, settings)
-    steps = plan(context, attacks)
+    steps, skipped = plan(context, attacks)
     learned = learned_by(context, attacks)
     networks, note = choose_networks(spec.utility, context.scene)
     with lock(context.run):
@@ -169,7 +173,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
         weights += [item for item in ([] if networks is None else networks.used) if item not in weights]
         weights += [{"name": item.name, "sha256": item.digest} for items in learned.values() for item in items]
         figures = [] if utility is None else utility_figures(utility.rows, context)
-        outcome = Outcome(steps, done, missing, figures, note, weights)
+        outcome = Outcome(steps, done, missing, skipped, figures, note, weights)
         record = make_record(context, dataset_params, outcome, started, settings.jobs)
         for store in done.values():
             _write_table(context, store)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
+from typing import Protocol as TypingProtocol
 
 import numpy as np
 import torch
@@ -35,6 +36,18 @@ SLOW: Final = 0.1
 """Seconds from which encoding a scan is slow: a client's network, say, or a random field."""
 
 
+class Answering(TypingProtocol):
+    """Trained networks of the scheme; :class:`privaudit.auditing.serving.Service`."""
+
+    digest: str
+
+    def respond(self, sent: Tensor) -> Tensor:
+        """Maps [V, N, C, *patch] of views [V, N, *patch]."""
+
+    def decode(self, answers: Tensor, defense: Defense, key: Key) -> Tensor:
+        """What the client makes of them, [C, X, Y, Z]."""
+
+
 class Scene(Roster):
     """A cohort, a split, a defense and a seed.
 
@@ -48,6 +61,11 @@ class Scene(Roster):
         self._index = {request: number for number, request in enumerate(self._scan_of)}
         self._key: tuple[str, Key] | None = None
         self._sent: dict[tuple[str, int], Encoded] = {}
+        self._served: tuple[str, Tensor] | None = None
+        self.service: Answering | None = None
+        """The trained networks, where the audit has any and an attack asks for their maps."""
+        self.unserved = ""
+        """Why there are none, where an attack does."""
 
     # secrets, for scoring --------------------------------------------------------------------------------------
 
@@ -71,10 +89,23 @@ class Scene(Roster):
             return None
         return most_likely(stitch(known[0][0], self._encode(request, key, 1).positions, self.cohort.shape))
 
-    def client_labels(self, request: str) -> NDArray[np.int64]:
-        """The label map [X, Y, Z] that the client ends with, from a perfect server and the first view."""
+    def client_labels(self, request: str, views: int, served: bool) -> NDArray[np.int64]:
+        """The label map [X, Y, Z] that the client ends with, from a perfect server or from the trained one."""
         key, labels = self._key_of(request), one_hot(self.truth(request).labels, self.classes)
-        return most_likely(self.defense.decode(self.defense.respond(labels, key, 1), key))
+        if served:
+            assert self.service is not None
+            return most_likely(self.service.decode(self._serve(request, key, views), self.defense, key))
+        enough = 1 if self.defense.lossless else views
+        return most_likely(self.defense.decode(self.defense.respond(labels, key, enough), key))
+
+    def _serve(self, request: str, key: Key, views: int) -> Tensor:
+        """What the trained server computes of a request; the last answer is kept, for whoever scores it."""
+        name = f"{request} {views}"
+        if self._served is None or self._served[0] != name:
+            if self.service is None:
+                raise KnowledgeError("there is no trained network whose maps could be known", todo="give its weights")
+            self._served = name, self.service.respond(self._encode(request, key, views).views)
+        return self._served[1].clone()
 
     @cached_property
     def classes(self) -> int:
@@ -140,17 +171,22 @@ class Scene(Roster):
 
     # what the adversary sees -----------------------------------------------------------------------------------
 
-    def transcript(self, request: str, *, views: int = 1, arm: Arm = "audit", returned: bool = False) -> Transcript:
+    def transcript(
+        self, request: str, *, views: int = 1, arm: Arm = "audit", returned: bool = False, served: bool = False
+    ) -> Transcript:
         """What is sent for one request; ``arm`` plants a leak for a positive control."""
         volume, key, scheme = self.truth(request), self._key_of(request), self.scheme_of(arm)
-        sent, answer = self._encode(request, key, views), None
+        sent = self._encode(request, key, views)
         labels = one_hot(volume.labels, self.classes)
-        if returned:
-            answer = self.defense.respond(labels, key, views)
+        answers = [
+            self.defense.respond(labels, key, views) if returned else None,
+            self._serve(request, key, views) if served else None,
+        ]
         if isinstance(scheme, Planted):  # from what is held of the scheme's own encodings
             sent = scheme.blended(sent, as_tensor(volume.image), key)
-            answer = None if answer is None else scheme.answered(answer, labels, sent.positions, key)
-        return Transcript(request, sent.views, sent.positions.copy(), self.cohort.shape, volume.affine.copy(), answer)
+            answers = [None if a is None else scheme.answered(a, labels, sent.positions, key) for a in answers]
+        place = sent.positions.copy(), self.cohort.shape, volume.affine.copy()
+        return Transcript(request, sent.views, *place, *answers)
 
     def scheme_of(self, arm: Arm) -> Defense:
         """The scheme that sends on an arm: the defense, or one with a planted leak."""
@@ -172,8 +208,11 @@ class Scene(Roster):
         if Rung.TRANSCRIPT not in protocol.knowledge:
             nothing, nowhere = torch.empty((0, 0, 1, 1, 1)), np.empty((0, 3), dtype=np.int64)
             return LazyTranscripts(requests, lambda r: Transcript(r, nothing, nowhere, self.cohort.shape, np.eye(4)))
-        returned = Rung.RETURNED in protocol.knowledge
-        return LazyTranscripts(requests, lambda r: self.transcript(r, views=protocol.views, arm=arm, returned=returned))
+        returned, served = Rung.RETURNED in protocol.knowledge, Rung.SERVED in protocol.knowledge
+        return LazyTranscripts(
+            requests,
+            lambda r: self.transcript(r, views=protocol.views, arm=arm, returned=returned, served=served),
+        )
 
     def knowledge(self, attack: Attack, protocol: Protocol, arm: Arm = "audit") -> Knowledge:
         """What a protocol declares, and nothing else; copies, or read-only. Weights are those of the arm."""

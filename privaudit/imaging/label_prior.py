@@ -63,9 +63,12 @@ class LabelPrior:
         return LabelPrior(joined / joined.sum(dim=0), self.people)
 
     def residual(self, maps: Tensor) -> Tensor:
-        """How maps [C, X, Y, Z] differ from the frequencies, as one vector of length 1 where they do at all."""
-        difference = (maps - self.frequencies).flatten()
-        return difference / difference.norm().clamp_min(1e-12)
+        """How maps [C, X, Y, Z] differ from the frequencies, where people do at all; elsewhere 0."""
+        known = self.with_classes(len(maps)).frequencies
+        if len(maps) < len(known):
+            maps = torch.cat([maps, maps.new_zeros((len(known) - len(maps), *maps.shape[1:]))])
+        alike = known.amax(dim=0) > 1 - UNSEEN / (self.people + UNSEEN)
+        return (maps - known).masked_fill(alike, 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """How much of each source is in mixed label maps, read from their values.
 
-A perfect server's map of a mixture is ``Σ sᵢ·[label of source i]`` (equation 3 of Mixup-Privacy): of each voxel's values
-every one is the sum of some of the shares ``sᵢ``. So few values tell the shares.
+A perfect server's map of a mixture is ``Σ sᵢ·[label of source i]`` (equation 3 of Mixup-Privacy): every value is
+the sum of some of the shares ``sᵢ``. So few values tell the shares.
 """
 
 from __future__ import annotations

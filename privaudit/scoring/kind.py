@@ -49,8 +49,8 @@ class Secrets(Protocol):
         Where several people are in it: the label of the largest share, the lowest of equal ones.
         """
 
-    def client_labels(self, request: str) -> NDArray[np.int64]:
-        """The label map [X, Y, Z] that the client itself ends with, from a perfect server."""
+    def client_labels(self, request: str, views: int, served: bool) -> NDArray[np.int64]:
+        """The label map [X, Y, Z] that the client itself ends with, from a perfect server or from the trained one."""
 
     def person(self, request: str) -> str:
         """Pseudonym of the person behind a request."""

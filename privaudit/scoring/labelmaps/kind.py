@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from privaudit.contracts.claims import Claim, LabelMap
+from privaudit.contracts.knowledge import Rung
 from privaudit.errors import ClaimError
 from privaudit.results.record import Finding, Record, finite
 from privaudit.results.words import interval, number
@@ -49,7 +50,7 @@ class LabelMapKind(PairedKind):
         untested="the segmentation",
         panel="Label map: Dice of the segmentation that an attack recovers to the true one, of the person scanned"
         " (target) or of the owner of a mixing reference, and its difference to the best attacker who does not look."
-        " The client's own is what it ends with when the server is perfect.",
+        " The client's own is what it makes of the same maps with its key.",
         columns=("Whose", "Dice", "the client's own", "best without looking", "Difference"),
         glossary={"Dice": "twice the voxels that two segmentations share, over the voxels of both; 1 is an exact copy"},
     )
@@ -82,11 +83,14 @@ class LabelMapKind(PairedKind):
                 row["order"] = order
             if not best or _likeness(row) > _likeness(best):
                 best = row
-        own = _scores(secrets.client_labels(request), truth, names, "")
+        if asked.attack.reads_transcript:
+            served = Rung.SERVED in asked.protocol.knowledge
+            own = _scores(secrets.client_labels(request, asked.protocol.views, served), truth, names, "")
+            best["client_dice"] = own[METRIC]
         told = {"alpha_fifth": secrets.alpha_fifth(request), "owner": secrets.owner(request)}
         known: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
         figures = {name: round(float(value), DIGITS) for name, value in claim.diagnostics.items()}
-        return best | {"client_dice": own[METRIC]} | known | figures
+        return best | known | figures
 
     def details(self, rows: Sequence[Row], victim: str, metric: str) -> dict[str, float | None]:
         """Mean Dice of each structure, share of maps recovered exactly, and what the client itself gets."""
@@ -97,17 +101,19 @@ class LabelMapKind(PairedKind):
             for name in names
         }
         out["exact"] = float(np.mean([row[f"{prefix}exact"] for row in rows]))
-        return out | ({} if prefix else {"client": float(column_of(rows, "client_dice").mean())})
+        if not prefix and rows and "client_dice" in rows[0]:
+            out["client"] = float(column_of(rows, "client_dice").mean())
+        return out
 
     def notes(self, rows: Sequence[Row]) -> list[str]:
         """How many maps are exact, what the client itself gets, and whether the scorer chose the order."""
         if not rows:
             return []
-        exact, own = sum(bool(row["exact"]) for row in rows), float(column_of(rows, "client_dice").mean())
-        out = [
-            f"the target's map is exact in {exact} of {len(rows)} scans; the client itself gets Dice {own:.3f} from"
-            " a perfect server"
-        ]
+        exact = sum(bool(row["exact"]) for row in rows)
+        out = [f"the target's map is exact in {exact} of {len(rows)} scans"]
+        if "client_dice" in rows[0]:
+            own = float(column_of(rows, "client_dice").mean())
+            out.append(f"the client itself, with the key, gets Dice {own:.3f} from the same maps")
         if "order" in rows[0]:
             swapped = sum(row["order"] == "swapped" for row in rows)
             out.append(
@@ -120,7 +126,7 @@ class LabelMapKind(PairedKind):
         baseline = finding.baseline
         assert baseline is not None
         own = finding.details.get("client")
-        client = "" if own is None else f", the client itself {number(own)} from a perfect server"
+        client = "" if own is None else f", the client itself {number(own)}"
         return (
             f"The recovered label map of {WHOSE[finding.victim]} has {self.metrics[finding.metric]}"
             f" {number(finding.estimate)} to the true one; who does not look at the encoding gets"
