@@ -24,8 +24,8 @@ from privaudit.imaging.map_decoding import decode_maps
 from privaudit.learning.own_people import coarse
 from privaudit.msssim import DenseSimilarity
 
-SAME: Final = 1 - 1e-5
-"""Cosine from which two maps are one and the same."""
+SAME: Final = 0.999
+"""Cosine from which two maps are one and the same, rounding included; of one person on two days it is far lower."""
 
 
 class DecodedReidAttack(Attack):
