@@ -7,11 +7,13 @@ their likest maps. Two that are identical are one reference, not one person: nob
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from privaudit.contracts.attack import Attack, Protocol, Task
@@ -28,6 +30,17 @@ SAME: Final = 0.999
 """Cosine from which two maps are one and the same, rounding included; of one person on two days it is far lower."""
 
 
+class DecodedReidOptions(RetrievalOptions):
+    """Which retrieval, of which maps."""
+
+    maps: list[Literal["returned", "served"]] = Field(
+        default=["returned"],
+        min_length=1,
+        description="returned: those of a perfect server; served: those of the trained network, which takes seconds a"
+        " scan",
+    )
+
+
 class DecodedReidAttack(Attack):
     """Cosine of how label maps differ from label frequencies; gallery images are segmented by grey value and place."""
 
@@ -35,12 +48,17 @@ class DecodedReidAttack(Attack):
     summary = "re-identification: label maps decoded from what comes back, compared with each other or with raw scans"
     claim = "similarity"
     cheap = True
-    Options = RetrievalOptions
-    options: RetrievalOptions
+    Options = DecodedReidOptions
+    options: DecodedReidOptions
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """The ones asked for, of the maps of a perfect server for one view."""
-        return retrievals(self.options.protocols, (Rung.TRANSCRIPT, Rung.RETURNED, Rung.POPULATION))
+        """The ones asked for, of one view, for each kind of maps."""
+        out = []
+        for maps in dict.fromkeys(self.options.maps):
+            some = retrievals(self.options.protocols, (Rung.TRANSCRIPT, Rung(maps), Rung.POPULATION))
+            perfect = maps == "returned"
+            out += [p if perfect else replace(p, name=f"{p.name} served", cheap=False) for p in some]
+        return tuple(out)
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
@@ -56,9 +74,9 @@ class DecodedReidAttack(Attack):
         queries = []
         with task.ahead(0.9 * len(transcripts)) as advance:
             for transcript in transcripts:
-                assert transcript.returned is not None
-                place = transcript.positions, transcript.shape
-                found = decode_maps(transcript.returned, *place, prior, task.scheme.mixed)
+                seen = transcript.served if Rung.SERVED in protocol.knowledge else transcript.returned
+                assert seen is not None
+                found = decode_maps(seen, transcript.positions, transcript.shape, prior, task.scheme.mixed)
                 maps = [found.target] if found.reference is None else [found.target, found.reference]
                 queries.append(torch.stack([vector(one) for one in maps]))
                 advance(1 / len(transcripts))

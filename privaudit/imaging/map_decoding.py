@@ -25,6 +25,8 @@ NOISE: Final = (0.05, 0.1, 0.2, 0.4, 0.7)
 """Standard deviations of soft maps that are tried."""
 THIN: Final = (256, 2048, 16_384)
 """Voxels that shares and their order are found on: at least, at most, and of all groups of patches together."""
+LEAD: Final = 3.0
+"""Nats by which an order of the sources must be likelier than any other to be known."""
 GRID: Final = torch.arange(0.02, 1.0, 0.02)
 """Candidate shares of the target in soft maps."""
 
@@ -68,13 +70,24 @@ class Decoded:
     ordered: bool
 
 
-def _lone_share(shares: Tensor) -> int | None:
-    """Which share [m] is unlike all others, which are equal: several references of equal weight; None without."""
-    for which in range(len(shares)):
-        rest = torch.cat([shares[:which], shares[which + 1 :]])
-        if float(rest.max() - rest.min()) <= NEAR < float((shares[which] - rest).abs().min()):
-            return which
-    return None
+def _lone_shares(shares: Tensor) -> list[int] | None:
+    """In each view, which share of [V, m] is unlike all others, which are equal: references of equal weight.
+
+    None where a view has no such share.
+    """
+    found = []
+    for view in shares:
+        lone = [
+            which
+            for which in range(len(view))
+            if float(view.min()) > NEAR
+            and (rest := view[[n for n in range(len(view)) if n != which]]).max() - rest.min() <= NEAR
+            and float((view[which] - rest).abs().min()) > NEAR
+        ]
+        if len(lone) != 1:
+            return None
+        found += lone
+    return found
 
 
 def _soft_shares(voxels: Voxels, references: int, fresh: bool) -> tuple[Tensor, float]:
@@ -127,6 +140,10 @@ def decode_maps(
     """
     references = 0 if mixing is None else mixing.references
     aligned, pooled, fresh = (True, True, False) if mixing is None else (mixing.aligned, mixing.pooled, mixing.fresh)
+    # A view that is sent again tells nothing: its reference is no other one.
+    same = [next(i for i in range(n + 1) if torch.equal(maps[i], view)) for n, view in enumerate(maps)]
+    kept = sorted(set(same))
+    maps = maps[kept]
     classes, size = maps.shape[2], (maps.shape[3], maps.shape[4], maps.shape[5])
     frequencies = prior.with_classes(classes).frequencies[:classes]
     places = cut(frequencies, positions, size).flatten(2).movedim(1, 2).log()
@@ -152,16 +169,19 @@ def decode_maps(
             row, noise = _soft_shares(thin, references, fresh)
         else:
             row = torch.ones((len(maps), 1))
-            noise = max(NOISE, key=lambda n: find_order(thin, row, n, same=True)[1])
-        lone = _lone_share(row[0]) if references > 1 else None
-        if len(maps) == 1 and references:
-            order, ordered = [lone or 0], ordered and lone is not None
-        else:
-            order, _ = find_order(thin, row, noise, same=not exact and not fresh)
+            noise = max(NOISE, key=lambda n: find_order(thin, row, n, same=True).likelihood)
+        order = _lone_shares(row) if references > 1 else None
+        if order is None and len(maps) == 1 and references:
+            order, ordered = [0], False
+        elif order is None:
+            found = find_order(thin, row, noise, same=not exact and not fresh)
+            order, ordered = found.places, ordered and found.lead > LEAD
         for n in group:
             target, reference = posterior(patches[n], row, order, noise)
             targets[n] = target.T.reshape(classes, *size)
             others[n] = targets[n] if reference is None else reference.T.reshape(classes, *size)
             alpha[:, n] = torch.stack([view[which] for view, which in zip(row.double(), order, strict=True)])
     mixed = stitch(torch.stack(others), positions, shape) if references else None
-    return Decoded(stitch(torch.stack(targets), positions, shape), mixed, alpha, exact, ordered)
+    return Decoded(
+        stitch(torch.stack(targets), positions, shape), mixed, alpha[[kept.index(n) for n in same]], exact, ordered
+    )

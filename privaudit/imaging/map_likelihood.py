@@ -89,8 +89,17 @@ def evidence_of(seen: Tensor, shares: Tensor, which: int, prior: Tensor, noise: 
     return torch.logaddexp(found, found.logsumexp(dim=1, keepdim=True) + float(np.log(ERRS / found.shape[1])))
 
 
-def find_order(voxels: Voxels, shares: Tensor, noise: float, same: bool) -> tuple[list[int], float]:
-    """Which share is the target's in each view, and the log-likelihood; the first view's are all tried.
+@dataclass(frozen=True)
+class Order:
+    """Which share is the target's in each view, how likely that is, and by how much more than another (in nats)."""
+
+    places: list[int]
+    likelihood: float
+    lead: float
+
+
+def find_order(voxels: Voxels, shares: Tensor, noise: float, same: bool) -> Order:
+    """Which share is the target's in each view; those of the first view are all tried.
 
     Args:
         voxels: some, of all views.
@@ -103,18 +112,19 @@ def find_order(voxels: Voxels, shares: Tensor, noise: float, same: bool) -> tupl
         {n: evidence_of(seen, row, n, voxels.reference, noise) for n in there}
         for seen, row, there in zip(voxels.seen, shares, present, strict=True)
     ]
-    best: tuple[list[int], float] = ([0] * len(shares), -np.inf)
+    tried: list[Order] = []
     for first in present[0]:
-        order, total = [first], voxels.target + evidence[0][first]
+        places, total = [first], voxels.target + evidence[0][first]
         for view in evidence[1:]:
-            tried = {n: total + view[n] for n in view if n == first or not same}
-            chosen = max(tried, key=lambda n: float(tried[n].logsumexp(dim=1).sum()))
-            order.append(chosen)
-            total = tried[chosen]
-        likelihood = float(total.logsumexp(dim=1).sum())
-        if likelihood > best[1] + 1e-3:
-            best = order, likelihood
-    return best
+            sums = {n: total + view[n] for n in view if n == first or not same}
+            places.append(max(sums, key=lambda n: float(sums[n].logsumexp(dim=1).sum())))
+            total = sums[places[-1]]
+        tried.append(Order(places, float(total.logsumexp(dim=1).sum()), np.inf))
+    best = max(tried, key=lambda order: order.likelihood)
+    # Where two shares are equal it makes no difference which is the target's.
+    rivals = [o for o in tried if abs(float(shares[0, o.places[0]] - shares[0, best.places[0]])) > NEAR]
+    lead = best.likelihood - max((o.likelihood for o in rivals), default=-np.inf)
+    return Order(best.places, best.likelihood, lead)
 
 
 def posterior(voxels: Voxels, shares: Tensor, order: list[int], noise: float) -> tuple[Tensor, Tensor | None]:

@@ -34,7 +34,8 @@ def person(seed: int) -> Labels:
 
     both = field(10_000) + field(seed)
     ball = np.sqrt(((np.indices(SHAPE) - 7.5) ** 2).sum(axis=0)) < 7
-    return (ball * (1 + (both > -0.6) + (both > 0.6))).astype(np.uint8)
+    labels: Labels = (ball * (1 + (both > -0.6) + (both > 0.6))).astype(np.uint8)
+    return labels
 
 
 PEOPLE = [person(n) for n in range(40)]
@@ -143,6 +144,13 @@ def test_one_share_unlike_equal_others_is_the_targets_even_in_one_view() -> None
     found = decoded(maps, Mixing(references=2, alpha_per="volume"))
     assert found.ordered
     assert (most_likely(found.target) == target).all()
+
+
+def test_views_that_are_all_alike_tell_no_more_than_one() -> None:
+    maps, _, _ = mixed(np.array([[0.3, 0.7]]))
+    assert not decoded(maps.expand(3, -1, -1, -1, -1, -1), VOLUME).ordered
+    one, _, _ = mixed(np.array([[0.3, 0.35, 0.35]]))
+    assert decoded(one.expand(3, -1, -1, -1, -1, -1), Mixing(references=2, alpha_per="volume")).ordered
 
 
 def test_patches_with_weights_of_their_own() -> None:
