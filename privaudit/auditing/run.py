@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
 import os
 import traceback
 import warnings
@@ -23,7 +21,7 @@ from privaudit.auditing.recording import Outcome, make_record, with_limits
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.serving import open_service
 from privaudit.auditing.spec import AuditSpec, dump_spec
-from privaudit.auditing.store import JobFile, lock
+from privaudit.auditing.store import JobFile, lock, write_table
 from privaudit.auditing.utility import Networks, check_weights, choose_networks, probes, run_utility, utility_figures
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset, split_subjects
@@ -176,7 +174,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
         outcome = Outcome(steps, done, missing, skipped, figures, note, weights)
         record = make_record(context, dataset_params, outcome, started, settings.jobs)
         for store in done.values():
-            _write_table(context, store)
+            write_table(store, context.run / "tables")
         write_text(context.run / "record.json", dumps(record))
     notes = {job.name: store.note for job, store in done.items()}
     return Result(context.run, record, notes | ({} if utility is None else {"utility": utility.note}))
@@ -238,14 +236,3 @@ def _executed(
     for job, (store, error) in zip(jobs, results, strict=True):
         bars[job](totals[job])
         yield job, store, error
-
-
-def _write_table(context: Context, store: JobFile) -> None:
-    if not store.rows or not store.path.name.endswith(".audit.jsonl"):
-        return
-    text = io.StringIO()
-    columns = [name for name in store.rows[0] if not name.endswith("patches")]
-    writer = csv.DictWriter(text, fieldnames=columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(store.rows)
-    write_text(context.run / "tables" / f"{store.path.name.removesuffix('.audit.jsonl')}.csv", text.getvalue())
