@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from privaudit.auditing.run import Settings, run_audit
     from privaudit.auditing.spec import AuditSpec, parse_spec
     from privaudit.contracts.attack import Attack, Check, Facts, Illustration, Learned, Protocol, Task
-    from privaudit.contracts.claims import Claim, Reconstruction, Similarity
+    from privaudit.contracts.claims import Claim, LabelMap, Reconstruction, Similarity
     from privaudit.contracts.cohort import Cohort, Dataset, ScanId, Volume
     from privaudit.contracts.defense import Defense, Encoded, Key
     from privaudit.contracts.knowledge import GalleryEntry, Knowledge, Rung
@@ -47,6 +47,7 @@ __all__ = [
     "Illustration",
     "Key",
     "Knowledge",
+    "LabelMap",
     "Learned",
     "Mixing",
     "PairedKind",
@@ -87,6 +88,7 @@ _HOME = {
     "Protocol": "privaudit.contracts.attack",
     "Task": "privaudit.contracts.attack",
     "Claim": "privaudit.contracts.claims",
+    "LabelMap": "privaudit.contracts.claims",
     "Reconstruction": "privaudit.contracts.claims",
     "Similarity": "privaudit.contracts.claims",
     "Cohort": "privaudit.contracts.cohort",

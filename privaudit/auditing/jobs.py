@@ -81,8 +81,10 @@ def facts_of(context: Context) -> Facts:
 
 def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> dict[str, Any]:
     """All that determines a job's rows, in the parts that ``--explain`` names."""
+    service = context.scene.service if Rung.SERVED in protocol.knowledge else None
     return {
         **scene_key(context, ("torch", "numpy", "scipy")),
+        **({} if service is None else {"served by": service.digest}),
         "attack code": plugin_code(type(attack)),
         "attack": {"name": attack.name, **attack.params},
         "claim code": plugin_code(type(kind_of(attack))),

@@ -15,6 +15,7 @@ from privaudit.contracts.attack import Attack, Learned, Protocol
 from privaudit.contracts.cohort import Dataset, require_unseen, split_subjects
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import PluginError
+from privaudit.results.record import Missing
 from privaudit.scoring.arms import GRADED, Arm
 from privaudit.scoring.kinds import kind_of
 from privaudit.seeds import seed_from
@@ -49,13 +50,22 @@ def learned_by(context: Context, attacks: list[Attack]) -> dict[str, Sequence[Le
     return found
 
 
-def plan(context: Context, attacks: list[Attack]) -> Steps:
-    """Every attack's protocols with the arms they need: a control for each figure that decides a verdict."""
+def plan(context: Context, attacks: list[Attack]) -> tuple[Steps, list[Missing]]:
+    """Every attack's protocols with the arms they need: a control for each figure that decides a verdict.
+
+    Returns:
+        What can be run, and what cannot for want of a trained network, with the reason.
+    """
     out: Steps = []
+    skipped = []
     for attack in attacks:
         kind, protocols = kind_of(attack), attack.protocols(context.scene.defense.views)
         _check_protocols(attack, protocols)
         for protocol in protocols:
+            if Rung.SERVED in protocol.knowledge and context.scene.service is None:
+                why = f"there is no trained server network: {context.scene.unserved}"
+                skipped.append(Missing(attack=attack.name, protocol=protocol.name, error=why))
+                continue
             if kind.needs_sessions or Rung.GALLERY in protocol.knowledge:
                 context.scene.require_sessions()
             arms: list[Arm] = ["audit"]
@@ -65,7 +75,7 @@ def plan(context: Context, attacks: list[Attack]) -> Steps:
                 if type(attack).health is not Attack.health:
                     arms.append("health")
             out.append((attack, protocol, arms))
-    return out
+    return out, skipped
 
 
 def foresee(spec: AuditSpec) -> list[str]:

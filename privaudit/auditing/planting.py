@@ -23,7 +23,7 @@ QUIET: Final = 1e-6
 class Planted(Wrapped):
     """A scheme, and a share of the raw target, or of the raw reference, in everything that it sends.
 
-    Keys are the scheme's own. What comes back is planted too, where the target's image is.
+    Keys are the scheme's own. What comes back is planted too: labels of what the images are of.
 
     Args:
         scheme: what is audited.
@@ -73,15 +73,19 @@ class Planted(Wrapped):
         return Encoded(plant(sent.views, raw, self.share), sent.positions)
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
-        """What a perfect server returns, blended with the target's labels where its image is planted."""
+        """What a perfect server returns, blended with labels of what is planted."""
         # Where patches are cut does not depend on what is in them.
         positions = self.inner.encode(torch.zeros(labels.shape[1:]), key, 1).positions
-        return self.answered(self.inner.respond(labels, key, views), labels, positions)
+        return self.answered(self.inner.respond(labels, key, views), labels, positions, key)
 
-    def answered(self, answer: Tensor, labels: Tensor, positions: NDArray[np.int64]) -> Tensor:
-        """What the scheme's server has returned, blended with what is planted."""
+    def answered(self, answer: Tensor, labels: Tensor, positions: NDArray[np.int64], key: Key) -> Tensor:
+        """What the scheme's server has returned, blended with what is planted.
+
+        Labels of others are planted where the scheme knows them; elsewhere the answer stays as it is.
+        """
         if self.others:
-            return answer
+            known = self.inner.side_information(key, len(answer), len(labels))
+            return answer if known is None else plant(answer, known[0], self.share)
         maps = torch.stack([cut(one, positions, (*answer.shape[-3:],)) for one in labels], dim=1)
         return plant(answer, maps.expand_as(answer), self.share)
 

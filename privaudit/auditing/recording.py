@@ -105,6 +105,7 @@ class Outcome:
         steps: what was planned.
         done: finished jobs.
         missing: what was asked for and did not finish.
+        skipped: what an attack offers and this audit cannot run, and why.
         utility: how well the task is done.
         utility_note: why that was not measured; empty if it was.
         weights: name and hash of everything trained that was used.
@@ -113,6 +114,7 @@ class Outcome:
     steps: Steps
     done: Mapping[Job, JobFile]
     missing: list[Missing]
+    skipped: list[Missing]
     utility: list[Utility]
     utility_note: str
     weights: list[dict[str, str]]
@@ -152,6 +154,7 @@ def make_record(
         seed=spec.seed,
         findings=findings,
         missing=outcome.missing,
+        skipped=outcome.skipped,
         utility=outcome.utility,
         utility_note=outcome.utility_note,
         health=[

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
 import os
 import traceback
 import warnings
@@ -21,8 +19,9 @@ from privaudit.auditing.jobs import Advance, Context, Job, job_size, run_job
 from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan
 from privaudit.auditing.recording import Outcome, make_record, with_limits
 from privaudit.auditing.scene import Scene
+from privaudit.auditing.serving import open_service
 from privaudit.auditing.spec import AuditSpec, dump_spec
-from privaudit.auditing.store import JobFile, lock
+from privaudit.auditing.store import JobFile, lock, write_table
 from privaudit.auditing.utility import Networks, check_weights, choose_networks, probes, run_utility, utility_figures
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset, split_subjects
@@ -68,15 +67,18 @@ def run_folder(spec: AuditSpec, out: Path | None) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _open_scene(spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool) -> tuple[Scene, dict[str, Any]]:
+def _open_scene(
+    spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool, device: str
+) -> tuple[Scene, dict[str, Any]]:
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     shares = spec.split
     split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
     scene = Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed)
-    requests = scene.requests
-    if all(kind_of(attack).one_by_one for attack in all_attacks(spec)):
+    requests, attacks = scene.requests, all_attacks(spec)
+    scene.service, scene.unserved = open_service(spec.utility, scene, attacks, choose_device(device))
+    if all(kind_of(attack).one_by_one for attack in attacks):
         requests = tuple(
             request
             for part in (spec.pictures, spec.utility)
@@ -94,7 +96,7 @@ def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str
     """
     if settings.jobs < 1:
         raise OptionError("--jobs must be at least 1", got=settings.jobs)
-    scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet)
+    scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet, settings.device)
     scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
     return Context(spec, scene, scorer, choose_device(settings.device), run_folder(spec, settings.out)), params
 
@@ -152,7 +154,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     attacks = all_attacks(spec)
     check_weights(spec.utility)
     context, dataset_params = open_context(spec, settings)
-    steps = plan(context, attacks)
+    steps, skipped = plan(context, attacks)
     learned = learned_by(context, attacks)
     networks, note = choose_networks(spec.utility, context.scene)
     with lock(context.run):
@@ -169,10 +171,10 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
         weights += [item for item in ([] if networks is None else networks.used) if item not in weights]
         weights += [{"name": item.name, "sha256": item.digest} for items in learned.values() for item in items]
         figures = [] if utility is None else utility_figures(utility.rows, context)
-        outcome = Outcome(steps, done, missing, figures, note, weights)
+        outcome = Outcome(steps, done, missing, skipped, figures, note, weights)
         record = make_record(context, dataset_params, outcome, started, settings.jobs)
         for store in done.values():
-            _write_table(context, store)
+            write_table(store, context.run / "tables")
         write_text(context.run / "record.json", dumps(record))
     notes = {job.name: store.note for job, store in done.items()}
     return Result(context.run, record, notes | ({} if utility is None else {"utility": utility.note}))
@@ -234,14 +236,3 @@ def _executed(
     for job, (store, error) in zip(jobs, results, strict=True):
         bars[job](totals[job])
         yield job, store, error
-
-
-def _write_table(context: Context, store: JobFile) -> None:
-    if not store.rows or not store.path.name.endswith(".audit.jsonl"):
-        return
-    text = io.StringIO()
-    columns = [name for name in store.rows[0] if not name.endswith("patches")]
-    writer = csv.DictWriter(text, fieldnames=columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(store.rows)
-    write_text(context.run / "tables" / f"{store.path.name.removesuffix('.audit.jsonl')}.csv", text.getvalue())

@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final
+from typing import Protocol as TypingProtocol
 
 import numpy as np
 import torch
@@ -16,17 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from privaudit.auditing.planting import Planted
+from privaudit.auditing.roster import Roster
 from privaudit.auditing.volumes import LazyVolumes
 from privaudit.contracts.attack import Attack, Protocol
 from privaudit.contracts.cohort import Cohort, ScanId, Split, Volume
 from privaudit.contracts.defense import Defense, Encoded, Key
 from privaudit.contracts.knowledge import GalleryEntry, Knowledge, Rung
 from privaudit.contracts.transcript import LazyTranscripts, Transcript
-from privaudit.errors import DataError, KnowledgeError, PluginError
+from privaudit.errors import KnowledgeError, PluginError
 from privaudit.imaging.atlas import Atlas
-from privaudit.imaging.patches import as_tensor, one_hot, stitch
+from privaudit.imaging.patches import as_tensor, most_likely, one_hot, stitch
 from privaudit.scoring.arms import SHARES, Arm
-from privaudit.seeds import digest_from, seed_from
+from privaudit.seeds import seed_from
 
 SENT_KEPT: Final = 2**29
 """Bytes of slow encodings that are held: every attack asks for them again."""
@@ -34,53 +36,36 @@ SLOW: Final = 0.1
 """Seconds from which encoding a scan is slow: a client's network, say, or a random field."""
 
 
-class Scene:
+class Answering(TypingProtocol):
+    """Trained networks of the scheme; :class:`privaudit.auditing.serving.Service`."""
+
+    digest: str
+
+    def respond(self, sent: Tensor) -> Tensor:
+        """Maps [V, N, C, *patch] of views [V, N, *patch]."""
+
+    def decode(self, answers: Tensor, defense: Defense, key: Key) -> Tensor:
+        """What the client makes of them, [C, X, Y, Z]."""
+
+
+class Scene(Roster):
     """A cohort, a split, a defense and a seed.
 
     Requests and people get opaque names in an order that tells nothing; equal arguments give equal transcripts.
     """
 
     def __init__(self, cohort: Cohort, split: Split, defense: Defense, seed: int) -> None:
-        self.cohort, self.split, self.defense, self.seed = cohort, split, defense, seed
-        scans = [scan for subject in split.victims for scan in cohort.sessions_of(subject)]
-        scans.sort(key=lambda s: digest_from(seed, "request", s.subject, s.session))
-        self._scan_of = {f"r{number:04d}": scan for number, scan in enumerate(scans)}
-        people = sorted(split.victims, key=lambda s: digest_from(seed, "person", s))
-        self._alias = {subject: f"P{number:03d}" for number, subject in enumerate(people, start=1)}
-        owners = sorted(split.pool, key=lambda s: digest_from(seed, "owner", s))
-        self._owner_alias = {subject: f"R{number:03d}" for number, subject in enumerate(owners, start=1)}
-        self._victims = LazyVolumes(cohort, scans)
+        super().__init__(cohort, split, seed)
+        self.defense = defense
+        self._victims = LazyVolumes(cohort, list(self._scan_of.values()))
         self._index = {request: number for number, request in enumerate(self._scan_of)}
         self._key: tuple[str, Key] | None = None
         self._sent: dict[tuple[str, int], Encoded] = {}
-
-    # what anybody may know -------------------------------------------------------------------------------------
-
-    @property
-    def requests(self) -> tuple[str, ...]:
-        """Every encoded scan of every victim, by opaque name."""
-        return tuple(self._scan_of)
-
-    @property
-    def later_requests(self) -> tuple[str, ...]:
-        """Those that are not their person's first session: the probes against a raw gallery."""
-        return tuple(r for r, s in self._scan_of.items() if s != self.cohort.sessions_of(s.subject)[0])
-
-    def some_requests(self, scans: Literal["first", "all"], people: int | None) -> tuple[str, ...]:
-        """Each person's first session, or every one, of so many people in the order of pseudonyms, or of all."""
-        later = set(self.later_requests) if scans == "first" else set()
-        chosen = set(sorted(self._alias.values())[:people])
-        return tuple(r for r in self.requests if r not in later and self.person(r) in chosen)
-
-    def person(self, request: str) -> str:
-        """Pseudonym of the person behind a request."""
-        return self._alias[self._scan_of[request].subject]
-
-    def prepare(self, requests: Sequence[str], jobs: int, quiet: bool) -> None:
-        """Make ready the scans behind requests, and one of each other person, before anything reads them."""
-        scans = {self._scan_of[request] for request in requests}
-        scans |= {self.cohort.sessions_of(subject)[0] for subject in (*self.split.pool, *self.split.population)}
-        self.cohort.prepare(sorted(scans), jobs, quiet)
+        self._served: tuple[str, Tensor] | None = None
+        self.service: Answering | None = None
+        """The trained networks, where the audit has any and an attack asks for their maps."""
+        self.unserved = ""
+        """Why there are none, where an attack does."""
 
     # secrets, for scoring --------------------------------------------------------------------------------------
 
@@ -95,6 +80,37 @@ class Scene:
         if patches is None:
             return None
         return stitch(patches[0], self._encode(request, key, 1).positions, self.cohort.shape)
+
+    def bystander_labels(self, request: str) -> NDArray[np.int64] | None:
+        """Labels of what the first view was mixed with [X, Y, Z]; None where nothing was, or they are not known."""
+        key = self._key_of(request)
+        known = self.defense.side_information(key, 1, self.classes)
+        if known is None:
+            return None
+        return most_likely(stitch(known[0][0], self._encode(request, key, 1).positions, self.cohort.shape))
+
+    def client_labels(self, request: str, views: int, served: bool) -> NDArray[np.int64]:
+        """The label map [X, Y, Z] that the client ends with, from a perfect server or from the trained one."""
+        key, labels = self._key_of(request), one_hot(self.truth(request).labels, self.classes)
+        if served:
+            assert self.service is not None
+            return most_likely(self.service.decode(self._serve(request, key, views), self.defense, key))
+        enough = 1 if self.defense.lossless else views
+        return most_likely(self.defense.decode(self.defense.respond(labels, key, enough), key))
+
+    def _serve(self, request: str, key: Key, views: int) -> Tensor:
+        """What the trained server computes of a request; the last answer is kept, for whoever scores it."""
+        name = f"{request} {views}"
+        if self._served is None or self._served[0] != name:
+            if self.service is None:
+                raise KnowledgeError("there is no trained network whose maps could be known", todo="give its weights")
+            self._served = name, self.service.respond(self._encode(request, key, views).views)
+        return self._served[1].clone()
+
+    @cached_property
+    def classes(self) -> int:
+        """Number of labels, background among them."""
+        return max(self.cohort.label_names) + 1
 
     def owner(self, request: str) -> str | None:
         """Pseudonym of whose image the first view was mixed with; None where nobody's is, or several people's are."""
@@ -123,14 +139,8 @@ class Scene:
 
     @cached_property
     def atlas(self) -> Atlas:
-        """Mean and variance of the attacker's sample, accumulated one scan at a time."""
-        mean = torch.zeros(self.cohort.shape, dtype=torch.float64)
-        square = torch.zeros_like(mean)
-        for number, volume in enumerate(self.population, start=1):
-            delta = as_tensor(volume.image).double() - mean
-            mean += delta / number
-            square += delta * (as_tensor(volume.image).double() - mean)
-        return Atlas(mean.float(), (square / max(1, len(self.population) - 1)).float())
+        """Mean and variance of the attacker's sample."""
+        return Atlas.of(as_tensor(volume.image) for volume in self.population)
 
     def _key_of(self, request: str) -> Key:
         """The request's key, drawn anew from its own seed; the last one is kept."""
@@ -161,17 +171,22 @@ class Scene:
 
     # what the adversary sees -----------------------------------------------------------------------------------
 
-    def transcript(self, request: str, *, views: int = 1, arm: Arm = "audit", returned: bool = False) -> Transcript:
+    def transcript(
+        self, request: str, *, views: int = 1, arm: Arm = "audit", returned: bool = False, served: bool = False
+    ) -> Transcript:
         """What is sent for one request; ``arm`` plants a leak for a positive control."""
         volume, key, scheme = self.truth(request), self._key_of(request), self.scheme_of(arm)
-        sent, answer = self._encode(request, key, views), None
-        labels = one_hot(volume.labels, max(self.cohort.label_names) + 1)
-        if returned:
-            answer = self.defense.respond(labels, key, views)
+        sent = self._encode(request, key, views)
+        labels = one_hot(volume.labels, self.classes)
+        answers = [
+            self.defense.respond(labels, key, views) if returned else None,
+            self._serve(request, key, views) if served else None,
+        ]
         if isinstance(scheme, Planted):  # from what is held of the scheme's own encodings
             sent = scheme.blended(sent, as_tensor(volume.image), key)
-            answer = None if answer is None else scheme.answered(answer, labels, sent.positions)
-        return Transcript(request, sent.views, sent.positions.copy(), self.cohort.shape, volume.affine.copy(), answer)
+            answers = [None if a is None else scheme.answered(a, labels, sent.positions, key) for a in answers]
+        place = sent.positions.copy(), self.cohort.shape, volume.affine.copy()
+        return Transcript(request, sent.views, *place, *answers)
 
     def scheme_of(self, arm: Arm) -> Defense:
         """The scheme that sends on an arm: the defense, or one with a planted leak."""
@@ -193,16 +208,11 @@ class Scene:
         if Rung.TRANSCRIPT not in protocol.knowledge:
             nothing, nowhere = torch.empty((0, 0, 1, 1, 1)), np.empty((0, 3), dtype=np.int64)
             return LazyTranscripts(requests, lambda r: Transcript(r, nothing, nowhere, self.cohort.shape, np.eye(4)))
-        returned = Rung.RETURNED in protocol.knowledge
-        return LazyTranscripts(requests, lambda r: self.transcript(r, views=protocol.views, arm=arm, returned=returned))
-
-    def gallery_scans(self) -> list[tuple[str, ScanId]]:
-        """Pseudonym and scan of every victim's first session, in the order of pseudonyms."""
-        return sorted((self._alias[s], self.cohort.sessions_of(s)[0]) for s in self.split.victims)
-
-    def gallery_people(self) -> list[str]:
-        """Pseudonyms of the gallery's entries, in their order."""
-        return [alias for alias, _ in self.gallery_scans()]
+        returned, served = Rung.RETURNED in protocol.knowledge, Rung.SERVED in protocol.knowledge
+        return LazyTranscripts(
+            requests,
+            lambda r: self.transcript(r, views=protocol.views, arm=arm, returned=returned, served=served),
+        )
 
     def knowledge(self, attack: Attack, protocol: Protocol, arm: Arm = "audit") -> Knowledge:
         """What a protocol declares, and nothing else; copies, or read-only. Weights are those of the arm."""
@@ -234,15 +244,3 @@ class Scene:
         if weights is None:
             raise KnowledgeError(f"defense '{self.defense.name}' has no mixing weights to know")
         return weights.copy()
-
-    def require_sessions(self) -> None:
-        """Refuse re-identification on a cohort where nobody has two sessions.
-
-        Raises:
-            DataError: no victim has a second scan.
-        """
-        if not self.later_requests:
-            raise DataError(
-                f"re-identification needs people with two or more sessions, and no victim in '{self.cohort.name}' has",
-                todo="add --rescans 2 to simulate a second session (every output will say so)",
-            )

@@ -7,6 +7,8 @@ computed again, and :meth:`JobFile.open` says which part changed.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from privaudit.errors import PrivauditError
+from privaudit.files import write_text
 from privaudit.scoring.rows import Row
 
 
@@ -143,3 +146,15 @@ def lock(run: Path) -> AbstractContextManager[Any]:
         raise PrivauditError(
             f"another process is writing {run}", todo="wait for it, or choose another folder with --out"
         ) from None
+
+
+def write_table(store: JobFile, folder: Path) -> None:
+    """Write the rows of an attack on the transcripts as they are to a CSV file; other jobs have none."""
+    if not store.rows or not store.path.name.endswith(".audit.jsonl"):
+        return
+    text = io.StringIO()
+    columns = dict.fromkeys(name for row in store.rows for name in row if not name.endswith("patches"))
+    writer = csv.DictWriter(text, fieldnames=list(columns), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(store.rows)
+    write_text(folder / f"{store.path.name.removesuffix('.audit.jsonl')}.csv", text.getvalue())

@@ -47,6 +47,8 @@ def print_summary(record: Record, cards: Sequence[Path], quiet: bool, console: C
             console.print(
                 f"MISSING: {item.attack} {item.protocol}: {item.error}", style="bold red", markup=False, soft_wrap=True
             )
+        for item in record.skipped:
+            console.print(f"not run: {item.attack} {item.protocol}: {item.error}", markup=False, soft_wrap=True)
         for card in cards:
             console.print(f"card: {card}", markup=False, soft_wrap=True)
     console.print(

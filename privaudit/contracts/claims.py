@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -75,6 +75,50 @@ class Reconstruction(Claim):
         reference = None if self.reference is None else clean(self.reference)
         others = tuple((clean(image), clean(other)) for image, other in self.alternatives)
         return replace(self, image=clean(self.image), reference=reference, alternatives=others)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap(Claim):
+    """The attacker's segmentation of a target: which structure lies where.
+
+    Attributes:
+        request: which request.
+        labels: integers [X, Y, Z] on the transcript's grid, 0 background and then the cohort's structures.
+        reference: the same of what the first view was mixed with; None scores ``labels`` for both.
+        exchangeable: the attacker cannot tell target from reference; the scorer takes the better order, and says so.
+        diagnostics: figures about the attack itself, for the table.
+    """
+
+    request: str
+    labels: NDArray[np.integer[Any]]
+    reference: NDArray[np.integer[Any]] | None = None
+    exchangeable: bool = False
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+    def checked(self, shape: Shape, attack: str) -> Self:
+        """Return the claim with maps of int64; which labels there may be is checked by the kind, which knows them.
+
+        Raises:
+            ClaimError: another shape, or values that are no whole numbers from 0.
+        """
+
+        def clean(labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+            found = np.asarray(labels)
+            if found.shape != shape:
+                raise ClaimError(
+                    f"attack '{attack}' claims a label map of another shape", got=found.shape, allowed=shape
+                )
+            if not np.issubdtype(found.dtype, np.integer):
+                raise ClaimError(
+                    f"attack '{attack}' claims labels that are no whole numbers", got=found.dtype, allowed="integers",
+                    todo="claim the most likely label of each voxel",
+                )  # fmt: skip
+            if found.size and int(found.min()) < 0:
+                raise ClaimError(f"attack '{attack}' claims negative labels", got=int(found.min()), allowed="from 0")
+            return found.astype(np.int64)
+
+        reference = None if self.reference is None else clean(self.reference)
+        return replace(self, labels=clean(self.labels), reference=reference)
 
 
 @dataclass(frozen=True, eq=False)

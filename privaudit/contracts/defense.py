@@ -102,7 +102,7 @@ class Defense(Plugin):
     @property
     def scheme(self) -> Scheme:
         """What an adversary knows of it."""
-        return Scheme(self.name, self.params, self.mixing)
+        return Scheme(self.name, self.params, self.mixing, mixes=self.needs_pool)
 
     @property
     def views(self) -> int:

@@ -34,6 +34,8 @@ class Rung(StrEnum):
     """Which requests are views of one target."""
     RETURNED = "returned"
     """The maps that a perfect server sends back."""
+    SERVED = "served"
+    """The maps that the trained server network itself computes; only where an audit has its weights."""
 
 
 RUNG_TEXT = {
@@ -45,6 +47,7 @@ RUNG_TEXT = {
     Rung.GALLERY: "raw scans of named people, from earlier sessions",
     Rung.VIEWS: "which requests are views of one target",
     Rung.RETURNED: "the maps that a perfect server sends back",
+    Rung.SERVED: "the maps that the trained server network itself computes",
 }
 
 

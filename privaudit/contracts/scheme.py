@@ -53,8 +53,15 @@ class Scheme:
         name: of the defense.
         params: its options.
         mixing: how it mixes others in.
+        mixes: whether it mixes anybody in.
     """
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
     mixing: Mixing = Mixing()
+    mixes: bool = False
+
+    @property
+    def mixed(self) -> Mixing | None:
+        """How it mixes others in; None where it does not."""
+        return self.mixing if self.mixes else None

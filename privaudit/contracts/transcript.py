@@ -27,6 +27,7 @@ class Transcript:
         shape: the volume, in voxels.
         affine: float64 [4, 4], voxel to world in millimetres.
         returned: float32 [V, N, C, *patch], the maps a perfect server sends back; None without the 'returned' rung.
+        served: the same of the trained server network, probabilities; None without the 'served' rung.
     """
 
     request: str
@@ -35,6 +36,7 @@ class Transcript:
     shape: Shape
     affine: NDArray[np.float64]
     returned: Tensor | None = None
+    served: Tensor | None = None
 
     def stitched(self, view: int = 0) -> Tensor:
         """One view as a volume [X, Y, Z], overlaps averaged."""
@@ -59,7 +61,8 @@ class Transcript:
     def first(self, views: int) -> Transcript:
         """The same request with only its first views."""
         returned = None if self.returned is None else self.returned[:views]
-        return replace(self, views=self.views[:views], returned=returned)
+        served = None if self.served is None else self.served[:views]
+        return replace(self, views=self.views[:views], returned=returned, served=served)
 
     def recut(self, size: int) -> Transcript:
         """The first view in patches of ``size`` without what came back, where it was sent in others or whole."""
@@ -67,7 +70,7 @@ class Transcript:
             return self.first(1)
         positions = grid_positions(self.shape, (size,) * 3, (size,) * 3)
         views = cut(self.stitched(), positions, (size,) * 3)[None]
-        return replace(self, views=views, returned=None, positions=positions)
+        return replace(self, views=views, returned=None, served=None, positions=positions)
 
     def digest(self) -> str:
         """SHA-256 (hex) over everything in it: equal seeds must give equal transcripts."""
@@ -75,8 +78,9 @@ class Transcript:
         hasher.update(self.views.contiguous().numpy().tobytes())
         hasher.update(self.positions.tobytes())
         hasher.update(self.affine.tobytes())
-        if self.returned is not None:
-            hasher.update(self.returned.contiguous().numpy().tobytes())
+        for maps in (self.returned, self.served):
+            if maps is not None:
+                hasher.update(maps.contiguous().numpy().tobytes())
         return hasher.hexdigest()
 
 

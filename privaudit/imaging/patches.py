@@ -14,6 +14,8 @@ from privaudit.errors import OptionError
 Shape = tuple[int, int, int]
 TISSUE = 0.1
 """Intensity from which a voxel of a mean image counts as tissue."""
+EQUAL = 10_000
+"""Shares that are equal in units of one over this are equal."""
 
 
 def grid_positions(shape: Shape, size: Shape, stride: Shape) -> NDArray[np.int64]:
@@ -82,6 +84,15 @@ def as_tensor(array: NDArray[np.float32]) -> Tensor:
 def one_hot(labels: NDArray[np.uint8], classes: int) -> Tensor:
     """Label map [X, Y, Z] with values 0 … classes-1 as float32 [classes, X, Y, Z]."""
     return torch.nn.functional.one_hot(torch.from_numpy(labels.astype(np.int64)), classes).movedim(-1, 0).float()
+
+
+def most_likely(maps: Tensor) -> NDArray[np.int64]:
+    """Label map [X, Y, Z] of the greatest of maps [C, X, Y, Z], the lowest label of equal ones.
+
+    Equal is what differs by rounding alone: shares of several people in one voxel often are.
+    """
+    found: NDArray[np.int64] = maps.mul(EQUAL).round().numpy().argmax(axis=0)
+    return found
 
 
 def most_tissue(atlas: Tensor, positions: NDArray[np.int64], size: int, count: int) -> NDArray[np.int64]:

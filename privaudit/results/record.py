@@ -183,6 +183,10 @@ class Record(_Model):
     seed: int
     findings: list[Finding]
     missing: list[Missing] = Field(default_factory=list)
+    skipped: list[Missing] = Field(
+        default_factory=list,
+        description="protocols that this audit cannot run, and why; they were not asked for by name and decide nothing",
+    )
     health: list[Health] = Field(default_factory=list, description="checks that attacks made of themselves")
     utility: list[Utility] = Field(default_factory=list)
     utility_note: str = Field(default="", description="why utility was not measured; empty if it was")

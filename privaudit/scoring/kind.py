@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from privaudit.contracts.attack import Attack
@@ -41,6 +42,15 @@ class Secrets(Protocol):
 
     def bystander(self, request: str) -> Tensor | None:
         """What the first view was mixed with [X, Y, Z]; None where nothing was."""
+
+    def bystander_labels(self, request: str) -> NDArray[np.int64] | None:
+        """Labels of what the first view was mixed with [X, Y, Z]; None where nothing was, or they are not known.
+
+        Where several people are in it: the label of the largest share, the lowest of equal ones.
+        """
+
+    def client_labels(self, request: str, views: int, served: bool) -> NDArray[np.int64]:
+        """The label map [X, Y, Z] that the client itself ends with, from a perfect server or from the trained one."""
 
     def person(self, request: str) -> str:
         """Pseudonym of the person behind a request."""

@@ -41,6 +41,10 @@ class PairedKind(ClaimKind):
         """What else a reader must know of how these rows were scored."""
         return []
 
+    def details(self, rows: Sequence[Row], victim: str, metric: str) -> dict[str, float | None]:
+        """More plain figures of a finding than every one has, by name."""
+        return {}
+
     def score(self, claims: Iterable[Claim], asked: Asked) -> Iterator[Row]:
         """Yield a row for each claim; every request must be answered once."""
         waiting = set(asked.requests)
@@ -131,6 +135,7 @@ class PairedKind(ClaimKind):
                 "sd": finite(float(values.std(ddof=1))) if len(values) > 1 else None,
                 "median": finite(float(np.median(values))),
                 "worst_decile": finite(float(np.quantile(values, 0.9))),
+                **self.details(rows, victim, metric),
             },
             by_alpha=by_alpha(rows, values),
             notes=[*self.notes(rows), *self._clustering(rows, column)],

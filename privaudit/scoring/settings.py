@@ -18,6 +18,9 @@ class ScoringSpec(Section):
     margin_identity: Annotated[float, Field(ge=0)] = Field(
         default=0.05, description="least mAP above chance that counts"
     )
+    margin_map: Annotated[float, Field(ge=0)] = Field(
+        default=0.05, description="least gain that counts of label maps, in mean Dice over structures"
+    )
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[int, Field(ge=200)] = 5000
     min_subjects: Annotated[int, Field(ge=2)] = Field(default=10, description="fewer people decide nothing")

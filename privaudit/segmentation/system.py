@@ -145,10 +145,16 @@ def views_of(
         maps = server.respond(group.flatten(0, 1))
         answers = maps.reshape(len(group), count, *maps.shape[1:])
         for number, returned in enumerate(answers, start=start):
-            if side is None:
-                yield ViewMaps({"naive": defense.decode(returned[None], key)[None]}, whole=True)
-            else:
-                yield client.unmix(returned, side[0][number], side[1][number])
+            yield unmixed(client, defense, returned, key, side, number)
+
+
+def unmixed(
+    client: Client, defense: Defense, returned: Tensor, key: Key, side: tuple[Tensor, Tensor] | None, number: int
+) -> ViewMaps:
+    """What the client makes of view ``number``, [N, C, *patch]; the defense decodes where there is nothing to unmix."""
+    if side is None:
+        return ViewMaps({"naive": defense.decode(returned[None], key)[None]}, whole=True)
+    return client.unmix(returned, side[0][number], side[1][number])
 
 
 class Average:

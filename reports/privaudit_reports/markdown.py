@@ -69,6 +69,9 @@ class MarkdownReport(Report):
         if record.missing:
             lines = [f"- {escape(m.attack)}, {escape(m.protocol)}: {escape(m.error)}" for m in record.missing]
             parts.append("**Not finished, and so not a pass:**\n\n" + "\n".join(lines))
+        if record.skipped:
+            lines = [f"- {escape(m.attack)}, {escape(m.protocol)}: {escape(m.error)}" for m in record.skipped]
+            parts.append("**Not run:**\n\n" + "\n".join(lines))
         roles = ", ".join(f"{count} {role}" for role, count in record.dataset.split.items())
         options = ", ".join(f"{name}={value}" for name, value in card.flat(record.defense.params)) or "no options"
         parts.append(

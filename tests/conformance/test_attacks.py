@@ -21,11 +21,12 @@ from privaudit.errors import ClaimError, KnowledgeError, PluginError
 from privaudit.results.overall import Verdict
 
 ATTACKS = [
-    "as-is", "atlas", "average", "bss", "invert", "inverted-reid", "joint", "joint-reid", "learned-reid",
-    "mean-brightness", "meter", "random-subject", "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid",
-    "wiener",
+    "as-is", "atlas", "average", "bss", "decode-maps", "decoded-reid", "frequent-labels", "invert", "inverted-reid",
+    "joint", "joint-reid", "learned-reid", "mean-brightness", "meter", "random-map", "random-subject",
+    "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid", "wiener",
 ]  # fmt: skip
-LOOKING = [name for name in ATTACKS if name not in ("atlas", "mean-brightness", "random-subject")]
+BLIND = ("atlas", "frequent-labels", "mean-brightness", "random-map", "random-subject")
+LOOKING = [name for name in ATTACKS if name not in BLIND]
 GETTERS: dict[Rung, Callable[[Any], object]] = {
     Rung.ATLAS: lambda k: k.atlas,
     Rung.POPULATION: lambda k: k.population,
@@ -65,8 +66,18 @@ def test_only_declared_views_are_handed_over(name: str, scene: Scene) -> None:
         assert protocol.views == 1 or Rung.VIEWS in protocol.knowledge
         transcripts = scene.transcripts(scene.requests[:1], protocol, "audit")
         looks = Rung.TRANSCRIPT in protocol.knowledge
+        if Rung.SERVED in protocol.knowledge:
+            with pytest.raises(KnowledgeError, match="no trained network"):
+                transcripts[0]
+            continue
         assert len(transcripts[0].views) == (protocol.views if looks else 0)
-        assert transcripts[0].returned is None
+        assert transcripts[0].served is None
+        back = transcripts[0].returned
+        if Rung.RETURNED in protocol.knowledge:
+            assert back is not None
+            assert len(back) == protocol.views
+        else:
+            assert back is None
 
 
 def test_several_views_without_their_rung_are_refused(scene: Scene) -> None:
@@ -92,9 +103,8 @@ def with_options(request: pytest.FixtureRequest) -> Callable[[str], dict[str, An
 def test_a_planted_leak_is_found_and_noise_is_not(
     name: str, blobs: Callable[..., dict[str, Any]], with_options: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
-    spec = parse_spec(
-        blobs("pure-noise", [with_options(name)], dataset={"subjects": 32, "flat": name == "bss"}), "test"
-    )
+    defense = {"name": "pure-noise", "answer": "noise"}
+    spec = parse_spec(blobs(defense, [with_options(name)], dataset={"subjects": 32, "flat": name == "bss"}), "test")
     record = run_audit(spec, Settings(out=tmp_path / "run")).record
     mine = [finding for finding in record.shown() if finding.attack == name]
     assert mine

@@ -26,8 +26,8 @@ from privaudit_reports import panel
 from privaudit_reports.html import HtmlReport
 from privaudit_reports.markdown import MarkdownReport
 
-KINDS = ["brightness", "reconstruction", "similarity"]
-ONE_OF_EACH = ["meter", "average", "reid"]
+KINDS = ["brightness", "label-map", "reconstruction", "similarity"]
+ONE_OF_EACH = ["meter", "decode-maps", "average", "reid"]
 ROOT = Path(privaudit.__file__).parents[1]
 
 
@@ -35,9 +35,10 @@ ROOT = Path(privaudit.__file__).parents[1]
 def records(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
     """One attack of each kind on nothing but noise, and without encoding."""
     found = {}
-    for defense in ("none", "pure-noise"):
+    noise = {"name": "pure-noise", "answer": "noise"}
+    for defense, scheme in (("none", {"name": "none"}), ("pure-noise", noise)):
         data = {
-            "dataset": {"name": "blobs", "subjects": 24}, "defense": defense, "attacks": ONE_OF_EACH,
+            "dataset": {"name": "blobs", "subjects": 24}, "defense": scheme, "attacks": ONE_OF_EACH,
             "scoring": {"resamples": 500},
         }  # fmt: skip
         settings = Settings(out=tmp_path_factory.mktemp("kinds") / defense)

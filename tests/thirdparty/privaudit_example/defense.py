@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ class PureNoiseOptions(PluginOptions):
     """How much noise."""
 
     views: Annotated[int, Field(ge=1)] = Field(default=4, description="noise volumes sent per target")
+    answer: Literal["labels", "noise"] = Field(default="labels", description="what the server returns")
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,7 +52,11 @@ class PureNoiseDefense(Defense):
         return Encoded(noise[:views], np.zeros((1, 3), dtype=np.int64))
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
-        return labels.clone().expand(views, 1, *labels.shape)
+        if self.options.answer == "labels":
+            return labels.clone().expand(views, 1, *labels.shape)
+        assert isinstance(key, PureNoiseKey)
+        generator = torch.Generator().manual_seed(key.seed + 1)
+        return torch.rand((self.options.views, 1, *labels.shape), generator=generator)[:views].softmax(dim=2)
 
     def decode(self, returned: Tensor, key: Key) -> Tensor:
         return returned[:, 0].mean(dim=0)

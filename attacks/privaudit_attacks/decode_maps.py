@@ -1,0 +1,88 @@
+"""The server reads the segmentation: the maps that it computes tell it the labels, without a key.
+
+The server's output for a mixture is ``α·y + (1 − α)·y_ref`` (equation 3 of Mixup-Privacy). Its values give α and both
+label maps, and several views, which have only the target in common, tell which is the target's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.claims import LabelMap
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.options import PluginOptions
+from privaudit.contracts.transcript import Transcript
+from privaudit.imaging.label_prior import LabelPrior
+from privaudit.imaging.map_decoding import decode_maps
+from privaudit.imaging.patches import most_likely
+
+
+class DecodeMapsOptions(PluginOptions):
+    """Which maps, and how many views."""
+
+    maps: list[Literal["returned", "served"]] = Field(
+        default=["returned", "served"],
+        min_length=1,
+        description="returned: those of a perfect server; served: those of the trained network, where there is one",
+    )
+    views: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[1],
+        description="numbers K of views of a perfect server that are decoded together; those above what the defense"
+        " sends are left out, and what it sends is always decoded",
+    )
+    served_views: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[1, 3],
+        min_length=1,
+        description="the same of the trained network, which takes seconds a view; no more than these",
+    )
+
+
+class DecodeMapsAttack(Attack):
+    """Label maps of target, and of the first view's reference, from what comes back."""
+
+    name = "decode-maps"
+    summary = "the segmentation itself: both label maps out of the mixed ones that the server computes"
+    claim = "label-map"
+    cheap = True
+    Options = DecodeMapsOptions
+    options: DecodeMapsOptions
+
+    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
+        """One for each kind of maps and number of views; all decide."""
+        perfect = sorted({k for k in self.options.views if k < views_sent} | {views_sent})
+        trained = sorted({min(k, views_sent) for k in self.options.served_views})
+        return tuple(
+            Protocol(
+                f"{maps} K={k}",
+                frozenset(
+                    {Rung.TRANSCRIPT, Rung.POPULATION, Rung(maps)} | ({Rung.VIEWS} if k > 1 else set())
+                ),
+                views=k,
+                curve=f"views of {maps} maps",
+                curve_x=k,
+                cheap=maps == "returned",
+            )
+            for maps in dict.fromkeys(self.options.maps)
+            for k in (perfect if maps == "returned" else trained)
+        )  # fmt: skip
+
+    def run(
+        self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
+    ) -> Iterator[LabelMap]:
+        """Yield both maps of each request."""
+        prior = LabelPrior.of(volume.labels for volume in knowledge.population)
+        for transcript in transcripts:
+            maps = transcript.served if Rung.SERVED in protocol.knowledge else transcript.returned
+            assert maps is not None
+            found = decode_maps(maps, transcript.positions, transcript.shape, prior, task.scheme.mixed)
+            yield LabelMap(
+                transcript.request,
+                most_likely(found.target),
+                None if found.reference is None else most_likely(found.reference),
+                exchangeable=not found.ordered,
+                diagnostics={"alpha_found": float(found.alpha.mean()), "values_exact": float(found.exact)},
+            )

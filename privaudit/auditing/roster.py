@@ -1,0 +1,76 @@
+"""Who is who in an audit: opaque names of requests and people, which tell nothing about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from privaudit.contracts.cohort import Cohort, ScanId, Split
+from privaudit.errors import DataError
+from privaudit.seeds import digest_from
+
+
+class Roster:
+    """Names for every victim, every scan of theirs, and every owner of a reference, in an order that tells nothing.
+
+    Args:
+        cohort: the data.
+        split: who plays which part.
+        seed: of the audit.
+    """
+
+    def __init__(self, cohort: Cohort, split: Split, seed: int) -> None:
+        self.cohort, self.split, self.seed = cohort, split, seed
+        scans = [scan for subject in split.victims for scan in cohort.sessions_of(subject)]
+        scans.sort(key=lambda s: digest_from(seed, "request", s.subject, s.session))
+        self._scan_of = {f"r{number:04d}": scan for number, scan in enumerate(scans)}
+        people = sorted(split.victims, key=lambda s: digest_from(seed, "person", s))
+        self._alias = {subject: f"P{number:03d}" for number, subject in enumerate(people, start=1)}
+        owners = sorted(split.pool, key=lambda s: digest_from(seed, "owner", s))
+        self._owner_alias = {subject: f"R{number:03d}" for number, subject in enumerate(owners, start=1)}
+
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """Every encoded scan of every victim, by opaque name."""
+        return tuple(self._scan_of)
+
+    @property
+    def later_requests(self) -> tuple[str, ...]:
+        """Those that are not their person's first session: the probes against a raw gallery."""
+        return tuple(r for r, s in self._scan_of.items() if s != self.cohort.sessions_of(s.subject)[0])
+
+    def some_requests(self, scans: Literal["first", "all"], people: int | None) -> tuple[str, ...]:
+        """Each person's first session, or every one, of so many people in the order of pseudonyms, or of all."""
+        later = set(self.later_requests) if scans == "first" else set()
+        chosen = set(sorted(self._alias.values())[:people])
+        return tuple(r for r in self.requests if r not in later and self.person(r) in chosen)
+
+    def person(self, request: str) -> str:
+        """Pseudonym of the person behind a request."""
+        return self._alias[self._scan_of[request].subject]
+
+    def prepare(self, requests: Sequence[str], jobs: int, quiet: bool) -> None:
+        """Make ready the scans behind requests, and one of each other person, before anything reads them."""
+        scans = {self._scan_of[request] for request in requests}
+        scans |= {self.cohort.sessions_of(subject)[0] for subject in (*self.split.pool, *self.split.population)}
+        self.cohort.prepare(sorted(scans), jobs, quiet)
+
+    def gallery_scans(self) -> list[tuple[str, ScanId]]:
+        """Pseudonym and scan of every victim's first session, in the order of pseudonyms."""
+        return sorted((self._alias[s], self.cohort.sessions_of(s)[0]) for s in self.split.victims)
+
+    def gallery_people(self) -> list[str]:
+        """Pseudonyms of the gallery's entries, in their order."""
+        return [alias for alias, _ in self.gallery_scans()]
+
+    def require_sessions(self) -> None:
+        """Refuse re-identification on a cohort where nobody has two sessions.
+
+        Raises:
+            DataError: no victim has a second scan.
+        """
+        if not self.later_requests:
+            raise DataError(
+                f"re-identification needs people with two or more sessions, and no victim in '{self.cohort.name}' has",
+                todo="add --rescans 2 to simulate a second session (every output will say so)",
+            )

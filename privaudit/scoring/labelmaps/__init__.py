@@ -1,0 +1,1 @@
+"""Label maps: segmentations that attackers claim, and how they become findings."""
