@@ -1,4 +1,4 @@
-"""What the zoo's encoders share: keys that are seeds, whole volumes, and maps that travel in the plain."""
+"""What the zoo's encoders share: keys that are seeds, whole volumes, and maps that only the key reads."""
 
 from __future__ import annotations
 
@@ -48,9 +48,20 @@ class ZooDefense(Defense):
         raise NotImplementedError
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
-        """The labels themselves [1, 1, C, X, Y, Z]: they come back by a side channel."""
-        return labels.clone()[None, None]
+        """The labels [1, 1, C, X, Y, Z] with classes shifted by a one-time pad, as an encrypting server returns them.
+
+        What is under audit here is the encoding: maps in the plain would tell the labels of every encoder.
+        """
+        return self._shifted(labels, key, 1)[None, None]
 
     def decode(self, returned: Tensor, key: Key) -> Tensor:
-        """The returned map itself."""
-        return returned[0, 0]
+        """The returned map with its classes shifted back."""
+        return self._shifted(returned[0, 0], key, -1)
+
+    @staticmethod
+    def _shifted(maps: Tensor, key: Key, sign: int) -> Tensor:
+        assert isinstance(key, ZooKey)
+        classes = len(maps)
+        pad = torch.randint(classes, maps.shape[1:], generator=torch.Generator().manual_seed((key.seed >> 64) % 2**63))
+        source = (torch.arange(classes)[:, None, None, None] - sign * pad) % classes
+        return maps.gather(0, source)
