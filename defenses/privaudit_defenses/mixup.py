@@ -154,7 +154,7 @@ class MixupDefense(Defense):
     def mixing(self) -> Mixing:
         """As the options say."""
         o = self.options
-        return Mixing(o.references, o.reference_position == "aligned", o.alpha_per, o.fresh_alpha)
+        return Mixing(o.references, o.reference_position == "aligned", o.alpha_per, o.fresh_alpha, o.reference_per)
 
     @property
     def patch_size(self) -> int | None:

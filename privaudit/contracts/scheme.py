@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from privaudit.imaging.mixing import AlphaPer
 
@@ -20,12 +20,14 @@ class Mixing:
         aligned: whether reference patches are cut at the target's place, else anywhere.
         alpha_per: whether each patch, each encoded view or each volume has a mixing weight of its own.
         fresh_alpha: with a weight for each patch, whether every view draws new ones.
+        reference_per: whether each patch of a view has references of its own, or all patches the same.
     """
 
     references: int = 1
     aligned: bool = True
     alpha_per: AlphaPer = "patch"
     fresh_alpha: bool = False
+    reference_per: Literal["patch", "volume"] = "patch"
 
     @property
     def pooled(self) -> bool:
