@@ -60,6 +60,11 @@ class MixupOptions(PluginOptions):
     reference_position: Literal["aligned", "random"] = Field(
         default="aligned", description="cut reference patches at the target's place, or anywhere"
     )
+    reference_reuse: Literal["allowed", "never"] = Field(
+        default="allowed",
+        description="whether a reference scan may be mixed into two targets, or into two views; 'never' needs as many"
+        " scans as views × references × targets",
+    )
 
     @field_validator("alpha")
     @classmethod
@@ -161,11 +166,36 @@ class MixupDefense(Defense):
         """Side of the patches, None for whole volumes."""
         return self.options.patch_size
 
+    @property
+    def spends_references(self) -> bool:
+        """Whether references are used up."""
+        return self.options.reference_reuse == "never"
+
+    def share_of_pool(self, request: int, requests: int, pool: int) -> Sequence[int]:
+        """Where no reference is used twice, a part of the pool for each request; else all of it.
+
+        Raises:
+            OptionError: the pool is too small.
+        """
+        if not self.spends_references:
+            return super().share_of_pool(request, requests, pool)
+        o = self.options
+        needed = o.views * o.references * requests
+        if pool < needed:
+            raise OptionError(
+                "the reference pool is too small to use no scan twice", got=f"{pool} scans",
+                allowed=f"at least {needed}: {o.views} views × {o.references} references × {requests} scans to encode",
+                todo="enlarge the pool (--split.pool), encode fewer scans or send fewer views (--views)",
+            )  # fmt: skip
+        each = pool // requests
+        return range(request * each, (request + 1) * each)
+
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> MixupKey:
         """Draw weights and references.
 
         Raises:
-            OptionError: the patch does not fit, or the pool is empty or smaller than the references of one mixture.
+            OptionError: the patch does not fit, or the pool is empty, smaller than the references of one mixture, or
+                than those of all views where none is used twice.
         """
         o = self.options
         if not pool:
@@ -177,7 +207,9 @@ class MixupDefense(Defense):
         low, high = o.alpha if isinstance(o.alpha, tuple) else (o.alpha, o.alpha)
         draw = mixing.Draw(
             alpha=mixing.draw_alpha(rng, low, high, o.views, n, o.alpha_per, o.fresh_alpha),
-            subjects=mixing.draw_subjects(rng, len(pool), o.views, n, k, o.reference_per == "volume"),
+            subjects=mixing.draw_subjects(
+                rng, len(pool), o.views, n, k, o.reference_per == "volume", self.spends_references
+            ),
             weights=mixing.draw_weights(rng, o.views, n, k, o.reference_weights == "equal"),
             corners=mixing.draw_corners(rng, positions, shape, size, o.views, k, o.reference_position == "aligned"),
         )
@@ -228,6 +260,11 @@ class MixupDefense(Defense):
         """The pool's people whose patches are in the first view."""
         assert isinstance(key, MixupKey)
         return tuple(int(index) for index in np.unique(key.draw.subjects[0]))
+
+    def spent(self, key: Key) -> tuple[int, ...]:
+        """The pool's people whose patches are in any view."""
+        assert isinstance(key, MixupKey)
+        return tuple(int(index) for index in np.unique(key.draw.subjects))
 
     def weights(self, key: Key) -> NDArray[np.float64]:
         """α of every view and patch."""

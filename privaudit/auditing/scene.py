@@ -53,6 +53,7 @@ class Scene:
         self._index = {request: number for number, request in enumerate(self._scan_of)}
         self._key: tuple[str, Key] | None = None
         self._sent: dict[tuple[str, int], Encoded] = {}
+        defense.share_of_pool(0, len(scans), len(split.pool))  # a pool that is too small is told before anything runs
 
     # what anybody may know -------------------------------------------------------------------------------------
 
@@ -99,7 +100,7 @@ class Scene:
     def owner(self, request: str) -> str | None:
         """Pseudonym of whose image the first view was mixed with; None where nobody's is, or several people's are."""
         owners = self.defense.owners(self._key_of(request))
-        return self._owner_alias[self.split.pool[owners[0]]] if len(owners) == 1 else None
+        return self._owner_alias[self.split.pool[self._share(request)[owners[0]]]] if len(owners) == 1 else None
 
     def client_side(self, request: str, views: int) -> tuple[Volume, Key, Encoded]:
         """What the client holds of one request: its scan, its key and what it sends."""
@@ -137,8 +138,22 @@ class Scene:
         if self._key is None or self._key[0] != request:
             # An attack knows the audit's seed, but not the data: keys must not follow from what it is handed.
             rng = random.Random(seed_from(self.seed, "key", self.cohort.fingerprint, request))
-            self._key = (request, self.defense.draw_key(self.cohort.shape, self.pool, rng))
+            self._key = (request, self.defense.draw_key(self.cohort.shape, self._references(request), rng))
         return self._key[1]
+
+    def _references(self, request: str) -> LazyVolumes:
+        """The scans that may be mixed into a request."""
+        share = self._share(request)
+        return self.pool if len(share) == len(self.pool) else self.pool.part(share)
+
+    def _share(self, request: str) -> Sequence[int]:
+        """Their indices: which part of the pool is a request's follows neither from its name nor the seed alone."""
+        size = len(self.split.pool)
+        share = self.defense.share_of_pool(self._index[request], len(self._index), size)
+        if len(share) == size:
+            return share
+        order = random.Random(seed_from(self.seed, "share", self.cohort.fingerprint)).sample(range(size), size)
+        return [order[index] for index in share]
 
     def _encode(self, request: str, key: Key, views: int) -> Encoded:
         kept = self._sent.get((request, views))

@@ -15,7 +15,7 @@ from privaudit.contracts.cohort import Cohort, Volume
 from privaudit.contracts.plugin import Plugin
 from privaudit.contracts.recipe import Recipe
 from privaudit.contracts.scheme import Mixing, Scheme
-from privaudit.errors import PluginError
+from privaudit.errors import OptionError, PluginError
 from privaudit.imaging.patches import Shape, stitch
 
 ClientKind = Literal["none", "proxy", "velocity"]
@@ -114,6 +114,21 @@ class Defense(Plugin):
         """Side of the patches in voxels, None where whole volumes are sent. Scoring follows it."""
         return None
 
+    @property
+    def spends_references(self) -> bool:
+        """Whether a reference that was mixed in once is never used again: then clients keep account of them."""
+        return False
+
+    def share_of_pool(self, request: int, requests: int, pool: int) -> Sequence[int]:
+        """Which of so many reference scans may be mixed into one of so many requests; by default any.
+
+        Keys are drawn request by request: a scheme that never uses a reference twice gives each a part of its own.
+
+        Raises:
+            OptionError: there are too few.
+        """
+        return range(pool)
+
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         """Draw the secret of one scan of this shape."""
         raise NotImplementedError
@@ -170,9 +185,34 @@ class Defense(Plugin):
         """
         return ()
 
+    def spent(self, key: Key) -> tuple[int, ...]:
+        """Whose images are in any view: indices into the pool, without repeats; needed of who spends references."""
+        return self.owners(key)
+
     def weights(self, key: Key) -> NDArray[np.float64] | None:
         """The target's mixing weights [V, N]; None where the scheme has none."""
         return None
+
+
+def client_key(defense: Defense, shape: Shape, pool: Sequence[Volume], rng: random.Random | None = None) -> Key:
+    """The key of a scan that is really sent: from the operating system's generator, and from no other.
+
+    Args:
+        defense: the scheme.
+        shape: of the scan, in voxels.
+        pool: reference scans.
+        rng: where randomness comes from; None for the operating system.
+
+    Raises:
+        OptionError: a generator that can be seeded.
+    """
+    source = random.SystemRandom() if rng is None else rng
+    if not isinstance(source, random.SystemRandom):
+        raise OptionError(
+            "a client's keys come from the operating system: who knows a seed knows them all",
+            got=f"a seeded {type(source).__name__}", allowed="random.SystemRandom", todo="leave seeds to audits",
+        )  # fmt: skip
+    return defense.draw_key(shape, pool, source)
 
 
 class Wrapped(Defense):
@@ -199,3 +239,16 @@ class Wrapped(Defense):
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         """As the scheme's."""
         return self.inner.draw_key(shape, pool, rng)
+
+    @property
+    def spends_references(self) -> bool:
+        """As the scheme."""
+        return self.inner.spends_references
+
+    def share_of_pool(self, request: int, requests: int, pool: int) -> Sequence[int]:
+        """As the scheme's."""
+        return self.inner.share_of_pool(request, requests, pool)
+
+    def spent(self, key: Key) -> tuple[int, ...]:
+        """As the scheme's."""
+        return self.inner.spent(key)

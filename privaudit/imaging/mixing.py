@@ -113,7 +113,7 @@ def draw_alpha(
 
 
 def draw_subjects(
-    rng: random.Random, pool: int, views: int, patches: int, k: int, per_volume: bool
+    rng: random.Random, pool: int, views: int, patches: int, k: int, per_volume: bool, apart: bool = False
 ) -> NDArray[np.int64]:
     """Draw pool indices [views, patches, k]: no repeats over views and k while the pool lasts.
 
@@ -124,14 +124,24 @@ def draw_subjects(
         patches: number of patches.
         k: references per mixture, all different.
         per_volume: one draw serves every patch of a view; else each patch has its own.
+        apart: no reference is in two views, not even in other patches.
 
     Raises:
-        OptionError: the pool is smaller than k.
+        OptionError: the pool is smaller than k, or with ``apart`` than views·k.
     """
     if pool < k:
         raise OptionError("the reference pool is too small", got=pool, allowed=f"at least k = {k}", todo="enlarge it")
+    if apart and pool < views * k:
+        raise OptionError(
+            "the reference pool is too small to use no scan twice", got=f"{pool} scans",
+            allowed=f"at least {views * k}, {k} for each of {views} views", todo="enlarge it, or send fewer views",
+        )  # fmt: skip
+    order = rng.sample(range(pool), pool) if apart else []
+    parts = [order[view::views] for view in range(views)]
 
     def one_target() -> list[list[int]]:
+        if apart:
+            return [rng.sample(part, k) for part in parts]
         drawn: list[list[int]] = []
         deck: list[int] = []
         for _ in range(views):
