@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -20,6 +20,7 @@ from privaudit.contracts.recipe import Recipe
 from privaudit.contracts.scheme import Mixing
 from privaudit.errors import DataError, OptionError
 from privaudit.imaging import mixing
+from privaudit.imaging.mixing import Draw
 from privaudit.imaging.patches import Shape, as_tensor, cut, grid_positions, one_hot, stitch
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -97,7 +98,7 @@ class MixupKey(Key):
         pool: the reference scans.
     """
 
-    draw: mixing.Draw
+    draw: Draw
     positions: NDArray[np.int64]
     size: Shape
     shape: Shape
@@ -118,23 +119,13 @@ class MixupKey(Key):
                 )
             return image
 
-        return self._gather(views, load)
+        return self.draw.gather(views, self.size, load)
 
     def labels(self, views: int, classes: int) -> Tensor:
         """One-hot labels of the combined references, float32 [views, N, C, *patch]."""
-        return self._gather(views, lambda index: one_hot(self.pool[index].labels, classes), (classes,))
-
-    def _gather(self, views: int, load: Callable[[int], Tensor], channels: tuple[int, ...] = ()) -> Tensor:
-        """Cut and combine reference patches, reading each pool scan once."""
-        draw = self.draw
-        subjects = draw.subjects[:views]
-        out = torch.zeros((views, subjects.shape[1], *channels, *self.size))
-        for subject in np.unique(subjects):
-            where = np.argwhere(subjects == subject)
-            pieces = cut(load(int(subject)), draw.corners[tuple(where.T)], self.size)
-            for (v, n, j), piece in zip(where.tolist(), pieces, strict=True):
-                out[v, n].add_(piece, alpha=float(draw.weights[v, n, j]))
-        return out
+        return self.draw.gather(
+            views, self.size, lambda index: one_hot(self.pool[index].labels, classes), channels=(classes,)
+        )
 
     def alpha(self, views: int) -> Tensor:
         """Mixing weights of the first views, float64 [views, N]."""
@@ -162,6 +153,12 @@ class MixupDefense(Defense):
         return Mixing(o.references, o.reference_position == "aligned", o.alpha_per, o.fresh_alpha, o.reference_per)
 
     @property
+    def alpha_range(self) -> tuple[float, float]:
+        """As the options say."""
+        alpha = self.options.alpha
+        return alpha if isinstance(alpha, tuple) else (alpha, alpha)
+
+    @property
     def patch_size(self) -> int | None:
         """Side of the patches, None for whole volumes."""
         return self.options.patch_size
@@ -179,16 +176,7 @@ class MixupDefense(Defense):
         """
         if not self.spends_references:
             return super().share_of_pool(request, requests, pool)
-        o = self.options
-        needed = o.views * o.references * requests
-        if pool < needed:
-            raise OptionError(
-                "the reference pool is too small to use no scan twice", got=f"{pool} scans",
-                allowed=f"at least {needed}: {o.views} views × {o.references} references × {requests} scans to encode",
-                todo="enlarge the pool (--split.pool), encode fewer scans or send fewer views (--views)",
-            )  # fmt: skip
-        each = pool // requests
-        return range(request * each, (request + 1) * each)
+        return mixing.disjoint_part(pool, request, requests, self.options.views, self.options.references)
 
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> MixupKey:
         """Draw weights and references.
@@ -204,9 +192,8 @@ class MixupDefense(Defense):
         stride: Shape = size if o.stride is None else (o.stride,) * 3
         positions = grid_positions(shape, size, stride)
         n, k = len(positions), o.references
-        low, high = o.alpha if isinstance(o.alpha, tuple) else (o.alpha, o.alpha)
-        draw = mixing.Draw(
-            alpha=mixing.draw_alpha(rng, low, high, o.views, n, o.alpha_per, o.fresh_alpha),
+        draw = Draw(
+            alpha=mixing.draw_alpha(rng, *self.alpha_range, o.views, n, o.alpha_per, o.fresh_alpha),
             subjects=mixing.draw_subjects(
                 rng, len(pool), o.views, n, k, o.reference_per == "volume", self.spends_references
             ),
@@ -237,9 +224,8 @@ class MixupDefense(Defense):
     def training_recipe(self, size: int) -> Recipe:
         """Weights and references as in use, but drawn anew for each patch, as the paper trains."""
         o = self.options
-        low, high = o.alpha if isinstance(o.alpha, tuple) else (o.alpha, o.alpha)
         equal, aligned = o.reference_weights == "equal", o.reference_position == "aligned"
-        return Recipe(size, (low, high), o.references, equal, aligned)
+        return Recipe(size, self.alpha_range, o.references, equal, aligned)
 
     def side_information(self, key: Key, views: int, classes: int) -> tuple[Tensor, Tensor]:
         """The references' labels, combined if there are several, and α."""
@@ -261,10 +247,10 @@ class MixupDefense(Defense):
         assert isinstance(key, MixupKey)
         return tuple(int(index) for index in np.unique(key.draw.subjects[0]))
 
-    def spent(self, key: Key) -> tuple[int, ...]:
-        """The pool's people whose patches are in any view."""
+    def drawn(self, key: Key) -> Draw:
+        """Weights, references and places."""
         assert isinstance(key, MixupKey)
-        return tuple(int(index) for index in np.unique(key.draw.subjects))
+        return key.draw
 
     def weights(self, key: Key) -> NDArray[np.float64]:
         """α of every view and patch."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from privaudit.auditing.planting import Planted
+from privaudit.auditing.references import References
 from privaudit.auditing.volumes import LazyVolumes
 from privaudit.contracts.attack import Attack, Protocol
 from privaudit.contracts.cohort import Cohort, ScanId, Split, Volume
@@ -53,7 +54,8 @@ class Scene:
         self._index = {request: number for number, request in enumerate(self._scan_of)}
         self._key: tuple[str, Key] | None = None
         self._sent: dict[tuple[str, int], Encoded] = {}
-        defense.share_of_pool(0, len(scans), len(split.pool))  # a pool that is too small is told before anything runs
+        self._references = References(cohort, split.pool, defense, seed, self.requests)
+        self.pool = self._references.pool
 
     # what anybody may know -------------------------------------------------------------------------------------
 
@@ -100,7 +102,9 @@ class Scene:
     def owner(self, request: str) -> str | None:
         """Pseudonym of whose image the first view was mixed with; None where nobody's is, or several people's are."""
         owners = self.defense.owners(self._key_of(request))
-        return self._owner_alias[self.split.pool[self._share(request)[owners[0]]]] if len(owners) == 1 else None
+        return (
+            self._owner_alias[self.split.pool[self._references.share(request)[owners[0]]]] if len(owners) == 1 else None
+        )
 
     def client_side(self, request: str, views: int) -> tuple[Volume, Key, Encoded]:
         """What the client holds of one request: its scan, its key and what it sends."""
@@ -111,11 +115,6 @@ class Scene:
     def has_bystanders(self) -> bool:
         """Whether the defense mixes in other people."""
         return self.defense.bystanders(self._key_of(self.requests[0]), 1) is not None
-
-    @cached_property
-    def pool(self) -> LazyVolumes:
-        """One scan of each person in the reference pool."""
-        return LazyVolumes(self.cohort, [self.cohort.sessions_of(s)[0] for s in self.split.pool])
 
     @cached_property
     def population(self) -> LazyVolumes:
@@ -138,22 +137,11 @@ class Scene:
         if self._key is None or self._key[0] != request:
             # An attack knows the audit's seed, but not the data: keys must not follow from what it is handed.
             rng = random.Random(seed_from(self.seed, "key", self.cohort.fingerprint, request))
-            self._key = (request, self.defense.draw_key(self.cohort.shape, self._references(request), rng))
+            self._key = (
+                request,
+                self.defense.draw_key(self.cohort.shape, self._references.of(request), rng),
+            )
         return self._key[1]
-
-    def _references(self, request: str) -> LazyVolumes:
-        """The scans that may be mixed into a request."""
-        share = self._share(request)
-        return self.pool if len(share) == len(self.pool) else self.pool.part(share)
-
-    def _share(self, request: str) -> Sequence[int]:
-        """Their indices: which part of the pool is a request's follows neither from its name nor the seed alone."""
-        size = len(self.split.pool)
-        share = self.defense.share_of_pool(self._index[request], len(self._index), size)
-        if len(share) == size:
-            return share
-        order = random.Random(seed_from(self.seed, "share", self.cohort.fingerprint)).sample(range(size), size)
-        return [order[index] for index in share]
 
     def _encode(self, request: str, key: Key, views: int) -> Encoded:
         kept = self._sent.get((request, views))

@@ -15,7 +15,8 @@ from privaudit.contracts.cohort import Cohort, Volume
 from privaudit.contracts.plugin import Plugin
 from privaudit.contracts.recipe import Recipe
 from privaudit.contracts.scheme import Mixing, Scheme
-from privaudit.errors import OptionError, PluginError
+from privaudit.errors import PluginError
+from privaudit.imaging.mixing import Draw
 from privaudit.imaging.patches import Shape, stitch
 
 ClientKind = Literal["none", "proxy", "velocity"]
@@ -185,70 +186,20 @@ class Defense(Plugin):
         """
         return ()
 
+    def drawn(self, key: Key) -> Draw | None:
+        """All that was drawn at random, for an audit of keys; None where the scheme mixes nobody in."""
+        return None
+
+    @property
+    def alpha_range(self) -> tuple[float, float] | None:
+        """Between which ends mixing weights are declared to be uniform; None where nothing is declared."""
+        return None
+
     def spent(self, key: Key) -> tuple[int, ...]:
-        """Whose images are in any view: indices into the pool, without repeats; needed of who spends references."""
-        return self.owners(key)
+        """Whose images are in any view: indices into the pool, without repeats."""
+        draw = self.drawn(key)
+        return self.owners(key) if draw is None else tuple(int(index) for index in np.unique(draw.subjects))
 
     def weights(self, key: Key) -> NDArray[np.float64] | None:
         """The target's mixing weights [V, N]; None where the scheme has none."""
         return None
-
-
-def client_key(defense: Defense, shape: Shape, pool: Sequence[Volume], rng: random.Random | None = None) -> Key:
-    """The key of a scan that is really sent: from the operating system's generator, and from no other.
-
-    Args:
-        defense: the scheme.
-        shape: of the scan, in voxels.
-        pool: reference scans.
-        rng: where randomness comes from; None for the operating system.
-
-    Raises:
-        OptionError: a generator that can be seeded.
-    """
-    source = random.SystemRandom() if rng is None else rng
-    if not isinstance(source, random.SystemRandom):
-        raise OptionError(
-            "a client's keys come from the operating system: who knows a seed knows them all",
-            got=f"a seeded {type(source).__name__}", allowed="random.SystemRandom", todo="leave seeds to audits",
-        )  # fmt: skip
-    return defense.draw_key(shape, pool, source)
-
-
-class Wrapped(Defense):
-    """A scheme with something around it: keys and weights are the scheme's own.
-
-    Args:
-        scheme: what is inside.
-    """
-
-    def __init__(self, scheme: Defense) -> None:
-        super().__init__(scheme.options)
-        self.inner = scheme
-
-    @property
-    def params(self) -> dict[str, object]:
-        """Those of the scheme, with its name; what is around it adds its own, which make it another scheme."""
-        return {"scheme": self.inner.name, **self.inner.params}
-
-    @property
-    def trained(self) -> Trained | None:
-        """As the scheme's."""
-        return self.inner.trained
-
-    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
-        """As the scheme's."""
-        return self.inner.draw_key(shape, pool, rng)
-
-    @property
-    def spends_references(self) -> bool:
-        """As the scheme."""
-        return self.inner.spends_references
-
-    def share_of_pool(self, request: int, requests: int, pool: int) -> Sequence[int]:
-        """As the scheme's."""
-        return self.inner.share_of_pool(request, requests, pool)
-
-    def spent(self, key: Key) -> tuple[int, ...]:
-        """As the scheme's."""
-        return self.inner.spent(key)

@@ -16,7 +16,8 @@ from privaudit.cohorts.intensity import normalise
 from privaudit.cohorts.volumes import read_image
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Cohort, Dataset, Volume
-from privaudit.contracts.defense import Defense, client_key
+from privaudit.contracts.defense import Defense
+from privaudit.contracts.keys import client_key
 from privaudit.contracts.transcript import Transcript
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import privaudit.contracts.defense as contract
+import privaudit.contracts.keys as contract
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset, split_subjects
-from privaudit.contracts.defense import Defense, client_key
+from privaudit.contracts.defense import Defense
+from privaudit.contracts.keys import client_key
 from privaudit.errors import DataError, OptionError
 from privaudit.segmentation.ledger import unspent
 from privaudit_defenses.mixup import MixupKey
@@ -32,7 +33,7 @@ def drawn(scene: Scene, request: str) -> np.ndarray[Any, Any]:
     """The pool's people in each view of a request, [V, N, k], by their place in the whole pool."""
     key = scene._key_of(request)
     assert isinstance(key, MixupKey)
-    share = np.array(list(scene._share(request)))
+    share = np.array(scene._references.share(request))
     people: np.ndarray[Any, Any] = share[key.draw.subjects]
     return people
 
@@ -95,7 +96,7 @@ def test_the_owner_is_whose_image_was_mixed_in() -> None:
 def test_which_part_is_whose_differs_from_audit_to_audit() -> None:
     first = scene(views=2, reference_reuse="never")
     second = Scene(first.cohort, first.split, first.defense, 1)
-    parts = [[sorted(s._share(request)) for request in s.requests] for s in (first, second)]
+    parts = [[sorted(s._references.share(request)) for request in s.requests] for s in (first, second)]
     assert parts[0] != parts[1]
 
 
@@ -114,7 +115,7 @@ def test_a_pool_that_runs_out_is_one_clear_line(blobs: Callable[..., dict[str, A
 
 def test_by_default_all_is_as_it_was() -> None:
     here = scene()
-    assert here._references(here.requests[0]) is here.pool
+    assert here._references.of(here.requests[0]) is here.pool
     assert not here.defense.spends_references
 
 
