@@ -113,19 +113,15 @@ class MixupKey(Key):
 
         def load(index: int) -> Tensor:
             image = as_tensor(self.pool[index].image)
-            if tuple(image.shape) != self.shape:
-                raise DataError(
-                    "a reference has another shape than the target", got=tuple(image.shape), allowed=self.shape
-                )
+            if (shape := tuple(image.shape)) != self.shape:
+                raise DataError("a reference has another shape than the target", got=shape, allowed=self.shape)
             return image
 
         return self.draw.gather(views, self.size, load)
 
     def labels(self, views: int, classes: int) -> Tensor:
         """One-hot labels of the combined references, float32 [views, N, C, *patch]."""
-        return self.draw.gather(
-            views, self.size, lambda index: one_hot(self.pool[index].labels, classes), channels=(classes,)
-        )
+        return self.draw.gather(views, self.size, lambda i: one_hot(self.pool[i].labels, classes), (classes,))
 
     def alpha(self, views: int) -> Tensor:
         """Mixing weights of the first views, float64 [views, N]."""
@@ -182,8 +178,7 @@ class MixupDefense(Defense):
         """Draw weights and references.
 
         Raises:
-            OptionError: the patch does not fit, or the pool is empty, smaller than the references of one mixture, or
-                than those of all views where none is used twice.
+            OptionError: the patch does not fit, or the pool is empty or too small.
         """
         o = self.options
         if not pool:
@@ -191,12 +186,10 @@ class MixupDefense(Defense):
         size: Shape = shape if o.patch_size is None else (o.patch_size,) * 3
         stride: Shape = size if o.stride is None else (o.stride,) * 3
         positions = grid_positions(shape, size, stride)
-        n, k = len(positions), o.references
+        n, k, whole = len(positions), o.references, o.reference_per == "volume"
         draw = Draw(
             alpha=mixing.draw_alpha(rng, *self.alpha_range, o.views, n, o.alpha_per, o.fresh_alpha),
-            subjects=mixing.draw_subjects(
-                rng, len(pool), o.views, n, k, o.reference_per == "volume", self.spends_references
-            ),
+            subjects=mixing.draw_subjects(rng, len(pool), o.views, n, k, whole, self.spends_references),
             weights=mixing.draw_weights(rng, o.views, n, k, o.reference_weights == "equal"),
             corners=mixing.draw_corners(rng, positions, shape, size, o.views, k, o.reference_position == "aligned"),
         )
@@ -205,9 +198,8 @@ class MixupDefense(Defense):
     def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         """Equation 2 (and 5 for several views)."""
         assert isinstance(key, MixupKey)
-        return Encoded(
-            mixing.mix(cut(image, key.positions, key.size), key.images(views), key.alpha(views)), key.positions
-        )
+        patches = cut(image, key.positions, key.size)
+        return Encoded(mixing.mix(patches, key.images(views), key.alpha(views)), key.positions)
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
         """Equation 3: the mixed one-hot map."""

@@ -102,9 +102,8 @@ class Scene:
     def owner(self, request: str) -> str | None:
         """Pseudonym of whose image the first view was mixed with; None where nobody's is, or several people's are."""
         owners = self.defense.owners(self._key_of(request))
-        return (
-            self._owner_alias[self.split.pool[self._references.share(request)[owners[0]]]] if len(owners) == 1 else None
-        )
+        share = self._references.share(request)
+        return self._owner_alias[self.split.pool[share[owners[0]]]] if len(owners) == 1 else None
 
     def client_side(self, request: str, views: int) -> tuple[Volume, Key, Encoded]:
         """What the client holds of one request: its scan, its key and what it sends."""
