@@ -62,7 +62,13 @@ class DictionaryAttack(Attack):
         """One view, and all views together."""
         rungs = {Rung.TRANSCRIPT, Rung.ATLAS, Rung.POOL}
         return tuple(
-            Protocol(f"K={k}", frozenset(rungs | {Rung.VIEWS} if k > 1 else rungs), views=k, primary=k == views_sent)
+            Protocol(
+                f"K={k}",
+                frozenset(rungs | {Rung.VIEWS} if k > 1 else rungs),
+                views=k,
+                primary=k == views_sent,
+                cheap=k == 1,
+            )
             for k in sorted({1, views_sent})
         )
 

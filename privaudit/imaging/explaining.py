@@ -174,7 +174,8 @@ class _Search:
             trust = self.precision[index].clamp_min(1e-12)
             beta = float((total[index] * trust).sum() / trust.sum())
             error = max(ROOM, SPREAD / float(trust.sum().sqrt()))
-            for guess in (torch.full_like(own, 1 / k), own):  # equal shares are exact, where a scheme has them
+            # Equal shares are exact, where a scheme has them; of one reference there are no others.
+            for guess in (torch.full_like(own, 1 / k), own)[: min(k, 2)]:
                 exact = self._exact(where, guess, beta - error, beta + error)
                 if exact is not None:
                     beta, shares[index] = exact, guess[index]

@@ -44,10 +44,13 @@ def weight_from_air(
     bright = [(view[there], reference[there]) for view, reference in pairs if (there := reference > BRIGHT).any()]
     if not bright:
         return nothing
-    ratios = torch.cat([view.double() / reference.double() for view, reference in bright]).sort().values
+    every = torch.cat([view.double() / reference.double() for view, reference in bright])
+    low = max(low, LEAST)
+    ratios = every[(every >= low) & (every <= high + AGREED + AROUND)].sort().values
     places = torch.arange(len(ratios))
     counts = torch.searchsorted(ratios, ratios + AGREED, right=True) - places
-    possible = (ratios >= max(low, LEAST)) & (ratios <= high) & (places <= BELOW * len(ratios))
+    below = int((every < low).sum()) + places
+    possible = (ratios <= high) & (below <= BELOW * len(every))
     if not bool(possible.any()):
         return nothing
     start = int(torch.where(possible, counts, 0).argmax())
@@ -57,7 +60,7 @@ def weight_from_air(
     chance = 1 + near * AGREED / AROUND
     if votes <= chance:
         return nothing
-    odds = votes * float(np.log(votes / chance)) - votes + chance - float(np.log(len(ratios)))
+    odds = votes * float(np.log(votes / chance)) - votes + chance - float(np.log(len(every)))
     return min(1.0, float(ratios[start : start + votes].median())), odds
 
 
