@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -20,6 +20,7 @@ from privaudit.contracts.recipe import Recipe
 from privaudit.contracts.scheme import Mixing
 from privaudit.errors import DataError, OptionError
 from privaudit.imaging import mixing
+from privaudit.imaging.mixing import Draw
 from privaudit.imaging.patches import Shape, as_tensor, cut, grid_positions, one_hot, stitch
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -60,6 +61,11 @@ class MixupOptions(PluginOptions):
     reference_position: Literal["aligned", "random"] = Field(
         default="aligned", description="cut reference patches at the target's place, or anywhere"
     )
+    reference_reuse: Literal["allowed", "never"] = Field(
+        default="allowed",
+        description="whether a reference scan may be mixed into two targets, or into two views; 'never' needs as many"
+        " scans as views × references × targets",
+    )
 
     @field_validator("alpha")
     @classmethod
@@ -92,7 +98,7 @@ class MixupKey(Key):
         pool: the reference scans.
     """
 
-    draw: mixing.Draw
+    draw: Draw
     positions: NDArray[np.int64]
     size: Shape
     shape: Shape
@@ -107,29 +113,15 @@ class MixupKey(Key):
 
         def load(index: int) -> Tensor:
             image = as_tensor(self.pool[index].image)
-            if tuple(image.shape) != self.shape:
-                raise DataError(
-                    "a reference has another shape than the target", got=tuple(image.shape), allowed=self.shape
-                )
+            if (shape := tuple(image.shape)) != self.shape:
+                raise DataError("a reference has another shape than the target", got=shape, allowed=self.shape)
             return image
 
-        return self._gather(views, load)
+        return self.draw.gather(views, self.size, load)
 
     def labels(self, views: int, classes: int) -> Tensor:
         """One-hot labels of the combined references, float32 [views, N, C, *patch]."""
-        return self._gather(views, lambda index: one_hot(self.pool[index].labels, classes), (classes,))
-
-    def _gather(self, views: int, load: Callable[[int], Tensor], channels: tuple[int, ...] = ()) -> Tensor:
-        """Cut and combine reference patches, reading each pool scan once."""
-        draw = self.draw
-        subjects = draw.subjects[:views]
-        out = torch.zeros((views, subjects.shape[1], *channels, *self.size))
-        for subject in np.unique(subjects):
-            where = np.argwhere(subjects == subject)
-            pieces = cut(load(int(subject)), draw.corners[tuple(where.T)], self.size)
-            for (v, n, j), piece in zip(where.tolist(), pieces, strict=True):
-                out[v, n].add_(piece, alpha=float(draw.weights[v, n, j]))
-        return out
+        return self.draw.gather(views, self.size, lambda i: one_hot(self.pool[i].labels, classes), (classes,))
 
     def alpha(self, views: int) -> Tensor:
         """Mixing weights of the first views, float64 [views, N]."""
@@ -157,15 +149,36 @@ class MixupDefense(Defense):
         return Mixing(o.references, o.reference_position == "aligned", o.alpha_per, o.fresh_alpha, o.reference_per)
 
     @property
+    def alpha_range(self) -> tuple[float, float]:
+        """As the options say."""
+        alpha = self.options.alpha
+        return alpha if isinstance(alpha, tuple) else (alpha, alpha)
+
+    @property
     def patch_size(self) -> int | None:
         """Side of the patches, None for whole volumes."""
         return self.options.patch_size
+
+    @property
+    def spends_references(self) -> bool:
+        """Whether references are used up."""
+        return self.options.reference_reuse == "never"
+
+    def share_of_pool(self, request: int, requests: int, pool: int) -> Sequence[int]:
+        """Where no reference is used twice, a part of the pool for each request; else all of it.
+
+        Raises:
+            OptionError: the pool is too small.
+        """
+        if not self.spends_references:
+            return super().share_of_pool(request, requests, pool)
+        return mixing.disjoint_part(pool, request, requests, self.options.views, self.options.references)
 
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> MixupKey:
         """Draw weights and references.
 
         Raises:
-            OptionError: the patch does not fit, or the pool is empty or smaller than the references of one mixture.
+            OptionError: the patch does not fit, or the pool is empty or too small.
         """
         o = self.options
         if not pool:
@@ -173,11 +186,10 @@ class MixupDefense(Defense):
         size: Shape = shape if o.patch_size is None else (o.patch_size,) * 3
         stride: Shape = size if o.stride is None else (o.stride,) * 3
         positions = grid_positions(shape, size, stride)
-        n, k = len(positions), o.references
-        low, high = o.alpha if isinstance(o.alpha, tuple) else (o.alpha, o.alpha)
-        draw = mixing.Draw(
-            alpha=mixing.draw_alpha(rng, low, high, o.views, n, o.alpha_per, o.fresh_alpha),
-            subjects=mixing.draw_subjects(rng, len(pool), o.views, n, k, o.reference_per == "volume"),
+        n, k, whole = len(positions), o.references, o.reference_per == "volume"
+        draw = Draw(
+            alpha=mixing.draw_alpha(rng, *self.alpha_range, o.views, n, o.alpha_per, o.fresh_alpha),
+            subjects=mixing.draw_subjects(rng, len(pool), o.views, n, k, whole, self.spends_references),
             weights=mixing.draw_weights(rng, o.views, n, k, o.reference_weights == "equal"),
             corners=mixing.draw_corners(rng, positions, shape, size, o.views, k, o.reference_position == "aligned"),
         )
@@ -186,9 +198,8 @@ class MixupDefense(Defense):
     def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         """Equation 2 (and 5 for several views)."""
         assert isinstance(key, MixupKey)
-        return Encoded(
-            mixing.mix(cut(image, key.positions, key.size), key.images(views), key.alpha(views)), key.positions
-        )
+        patches = cut(image, key.positions, key.size)
+        return Encoded(mixing.mix(patches, key.images(views), key.alpha(views)), key.positions)
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
         """Equation 3: the mixed one-hot map."""
@@ -205,9 +216,8 @@ class MixupDefense(Defense):
     def training_recipe(self, size: int) -> Recipe:
         """Weights and references as in use, but drawn anew for each patch, as the paper trains."""
         o = self.options
-        low, high = o.alpha if isinstance(o.alpha, tuple) else (o.alpha, o.alpha)
         equal, aligned = o.reference_weights == "equal", o.reference_position == "aligned"
-        return Recipe(size, (low, high), o.references, equal, aligned)
+        return Recipe(size, self.alpha_range, o.references, equal, aligned)
 
     def side_information(self, key: Key, views: int, classes: int) -> tuple[Tensor, Tensor]:
         """The references' labels, combined if there are several, and α."""
@@ -228,6 +238,11 @@ class MixupDefense(Defense):
         """The pool's people whose patches are in the first view."""
         assert isinstance(key, MixupKey)
         return tuple(int(index) for index in np.unique(key.draw.subjects[0]))
+
+    def drawn(self, key: Key) -> Draw:
+        """Weights, references and places."""
+        assert isinstance(key, MixupKey)
+        return key.draw
 
     def weights(self, key: Key) -> NDArray[np.float64]:
         """α of every view and patch."""

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from privaudit.contracts.defense import Defense, Encoded, Key, Wrapped
+from privaudit.contracts.defense import Defense, Encoded, Key
 from privaudit.contracts.scheme import Mixing
+from privaudit.contracts.wrapped import Wrapped
 from privaudit.imaging.patches import cut
 
 QUIET: Final = 1e-6

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from privaudit.auditing.planting import Planted
+from privaudit.auditing.references import References
 from privaudit.auditing.roster import Roster
 from privaudit.auditing.volumes import LazyVolumes
 from privaudit.contracts.attack import Attack, Protocol
@@ -66,6 +67,8 @@ class Scene(Roster):
         """The trained networks, where the audit has any and an attack asks for their maps."""
         self.unserved = ""
         """Why there are none, where an attack does."""
+        self._references = References(cohort, split.pool, defense, seed, self.requests)
+        self.pool = self._references.pool
 
     # secrets, for scoring --------------------------------------------------------------------------------------
 
@@ -115,7 +118,8 @@ class Scene(Roster):
     def owner(self, request: str) -> str | None:
         """Pseudonym of whose image the first view was mixed with; None where nobody's is, or several people's are."""
         owners = self.defense.owners(self._key_of(request))
-        return self._owner_alias[self.split.pool[owners[0]]] if len(owners) == 1 else None
+        share = self._references.share(request)
+        return self._owner_alias[self.split.pool[share[owners[0]]]] if len(owners) == 1 else None
 
     def client_side(self, request: str, views: int) -> tuple[Volume, Key, Encoded]:
         """What the client holds of one request: its scan, its key and what it sends."""
@@ -126,11 +130,6 @@ class Scene(Roster):
     def has_bystanders(self) -> bool:
         """Whether the defense mixes in other people."""
         return self.defense.bystanders(self._key_of(self.requests[0]), 1) is not None
-
-    @cached_property
-    def pool(self) -> LazyVolumes:
-        """One scan of each person in the reference pool."""
-        return LazyVolumes(self.cohort, [self.cohort.sessions_of(s)[0] for s in self.split.pool])
 
     @cached_property
     def population(self) -> LazyVolumes:
@@ -147,7 +146,10 @@ class Scene(Roster):
         if self._key is None or self._key[0] != request:
             # An attack knows the audit's seed, but not the data: keys must not follow from what it is handed.
             rng = random.Random(seed_from(self.seed, "key", self.cohort.fingerprint, request))
-            self._key = (request, self.defense.draw_key(self.cohort.shape, self.pool, rng))
+            self._key = (
+                request,
+                self.defense.draw_key(self.cohort.shape, self._references.of(request), rng),
+            )
         return self._key[1]
 
     def _encode(self, request: str, key: Key, views: int) -> Encoded:

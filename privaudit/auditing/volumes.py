@@ -16,6 +16,10 @@ class LazyVolumes(Sequence[Volume]):
         self._cohort, self.scans, self._budget = cohort, tuple(scans), budget
         self._kept: OrderedDict[int, Volume] = OrderedDict()
 
+    def part(self, indices: Sequence[int]) -> LazyVolumes:
+        """Some of them, in the order of their indices."""
+        return LazyVolumes(self._cohort, [self.scans[index] for index in indices], self._budget)
+
     def __len__(self) -> int:
         return len(self.scans)
 

@@ -26,9 +26,11 @@ def segment(
     variance: Annotated[
         Path | None, typer.Option("--variance", help="Also write the variance over views (an uncertainty map).")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Draw keys from a seed, to repeat a result; never in real use.")
+    ledger: Annotated[
+        Path | None,
+        typer.Option("--ledger", help="Never mix a reference in twice: note in this file which ones were."),
     ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Refused: keys of a client have no seed.")] = None,
 ) -> None:
     """Segment one image through a defense: client and server in one process, by way of the transcript an attack sees.
 
@@ -37,9 +39,15 @@ def segment(
     from privaudit.cli.routing import read_pairs, route
     from privaudit.contracts import plugin
     from privaudit.contracts.cohort import Dataset
+    from privaudit.errors import OptionError
     from privaudit.segmentation.single import segment_file
     from privaudit.segmentation.weights import load_weights
 
+    if seed is not None:
+        raise OptionError(
+            "keys of a client come from the operating system: who knows a seed knows them all", got=f"--seed {seed}",
+            todo="leave it out; audits repeat with a seed, by keys that nobody uses",
+        )  # fmt: skip
     loaded = load_weights(weights)
     name = dataset or loaded.config.dataset["name"]
     options = list(plugin.load("datasets", name, Dataset).Options.model_fields)
@@ -49,6 +57,6 @@ def segment(
     with progress_bars(running.quiet) as progress:
         segment_file(
             image, output, loaded, plugin.create("datasets", name, Dataset, values), views=views, unmixing=unmixing,
-            variance=variance, seed=seed, cache=running.cache, device=running.device, progress=progress,
+            variance=variance, ledger=ledger, cache=running.cache, device=running.device, progress=progress,
         )  # fmt: skip
     typer.echo(f"label map: {output}" + (f"\nvariance: {variance}" if variance else ""))

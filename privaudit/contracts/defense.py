@@ -16,6 +16,7 @@ from privaudit.contracts.plugin import Plugin
 from privaudit.contracts.recipe import Recipe
 from privaudit.contracts.scheme import Mixing, Scheme
 from privaudit.errors import PluginError
+from privaudit.imaging.mixing import Draw
 from privaudit.imaging.patches import Shape, stitch
 
 ClientKind = Literal["none", "proxy", "velocity"]
@@ -114,6 +115,21 @@ class Defense(Plugin):
         """Side of the patches in voxels, None where whole volumes are sent. Scoring follows it."""
         return None
 
+    @property
+    def spends_references(self) -> bool:
+        """Whether a reference that was mixed in once is never used again: then clients keep account of them."""
+        return False
+
+    def share_of_pool(self, request: int, requests: int, pool: int) -> Sequence[int]:
+        """Which of so many reference scans may be mixed into one of so many requests; by default any.
+
+        Keys are drawn request by request: a scheme that never uses a reference twice gives each a part of its own.
+
+        Raises:
+            OptionError: there are too few.
+        """
+        return range(pool)
+
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         """Draw the secret of one scan of this shape."""
         raise NotImplementedError
@@ -170,32 +186,20 @@ class Defense(Plugin):
         """
         return ()
 
+    def drawn(self, key: Key) -> Draw | None:
+        """All that was drawn at random, for an audit of keys; None where the scheme mixes nobody in."""
+        return None
+
+    @property
+    def alpha_range(self) -> tuple[float, float] | None:
+        """Between which ends mixing weights are declared to be uniform; None where nothing is declared."""
+        return None
+
+    def spent(self, key: Key) -> tuple[int, ...]:
+        """Whose images are in any view: indices into the pool, without repeats."""
+        draw = self.drawn(key)
+        return self.owners(key) if draw is None else tuple(int(index) for index in np.unique(draw.subjects))
+
     def weights(self, key: Key) -> NDArray[np.float64] | None:
         """The target's mixing weights [V, N]; None where the scheme has none."""
         return None
-
-
-class Wrapped(Defense):
-    """A scheme with something around it: keys and weights are the scheme's own.
-
-    Args:
-        scheme: what is inside.
-    """
-
-    def __init__(self, scheme: Defense) -> None:
-        super().__init__(scheme.options)
-        self.inner = scheme
-
-    @property
-    def params(self) -> dict[str, object]:
-        """Those of the scheme, with its name; what is around it adds its own, which make it another scheme."""
-        return {"scheme": self.inner.name, **self.inner.params}
-
-    @property
-    def trained(self) -> Trained | None:
-        """As the scheme's."""
-        return self.inner.trained
-
-    def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
-        """As the scheme's."""
-        return self.inner.draw_key(shape, pool, rng)

@@ -20,7 +20,7 @@ class Mixing:
         aligned: whether reference patches are cut at the target's place, else anywhere.
         alpha_per: whether each patch, each encoded view or each volume has a mixing weight of its own.
         fresh_alpha: with a weight for each patch, whether every view draws new ones.
-        reference_per: whether each patch has references of its own, or each encoded view.
+        reference_per: whether each patch of a view has references of its own, or all patches the same.
     """
 
     references: int = 1

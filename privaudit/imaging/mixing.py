@@ -7,6 +7,7 @@ Tensors are batched: views V, patches N, references k, any patch shape.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from privaudit.errors import OptionError
+from privaudit.imaging.patches import Shape, cut
 
 AlphaPer = Literal["patch", "request", "volume"]
 
@@ -81,6 +83,27 @@ class Draw:
     weights: NDArray[np.float64]
     corners: NDArray[np.int64]
 
+    def gather(self, views: int, size: Shape, load: Callable[[int], Tensor], channels: tuple[int, ...] = ()) -> Tensor:
+        """Cut and combine the reference patches of the first views, reading each pool scan once.
+
+        Args:
+            views: how many.
+            size: of a patch, in voxels.
+            load: reads a pool scan, float32 [*channels, X, Y, Z], by its index.
+            channels: what stands before its voxels.
+
+        Returns:
+            float32 [views, N, *channels, *patch].
+        """
+        subjects = self.subjects[:views]
+        out = torch.zeros((views, subjects.shape[1], *channels, *size))
+        for subject in np.unique(subjects):
+            where = np.argwhere(subjects == subject)
+            pieces = cut(load(int(subject)), self.corners[tuple(where.T)], size)
+            for (v, n, j), piece in zip(where.tolist(), pieces, strict=True):
+                out[v, n].add_(piece, alpha=float(self.weights[v, n, j]))
+        return out
+
 
 def draw_alpha(
     rng: random.Random, low: float, high: float, views: int, patches: int, per: AlphaPer, fresh: bool
@@ -113,7 +136,7 @@ def draw_alpha(
 
 
 def draw_subjects(
-    rng: random.Random, pool: int, views: int, patches: int, k: int, per_volume: bool
+    rng: random.Random, pool: int, views: int, patches: int, k: int, per_volume: bool, apart: bool = False
 ) -> NDArray[np.int64]:
     """Draw pool indices [views, patches, k]: no repeats over views and k while the pool lasts.
 
@@ -124,14 +147,24 @@ def draw_subjects(
         patches: number of patches.
         k: references per mixture, all different.
         per_volume: one draw serves every patch of a view; else each patch has its own.
+        apart: no reference is in two views, not even in other patches.
 
     Raises:
-        OptionError: the pool is smaller than k.
+        OptionError: the pool is smaller than k, or with ``apart`` than views·k.
     """
     if pool < k:
         raise OptionError("the reference pool is too small", got=pool, allowed=f"at least k = {k}", todo="enlarge it")
+    if apart and pool < views * k:
+        raise OptionError(
+            "the reference pool is too small to use no scan twice", got=f"{pool} scans",
+            allowed=f"at least {views * k}, {k} for each of {views} views", todo="enlarge it, or send fewer views",
+        )  # fmt: skip
+    order = rng.sample(range(pool), pool) if apart else []
+    parts = [order[view::views] for view in range(views)]
 
     def one_target() -> list[list[int]]:
+        if apart:
+            return [rng.sample(part, k) for part in parts]
         drawn: list[list[int]] = []
         deck: list[int] = []
         for _ in range(views):
@@ -142,6 +175,30 @@ def draw_subjects(
 
     columns = [one_target()] * patches if per_volume else [one_target() for _ in range(patches)]
     return np.array(columns, dtype=np.int64).transpose(1, 0, 2)
+
+
+def disjoint_part(pool: int, request: int, requests: int, views: int, k: int) -> range:
+    """Which references are one request's, where none is used twice: indices from 0, as many for every request.
+
+    Args:
+        pool: number of reference scans.
+        request: which, from 0.
+        requests: how many there are.
+        views: of each.
+        k: references of each view.
+
+    Raises:
+        OptionError: there are fewer than views·k for each request.
+    """
+    needed = views * k * requests
+    if pool < needed:
+        raise OptionError(
+            "the reference pool is too small to use no scan twice", got=f"{pool} scans",
+            allowed=f"at least {needed}: {views} views × {k} references × {requests} scans to encode",
+            todo="enlarge the pool (--split.pool), encode fewer scans or send fewer views (--views)",
+        )  # fmt: skip
+    each = pool // requests
+    return range(request * each, (request + 1) * each)
 
 
 def draw_weights(rng: random.Random, views: int, patches: int, k: int, equal: bool) -> NDArray[np.float64]:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from privaudit.contracts.cohort import Volume
-from privaudit.contracts.defense import Defense, Encoded, Key, Wrapped
+from privaudit.contracts.defense import Defense, Encoded, Key
+from privaudit.contracts.wrapped import Wrapped
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.forms import FIRST, LAST, PLACES, Chain
 from privaudit.imaging.patches import as_tensor

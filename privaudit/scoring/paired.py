@@ -6,13 +6,14 @@ another victim under '<victim>_<metric>'.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from privaudit.contracts.attack import Attack
 from privaudit.contracts.claims import Claim
+from privaudit.contracts.knowledge import Rung
 from privaudit.errors import ClaimError
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Comparison, Control, Finding, finite
@@ -28,6 +29,8 @@ class PairedKind(ClaimKind):
 
     blind: ClassVar[frozenset[str]] = frozenset()
     """Attackers who do not look, without whom the threshold would be too low: then nothing is decided."""
+    blind_with: ClassVar[Mapping[Rung, str]] = {}
+    """The same for attacks that hold a rung: who holds it too, and does not look."""
 
     def score_one(self, claim: Claim, asked: Asked) -> Row:
         """Score one claim; the request and the person are added."""
@@ -87,7 +90,8 @@ class PairedKind(ClaimKind):
             if other.attack.name != attack.name
         ]
         blind = [c for c in comparisons if not c.reads_transcript]
-        complete = {c.name for c in blind} >= self.blind - {attack.name}
+        needed = self.blind | {self.blind_with[rung] for rung in protocol.knowledge if rung in self.blind_with}
+        complete = {c.name for c in blind} >= needed - {attack.name}
         baseline = _strongest(blind) if complete else None
         is_baseline = attack.trivial and not attack.reads_transcript
         deciding = metric == self.primary and protocol.primary and not is_baseline

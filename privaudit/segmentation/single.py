@@ -17,11 +17,13 @@ from privaudit.cohorts.volumes import read_image
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Cohort, Dataset, Volume
 from privaudit.contracts.defense import Defense
+from privaudit.contracts.keys import client_key
 from privaudit.contracts.transcript import Transcript
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError
 from privaudit.files import atomic_path
 from privaudit.imaging.patches import as_tensor
+from privaudit.segmentation.ledger import unspent
 from privaudit.segmentation.system import Average, Unmixing, make_system, views_of
 from privaudit.segmentation.weights import Weights, misfit
 
@@ -30,8 +32,9 @@ Grid = tuple[tuple[int, ...], NDArray[np.float64]]
 
 def segment_file(
     image: Path, output: Path, weights: Weights, dataset: Dataset, *, views: int | None = None,
-    unmixing: Unmixing = "learned", variance: Path | None = None, seed: int | None = None, cache: Path | None = None,
-    device: str = "auto", progress: Callable[[str, int], Callable[[float], None]] = lambda name, total: lambda n: None,
+    unmixing: Unmixing = "learned", variance: Path | None = None, ledger: Path | None = None,
+    rng: random.Random | None = None, cache: Path | None = None, device: str = "auto",
+    progress: Callable[[str, int], Callable[[float], None]] = lambda name, total: lambda n: None,
 ) -> None:  # fmt: skip
     """Write the label map of an image, on the image's own grid.
 
@@ -43,7 +46,8 @@ def segment_file(
         views: encoded views K, None for the defense's number.
         unmixing: by equation 4 or by the network.
         variance: NIfTI file for the variance of the winning class over the views, float32, or None.
-        seed: of the keys; None draws them from the operating system.
+        ledger: where the references are noted that were mixed in: none is ever used again; None where they may be.
+        rng: where keys come from; None for the operating system. No other is taken.
         cache: folder of generated data.
         device: where the networks run.
         progress: makes a progress bar.
@@ -62,6 +66,8 @@ def segment_file(
         raise OptionError(f"the defense '{config.defense['name']}' sends one view", got=views)
     if weights.networks.client is not None:
         values["weights"] = str(weights.folder)
+    if ledger is not None:
+        values["reference_reuse"] = "never"  # a scheme without this option says so
     defense = plugin.create("defenses", config.defense["name"], Defense, values)
     if unmixing == "learned" and defense.needs_pool and weights.networks.unmixing is None:
         raise OptionError(f"the weights '{weights.name}' hold no unmixing network", todo="use --unmixing naive")
@@ -70,9 +76,15 @@ def segment_file(
         raise OptionError(f"the weights '{weights.name}' do not fit the references: {reason}")
     voxels, affine = read_image(image)
     volume, grid = conform(voxels, affine, cohort, image)
-    pool = _pool(cohort, volume, defense.views) if defense.needs_pool else []
-    rng = random.SystemRandom() if seed is None else random.Random(seed)
-    key = defense.draw_key(cohort.shape, pool, rng)
+    if defense.spends_references and ledger is None:
+        raise OptionError("this scheme mixes no reference in twice", todo="say where they are noted: --ledger FILE")
+    if ledger is None:
+        pool = list(_pool(cohort, volume, defense.views).values()) if defense.needs_pool else []
+        key = client_key(defense, cohort.shape, pool, rng)
+    else:
+        with unspent(ledger, cohort, _pool(cohort, volume, defense.views)) as (pool, spend):
+            key = client_key(defense, cohort.shape, pool, rng)
+            spend(defense.spent(key))
     encoded = defense.encode(as_tensor(volume.image), key, defense.views)
     sent = Transcript("segment", encoded.views, encoded.positions, cohort.shape, volume.affine)
     server, client = make_system(weights.networks, config.patch_size, choose_device(device))
@@ -113,18 +125,18 @@ def conform(voxels: NDArray[Any], affine: NDArray[np.float64], cohort: Cohort, p
     return Volume(np.ascontiguousarray(image), scan.labels, scan.affine), (voxels.shape, affine)
 
 
-def _pool(cohort: Cohort, volume: Volume, views: int) -> list[Volume]:
-    """One scan of each person, without the image itself (another copy of it may be among them).
+def _pool(cohort: Cohort, volume: Volume, views: int) -> dict[str, Volume]:
+    """One scan of each person, by name, without the image itself (another copy of it may be among them).
 
     Raises:
         DataError: too few are left.
     """
     inside = volume.image > 0
-    pool = []
+    pool = {}
     for person in cohort.subjects:
         scan = cohort.load(cohort.sessions_of(person)[0])
         if float(np.corrcoef(scan.image[inside], volume.image[inside])[0, 1]) < 0.99:
-            pool.append(scan)
+            pool[person] = scan
     if len(pool) < min(2, views):
         raise DataError(
             "too few references to mix with", got=f"{len(pool)} people beside the image", allowed=f"{min(2, views)}",

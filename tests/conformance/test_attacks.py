@@ -21,11 +21,14 @@ from privaudit.errors import ClaimError, KnowledgeError, PluginError
 from privaudit.results.overall import Verdict
 
 ATTACKS = [
-    "as-is", "atlas", "average", "bss", "decode-maps", "decoded-reid", "frequent-labels", "invert", "inverted-reid",
-    "joint", "joint-reid", "learned-reid", "mean-brightness", "meter", "random-map", "random-subject",
-    "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid", "wiener",
+    "as-is", "atlas", "average", "bss", "decode-maps", "decoded-reid", "dictionary", "frequent-labels", "invert",
+    "inverted-reid", "joint", "joint-reid", "learned-reid", "mean-brightness", "meter", "nearest-gallery",
+    "nearest-pool", "random-map", "random-subject", "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid",
+    "wiener",
 ]  # fmt: skip
-BLIND = ("atlas", "frequent-labels", "mean-brightness", "random-map", "random-subject")
+BLIND = (
+    "atlas", "frequent-labels", "mean-brightness", "nearest-gallery", "nearest-pool", "random-map", "random-subject",
+)  # fmt: skip
 LOOKING = [name for name in ATTACKS if name not in BLIND]
 GETTERS: dict[Rung, Callable[[Any], object]] = {
     Rung.ATLAS: lambda k: k.atlas,
@@ -128,7 +131,7 @@ def test_no_encoding_leaks(
 
 
 def test_claims_do_not_depend_on_the_order_of_requests(scene: Scene, tmp_path: Path) -> None:
-    for name in ("average", "random-subject"):
+    for name in ("average", "dictionary", "random-subject"):
         attack = plugin.create("attacks", name, Attack)
         protocol = next(p for p in attack.protocols(10) if p.primary)
         task = Task(1, torch.device("cpu"), "fast", tmp_path, lambda _: None, scene.defense.scheme)

@@ -12,6 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from privaudit.contracts.claims import Claim, Reconstruction
+from privaudit.contracts.knowledge import Rung
 from privaudit.imaging.patches import as_tensor
 from privaudit.results.record import Finding, Record
 from privaudit.results.words import interval, number
@@ -43,6 +44,7 @@ class ReconstructionKind(PairedKind):
     victims = ("target", "reference")
     beside = ("as-is", "atlas", "random-subject")
     blind = frozenset({"atlas", "random-subject"})
+    blind_with = {Rung.POOL: "nearest-pool", Rung.GALLERY: "nearest-gallery"}
     controls = ("planted", "planted-reference")
     drawn = True
     words = Words(
