@@ -1,7 +1,8 @@
 """``make bench``: speed and memory of everything that claims any, as ratios in one run.
 
-Two are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
-strength, and ``python -m benchmarks verdicts``, how often verdicts are right on made-up figures.
+Three are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
+strength, ``python -m benchmarks verdicts``, how often verdicts are right on made-up figures, and ``python -m benchmarks
+settings``, every setting of mixup under the attacks on all requests together.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from benchmarks import (
     rivals_bench,
     segmentation_bench,
     separation_bench,
+    settings_bench,
     verdicts_bench,
 )
 
@@ -24,7 +26,7 @@ PARTS = ("msssim", "segmentation", "separation", "rivals", "joint")
 
 def main() -> None:
     """Run every benchmark, or those named, and print its rows."""
-    alone = {"power": power_bench.main, "verdicts": verdicts_bench.main}
+    alone = {"power": power_bench.main, "settings": settings_bench.main, "verdicts": verdicts_bench.main}
     if sys.argv[1:2] and sys.argv[1] in alone:
         alone[sys.argv[1]](sys.argv[2:])
         return

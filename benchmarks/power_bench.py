@@ -109,7 +109,7 @@ def markdown(lines: Sequence[Line], command: str, people: str, code: str | None,
 
 
 def spec_for(encoder: str, subjects: int, attacks: Sequence[str], seed: int) -> AuditSpec:
-    """The audit of one encoder; utility is not measured, since maps travel in the plain."""
+    """The audit of one encoder; utility is not measured: no network was trained for the zoo."""
     data = {
         "dataset": {"name": "phantom", "subjects": subjects, "voxel_mm": VOXEL_MM},
         "defense": encoder,

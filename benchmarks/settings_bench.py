@@ -1,0 +1,137 @@
+"""Every setting of mixup under the attacks that look at all requests, and at the maps that the server computes.
+
+Run with ``python -m benchmarks settings``: a row as each audit ends. A killed run goes on where it stopped; each audit
+has its own folder. It takes an hour or more, so ``make bench`` leaves it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.spec import AuditSpec, parse_spec
+from privaudit.cohorts.store import cache_folder
+from privaudit.files import write_text
+from privaudit.provenance import commit, without_folders
+from privaudit.results.record import Finding, Record
+from privaudit.results.words import interval
+
+VICTIMS, POPULATION = 24, 12
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to use mixup.
+
+    Attributes:
+        name: in words.
+        options: of mixup.
+        pool: people in the reference pool.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pool: int = 12
+
+
+SETTINGS: Final = (
+    Setting("default (K = 10, one α for each person, pool of 12)"),
+    Setting("K = 1", {"views": 1}),
+    Setting("α anew in each view", {"alpha_per": "request"}),
+    Setting("α per patch", {"alpha_per": "patch"}),
+    Setting("α per patch, anew in each view", {"alpha_per": "patch", "fresh_alpha": True}),
+    Setting("reference per patch", {"reference_per": "patch"}),
+    Setting("reference cut anywhere", {"reference_per": "patch", "reference_position": "random"}),
+    Setting("k = 2 references", {"references": 2}),
+    Setting("k = 3 references", {"references": 3}),
+    Setting("pool of 24", {}, 24),
+    Setting("pool of 48", {}, 48),
+    Setting("K = 1, no reference used again", {"views": 1, "reference_reuse": "never"}, 48),
+)
+COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
+    "as-is, MS-SSIM": ("as-is", "ms_ssim"),
+    "average, MS-SSIM": ("average", "ms_ssim"),
+    "joint, MS-SSIM": ("joint", "ms_ssim"),
+    "joint, PSNR in the brain (dB)": ("joint", "psnr_brain"),
+    "maps decoded, Dice": ("decode-maps", "map_dice"),
+    "reid, mAP": ("reid", "map"),
+    "joint-reid, mAP": ("joint-reid", "map"),
+    "decoded-reid, mAP": ("decoded-reid", "map"),
+}
+ATTACKS: Final = (
+    {"name": "average", "views": []},
+    "joint",
+    {"name": "decode-maps", "maps": ["returned"], "views": []},
+    {"name": "reid", "protocols": ["encoded"]},
+    {"name": "joint-reid", "protocols": ["encoded"]},
+    {"name": "decoded-reid", "protocols": ["encoded"]},
+)
+
+
+def spec_for(setting: Setting, chosen: argparse.Namespace) -> AuditSpec:
+    """The audit of one setting: as many victims and people of the attacker's in each."""
+    victims: int = chosen.victims
+    people = victims + POPULATION + setting.pool
+    dataset: dict[str, Any] = {"name": chosen.dataset, "voxel_mm": chosen.voxel_mm}
+    dataset |= {"subjects": people, "sessions": 2} if chosen.root is None else {"root": str(chosen.root), "rescans": 2}
+    data = {
+        "dataset": dataset,
+        "defense": {"name": "mixup", "patch_size": chosen.patch_size, **setting.options},
+        "attacks": list(ATTACKS),
+        "seed": chosen.seed,
+        "split": {"victims": victims / people, "pool": setting.pool / people, "population": POPULATION / people},
+        "pictures": {"people": None, "scans": "all"},
+        "controls": "single",
+        "utility": {"weights": "none"},
+    }  # fmt: skip
+    return parse_spec(data, "python -m benchmarks settings")
+
+
+def cells(setting: Setting, record: Record) -> list[str]:
+    """A row: the figure of each column with its interval, about the person scanned."""
+    return [setting.name, *(_cell(record, *column) for column in COLUMNS.values())]
+
+
+def _cell(record: Record, attack: str, metric: str) -> str:
+    found = [f for f in record.findings if (f.attack, f.metric) == (attack, metric) and f.victim != "reference"]
+    if not found:
+        return "did not finish" if any(item.attack == attack for item in record.missing) else "–"
+    best: Finding = max(found, key=lambda finding: finding.estimate or 0.0)
+    failed = any(h.attack == attack and h.protocol == best.protocol and not h.passed for h in record.health)
+    notes = ", a check failed" if failed else ""
+    return interval(best.estimate, best.ci) + notes
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Audit every setting and print the table row by row."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks settings", description="Every setting of mixup.")
+    parser.add_argument("--dataset", default="phantom", choices=["phantom", "bids"], help="which data")
+    parser.add_argument("--root", type=Path, help="of bids; its second sessions are simulated")
+    parser.add_argument("--voxel-mm", type=float, default=4.0, help="voxel size")
+    parser.add_argument("--patch-size", type=int, default=16, help="side of the patches, in voxels")
+    parser.add_argument("--victims", type=int, default=VICTIMS, help="people under attack, two scans each")
+    parser.add_argument("--only", action="append", metavar="TEXT", help="settings whose name holds this")
+    parser.add_argument("--seed", type=int, default=0, help="of every audit")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--out", type=Path, help="folder of the runs [default: the user's cache]")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table for the documentation")
+    chosen = parser.parse_args(arguments)
+    out: Path = chosen.out or cache_folder(None) / "settings"
+    head = ["setting", *COLUMNS]
+    rows = [head, ["---"] * len(head)]
+    print(" | ".join(head), flush=True)
+    for setting in SETTINGS:
+        if chosen.only is None or any(text in setting.name for text in chosen.only):
+            spec = spec_for(setting, chosen)
+            record = run_audit(spec, Settings(out=out / spec.digest, jobs=chosen.jobs, device="cpu", quiet=True)).record
+            rows.append(cells(setting, record))
+            print(" | ".join(rows[-1]), flush=True)
+    if chosen.markdown is not None:
+        made = f"`python -m benchmarks settings {without_folders(arguments)}`, commit {(commit() or 'unknown')[:8]}"
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        write_text(chosen.markdown, f"{made}, {datetime.date.today().isoformat()}:\n\n{table}\n")
