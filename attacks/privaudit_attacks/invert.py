@@ -64,6 +64,7 @@ class InvertAttack(Attack):
     name = "invert"
     summary = "learned de-encoder: the atlas and a correction, learned on the attacker's own encoded people"
     claim = "reconstruction"
+    about = ("target",)
     cheap = True
     Options = InvertOptions
     options: InvertOptions

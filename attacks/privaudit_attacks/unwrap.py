@@ -41,6 +41,7 @@ class UnwrapAttack(Attack):
     name = "unwrap"
     summary = "learned de-encoder on a normal form: signs, tables, shifts, turns, moves and scrambled blocks undone"
     claim = "reconstruction"
+    about = ("target",)
     Options = UnwrapOptions
     options: UnwrapOptions
 

@@ -18,6 +18,7 @@ from privaudit.errors import PluginError
 from privaudit.results.record import Missing
 from privaudit.scoring.arms import GRADED, Arm
 from privaudit.scoring.kinds import kind_of
+from privaudit.scoring.paired import speaks_of
 from privaudit.seeds import seed_from
 from privaudit.specs import PluginSpec
 
@@ -70,7 +71,8 @@ def plan(context: Context, attacks: list[Attack]) -> tuple[Steps, list[Missing]]
                 context.scene.require_sessions()
             arms: list[Arm] = ["audit"]
             if protocol.primary and attack.reads_transcript:
-                arms += [arm for arm in kind.controls if arm != "planted-reference" or context.scene.has_bystanders]
+                others = context.scene.has_bystanders and speaks_of(attack, "reference")
+                arms += [arm for arm in kind.controls if arm != "planted-reference" or others]
                 arms += GRADED if context.spec.controls == "graded" else ()
                 if type(attack).health is not Attack.health:
                     arms.append("health")

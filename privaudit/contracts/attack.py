@@ -188,6 +188,8 @@ class Attack(Plugin):
     """Whether it takes seconds, so that smaller planted leaks are tried too, for its detection limit."""
     together: ClassVar[bool] = False
     """Whether it needs all transcripts at once, so that a killed job begins again."""
+    about: ClassVar[tuple[str, ...] | None] = None
+    """Whose privacy its claims speak of ('target', 'reference'); None for everybody whom its kind of claim knows."""
     beside: ClassVar[tuple[str, ...]] = ()
     """Trivial attackers that its figures need beside them, more than those that every reconstruction has."""
 

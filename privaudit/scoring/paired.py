@@ -71,7 +71,10 @@ class PairedKind(ClaimKind):
         """Every metric, for every victim that the rows speak of."""
         rows = scored.rows["audit"]
         main, *others = self.victims
-        there = [main, *(victim for victim in others if rows and f"{victim}_{self.primary}" in rows[0])]
+        there = [
+            main,
+            *(v for v in others if rows and f"{v}_{self.primary}" in rows[0] and speaks_of(scored.attack, v)),
+        ]
         return [self._finding(scored, beside, card, victim, metric) for victim in there for metric in self.metrics]
 
     def _column(self, victim: str, metric: str) -> str:
@@ -224,6 +227,11 @@ class PairedKind(ClaimKind):
             ci=best.ci,
             passed=Evidence(best.difference, best.ci, best.name, len(set(self._people(rows, column)))).leaks(margin),
         )
+
+
+def speaks_of(attack: Attack, victim: str) -> bool:
+    """Whether an attack's claims are about somebody, or only happen to be compared with them."""
+    return attack.about is None or victim in attack.about
 
 
 def _strongest(blind: Sequence[Comparison]) -> Comparison | None:
