@@ -24,6 +24,7 @@ def audited(blobs: Callable[..., dict[str, Any]], out: Path, seed: int) -> Recor
     data = blobs(
         {"name": "pure-noise", "views": 1}, ["reid", "average", "invert"],
         dataset={"subjects": PEOPLE, "side": 28, "seed": seed}, seed=seed, scoring={"resamples": 500},
+        controls="single",
     )  # fmt: skip
     return run_audit(parse_spec(data, "test"), Settings(out=out)).record
 

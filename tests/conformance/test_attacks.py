@@ -107,8 +107,8 @@ def test_a_planted_leak_is_found_and_noise_is_not(
     name: str, blobs: Callable[..., dict[str, Any]], with_options: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     defense = {"name": "pure-noise", "answer": "noise"}
-    spec = parse_spec(blobs(defense, [with_options(name)], dataset={"subjects": 32, "flat": name == "bss"}), "test")
-    record = run_audit(spec, Settings(out=tmp_path / "run")).record
+    data = blobs(defense, [with_options(name)], dataset={"subjects": 32, "flat": name == "bss"}, controls="single")
+    record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run")).record
     mine = [finding for finding in record.shown() if finding.attack == name]
     assert mine
     for finding in mine:
