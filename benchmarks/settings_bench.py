@@ -66,7 +66,7 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
 ATTACKS: Final = (
     {"name": "average", "views": []},
     "joint",
-    {"name": "decode-maps", "maps": ["returned"], "views": []},
+    {"name": "decode-maps", "maps": ["returned"]},
     {"name": "reid", "protocols": ["encoded"]},
     {"name": "joint-reid", "protocols": ["encoded"]},
     {"name": "decoded-reid", "protocols": ["encoded"]},

@@ -30,14 +30,15 @@ class DecodeMapsOptions(PluginOptions):
         description="returned: those of a perfect server; served: those of the trained network, where there is one",
     )
     views: list[Annotated[int, Field(ge=1)]] = Field(
-        default=[1],
-        description="numbers K of views of a perfect server that are decoded together; those above what the defense"
-        " sends are left out, and what it sends is always decoded",
+        default=[1, 3],
+        min_length=1,
+        description="numbers K of views of a perfect server that are decoded together, or as many as are sent; more"
+        " than a few tell nothing new",
     )
     served_views: list[Annotated[int, Field(ge=1)]] = Field(
         default=[1, 3],
         min_length=1,
-        description="the same of the trained network, which takes seconds a view; no more than these",
+        description="the same of the trained network, which takes seconds a view",
     )
 
 
@@ -53,8 +54,9 @@ class DecodeMapsAttack(Attack):
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
         """One for each kind of maps and number of views; all decide."""
-        perfect = sorted({k for k in self.options.views if k < views_sent} | {views_sent})
-        trained = sorted({min(k, views_sent) for k in self.options.served_views})
+        perfect, trained = (
+            sorted({min(k, views_sent) for k in counts}) for counts in (self.options.views, self.options.served_views)
+        )
         return tuple(
             Protocol(
                 f"{maps} K={k}",
