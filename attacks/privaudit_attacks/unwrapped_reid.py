@@ -13,7 +13,9 @@ from privaudit.contracts.claims import Similarity
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.retrieval import RetrievalOptions, retrievals
 from privaudit.contracts.transcript import Transcript
+from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.forms import Chain
+from privaudit.imaging.patches import as_tensor
 from privaudit.learning.features import features_of
 from privaudit.learning.inversion import shared_inverter
 from privaudit.learning.recognition import LEAST, Recogniser, learn_recogniser
@@ -32,6 +34,10 @@ class UnwrappedReidOptions(RetrievalOptions):
     )
     encodings: Annotated[int, Field(ge=1)] = Field(
         default=3, description="encodings of each of the attacker's people that the de-encoder is learned on"
+    )
+    people: Annotated[int, Field(ge=LEAST)] | None = Field(
+        default=24,
+        description="of the attacker's people that are learned from, the first so many; null for all of them",
     )
 
 
@@ -77,6 +83,9 @@ class UnwrappedReidAttack(Attack):
     def _learn(self, knowledge: Knowledge, task: Task, gallery: bool, advance: Callable[[float], None]) -> Recogniser:
         assert task.defense is not None
         people, atlas, seed = knowledge.population, knowledge.atlas, task.common_seed
+        if self.options.people is not None and len(people) > self.options.people:
+            people = people[: self.options.people]
+            atlas = Atlas.of(as_tensor(person.image) for person in people)  # theirs: each must be taken out of it
         tried = shared_choice(
             task.defense, people, atlas, 1, self.options.effort, seed, lambda share: advance(0.4 * share)
         )

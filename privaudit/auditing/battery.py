@@ -40,7 +40,7 @@ _FULL: Final = (
     _attack("decode-maps"),
     _attack("joint-reid"),
     _attack("decoded-reid"),
-    _attack("unwrapped-reid", effort="full"),
+    _attack("unwrapped-reid", effort="full", people=None),
     _attack("inverted-reid"),
     _attack("learned-reid"),
     _attack("registered-reid"),

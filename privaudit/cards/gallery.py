@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from privaudit.auditing.jobs import Context, asked_of, task_of
+from privaudit.auditing.jobs import Context, asked_of, probes, task_of
 from privaudit.contracts.attack import Attack, Illustration, Protocol
 from privaudit.contracts.claims import Claim
 from privaudit.scoring.kinds import kind_of
@@ -22,7 +22,7 @@ def gallery(context: Context, attack: Attack) -> Illustration:
     """What was sent for the first request, and rows of what was recovered from it."""
     scene, protocol = context.scene, primary_of(attack, context)
     request = scene.requests[0]
-    claims = [claim_of(context, attack, protocol, request, start) for start in range(STARTS)]
+    claims = [claims_of(context, attack, protocol, [request], start)[request] for start in range(STARTS)]
     caption = (
         f"{attack.name}, {protocol.name}: middle slices of the patches with most tissue of the first request. What was"
         f" sent and what it was made of; then what the attack recovers from {STARTS} initialisations, each with its"
@@ -47,12 +47,23 @@ def primary_of(attack: Attack, context: Context) -> Protocol:
     return next(p for p in attack.protocols(context.scene.defense.views) if p.primary)
 
 
-def claim_of(context: Context, attack: Attack, protocol: Protocol, request: str, start: int = 0) -> Claim:
-    """What an attack claims of one request; ``start`` counts initialisations from the audit's own."""
-    scene = context.scene
-    transcripts = scene.transcripts([request], protocol, "audit")
+def claims_of(
+    context: Context, attack: Attack, protocol: Protocol, requests: Sequence[str], start: int = 0
+) -> dict[str, Claim]:
+    """What an attack claims of some requests; ``start`` counts initialisations from the audit's own.
+
+    One that needs all transcripts at once gets those that the audit gave it, too.
+    """
+    scene, found = context.scene, dict[str, Claim]()
+    asked = [*requests, *(probes(context, attack, protocol) if attack.together else ())]
+    transcripts = scene.transcripts(tuple(dict.fromkeys(asked)), protocol, "audit")
     with TemporaryDirectory() as folder:
         task = task_of(context, attack, protocol, Path(folder), lambda _: None)
         task = replace(task, seed=task.seed + start)
-        claim = next(iter(attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task)))
-    return claim.checked(scene.cohort.shape, attack.name)
+        for claim in attack.run(protocol, transcripts, scene.knowledge(attack, protocol), task):
+            request = getattr(claim, "request", requests[0])
+            if request in requests:
+                found[request] = claim.checked(scene.cohort.shape, attack.name)
+            if len(found) == len(requests):
+                break
+    return found

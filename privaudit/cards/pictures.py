@@ -14,7 +14,7 @@ from privaudit.auditing.planning import all_attacks
 from privaudit.auditing.run import Settings, open_context
 from privaudit.auditing.spec import AuditSpec, read_spec
 from privaudit.auditing.utility import choose_networks, label_maps, probes
-from privaudit.cards.gallery import claim_of, gallery, illustrations, primary_of
+from privaudit.cards.gallery import claims_of, gallery, illustrations, primary_of
 from privaudit.contracts.report import Picture
 from privaudit.imaging.patches import as_tensor
 from privaudit.scoring.kinds import kind_of
@@ -32,7 +32,7 @@ def encoding_picture(run: Path, cache: Path | None) -> Picture:
     """
     spec = read_spec(run / "spec.yaml")
     context, _ = open_context(spec, Settings(out=run, cache=cache))
-    rows = [_row(context, spec, request) for request in context.scene.requests[:ROWS]]
+    rows = _rows(context, spec, context.scene.requests[:ROWS])
     mixed = ", the reference it was mixed with" if context.scene.has_bystanders else ""
     return Picture(
         "encoding",
@@ -91,23 +91,26 @@ def segmentation_picture(run: Path, cache: Path | None) -> Picture | None:
     )
 
 
-def _row(context: Context, spec: AuditSpec, request: str) -> list[tuple[str, Tensor]]:
+def _rows(context: Context, spec: AuditSpec, requests: Sequence[str]) -> list[list[tuple[str, Tensor]]]:
+    """A row of titled volumes for each request; every attack runs once for all of them."""
     scene = context.scene
-    truth = as_tensor(scene.truth(request).image)
-    brain = scene.truth(request).labels > 0
-    other = scene.bystander(request)
-    given = [("target", truth)] + ([] if other is None else [("reference", other)])
-    claims = [("what the server sees", scene.transcript(request, arm="audit").stitched().clamp(0, 1))]
-    scores = [f"{context.scorer.score(claims[0][1], truth, brain)['ms_ssim']:.3f}"]
+    rows = []
+    for request in requests:
+        volume, other = scene.truth(request), scene.bystander(request)
+        truth, sent = as_tensor(volume.image), scene.transcript(request, arm="audit").stitched().clamp(0, 1)
+        score = context.scorer.score(sent, truth, volume.labels > 0)["ms_ssim"]
+        given = [("target", truth)] + ([] if other is None else [("reference", other)])
+        rows.append([*given, (f"what the server sees\n{score:.3f}", sent)])
     for attack in all_attacks(spec):
         kind = kind_of(attack)
         if kind.drawn and attack.preview() is None and attack.name != "as-is":
             protocol = primary_of(attack, context)
-            claim = claim_of(context, attack, protocol, request)
-            score, image = kind.picture(claim, request, asked_of(context, attack, protocol, (request,)))
-            claims.append((f"{attack.name} {protocol.name}".removesuffix(" default"), image))
-            scores.append(score)
-    return given + [(f"{title}\n{score}", image) for (title, image), score in zip(claims, scores, strict=True)]
+            claims = claims_of(context, attack, protocol, requests)
+            title = f"{attack.name} {protocol.name}".removesuffix(" default")
+            for row, request in zip(rows, requests, strict=True):
+                told, image = kind.picture(claims[request], request, asked_of(context, attack, protocol, (request,)))
+                row.append((f"{title}\n{told}", image))
+    return rows
 
 
 def draw(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> bytes:

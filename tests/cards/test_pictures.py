@@ -7,7 +7,7 @@ import torch
 
 from privaudit.auditing.run import Settings, open_context
 from privaudit.auditing.spec import parse_spec
-from privaudit.cards.pictures import _row
+from privaudit.cards.pictures import _rows
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_what_the_server_sees_is_shown_whatever_attacks(
     spec = parse_spec(data, "here")
     context, _ = open_context(spec, Settings(out=tmp_path))
     request = context.scene.requests[0]
-    row = _row(context, spec, request)
+    row = _rows(context, spec, [request])[0]
     shown = [title.replace("\n", " ") for title, _ in row]
     assert len(shown) == len(titles)
     for one, expected in zip(shown, titles, strict=True):
