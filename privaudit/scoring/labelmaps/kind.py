@@ -36,7 +36,7 @@ class LabelMapKind(PairedKind):
     name = "label-map"
     summary = "the segmentation of each target (and of its mixing reference): Dice, mean over structures"
     claim = LabelMap
-    metrics = {METRIC: "Dice, mean over structures"}
+    metrics = {METRIC: "mean Dice"}
     primary = METRIC
     victims = ("target", "reference")
     beside = ("frequent-labels", "random-map")
@@ -128,8 +128,8 @@ class LabelMapKind(PairedKind):
         own = finding.details.get("client")
         client = "" if own is None else f", the client itself {number(own)}"
         return (
-            f"The recovered label map of {WHOSE[finding.victim]} has {self.metrics[finding.metric]}"
-            f" {number(finding.estimate)} to the true one; who does not look at the encoding gets"
+            f"The recovered label map of {WHOSE[finding.victim]} has a {self.metrics[finding.metric]} of"
+            f" {number(finding.estimate)}; who does not look at the encoding gets"
             f" {number(baseline.estimate)} ({baseline.name}){client}."
         )
 
