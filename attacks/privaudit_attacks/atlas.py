@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.attack import Protocol, Task
+from privaudit.contracts.blind import Blind
 from privaudit.contracts.claims import Reconstruction
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.transcript import Transcript
 
 
-class AtlasAttack(Attack):
+class AtlasAttack(Blind):
     """Claims the mean of the attacker's population sample without looking at the transcript."""
 
     name = "atlas"
     summary = "trivial: the population's mean brain, whatever was sent"
     claim = "reconstruction"
-    trivial = True
-    reads_transcript = False
-
-    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """One, with the atlas alone."""
-        return (Protocol("default", frozenset({Rung.ATLAS})),)
+    holds = Rung.ATLAS
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task

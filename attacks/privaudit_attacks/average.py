@@ -74,7 +74,7 @@ class AverageAttack(Attack):
             if self.options.alpha == "known":
                 known = torch.from_numpy(knowledge.weights(transcript.request)).float()
             pictures = separate(
-                transcript.views, transcript.positions, transcript.shape, atlas, aligned=mixing.aligned,
-                pooled=mixing.pooled, fresh=mixing.fresh, candidates=self.options.grid, alpha=known,
+                transcript.views, transcript.positions, transcript.shape, atlas, mixing,
+                candidates=self.options.grid, alpha=known,
             )  # fmt: skip
             yield Reconstruction(transcript.request, *pictures)

@@ -28,8 +28,6 @@ from privaudit.imaging.locating import Places
 from privaudit.imaging.patches import Shape, as_tensor, cut, stitch
 from privaudit.imaging.unmixing import separate
 
-CANDIDATES: Final = 50
-"""Mixing weights that are tried where no reference is known."""
 TRIALS: Final = 6
 """Encodings of its own on which the attack is tried."""
 ENOUGH: Final = 0.5
@@ -138,11 +136,7 @@ class Searcher:
         target, reference = subtract(views, dictionary, explained), explained.references(dictionary, 0)
         known = torch.from_numpy(explained.found)
         if not bool(known[0].all()):
-            mixing = self.mixing
-            guesses = separate(
-                views, positions, shape, self.atlas, aligned=mixing.aligned, pooled=mixing.pooled, fresh=mixing.fresh,
-                candidates=CANDIDATES,
-            )  # fmt: skip
+            guesses = separate(views, positions, shape, self.atlas, self.mixing)
             guess, other = (cut(volume, positions, dictionary.size) for volume in guesses)
             target = torch.where(known.any(dim=0).reshape(-1, 1, 1, 1), target, guess)
             reference = torch.where(known[0].reshape(-1, 1, 1, 1), reference, other)

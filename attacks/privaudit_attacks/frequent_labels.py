@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.attack import Protocol, Task
+from privaudit.contracts.blind import Blind
 from privaudit.contracts.claims import LabelMap
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.transcript import Transcript
@@ -12,18 +13,13 @@ from privaudit.imaging.label_prior import LabelPrior
 from privaudit.imaging.patches import most_likely
 
 
-class FrequentLabelsAttack(Attack):
+class FrequentLabelsAttack(Blind):
     """Claims each voxel's most frequent label in the attacker's population sample, whatever was sent."""
 
     name = "frequent-labels"
     summary = "trivial: the population's most frequent label of each voxel, whatever was sent"
     claim = "label-map"
-    trivial = True
-    reads_transcript = False
-
-    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """One, with the population sample alone."""
-        return (Protocol("default", frozenset({Rung.POPULATION})),)
+    holds = Rung.POPULATION
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task

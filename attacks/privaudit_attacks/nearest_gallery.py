@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.attack import Protocol, Task
+from privaudit.contracts.blind import Blind
 from privaudit.contracts.claims import Reconstruction
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.guessing import best_guess
 
 
-class NearestGalleryAttack(Attack):
+class NearestGalleryAttack(Blind):
     """Claims for every target, and for every reference, the gallery's mean or the scan of it that is the best guess."""
 
     name = "nearest-gallery"
     summary = "trivial: the best guess from the gallery of named people, whatever was sent"
     claim = "reconstruction"
-    trivial = True
-    reads_transcript = False
-
-    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """One, with the gallery alone."""
-        return (Protocol("default", frozenset({Rung.GALLERY})),)
+    holds = Rung.GALLERY
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.attack import Protocol, Task
+from privaudit.contracts.blind import Blind
 from privaudit.contracts.claims import Reconstruction
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.transcript import Transcript
@@ -15,18 +16,13 @@ from privaudit.imaging.guessing import best_guess
 from privaudit.imaging.patches import as_tensor
 
 
-class NearestPoolAttack(Attack):
+class NearestPoolAttack(Blind):
     """Claims for every target, and for every reference, the pool's mean or the scan of it that is the best guess."""
 
     name = "nearest-pool"
     summary = "trivial: the best guess from the pool of mixing references, whatever was sent"
     claim = "reconstruction"
-    trivial = True
-    reads_transcript = False
-
-    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """One, with the pool alone."""
-        return (Protocol("default", frozenset({Rung.POOL})),)
+    holds = Rung.POOL
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task

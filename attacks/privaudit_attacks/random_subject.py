@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from privaudit.contracts.attack import Attack, Protocol, Task
+from privaudit.contracts.attack import Protocol, Task
+from privaudit.contracts.blind import Blind, somebody
 from privaudit.contracts.claims import Reconstruction
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.patches import as_tensor
 
 
-class RandomSubjectAttack(Attack):
+class RandomSubjectAttack(Blind):
     """Claims a random person of the attacker's population sample without looking at the transcript."""
 
     name = "random-subject"
     summary = "trivial: a random other person's scan, whatever was sent"
     claim = "reconstruction"
-    trivial = True
-    reads_transcript = False
-
-    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """One, with the population sample alone."""
-        return (Protocol("default", frozenset({Rung.POPULATION})),)
+    holds = Rung.POPULATION
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
@@ -30,5 +26,4 @@ class RandomSubjectAttack(Attack):
         """Yield one random person for each request."""
         people = knowledge.population
         for transcript in transcripts:
-            other = people[int(task.rng(transcript.request).integers(len(people)))]
-            yield Reconstruction(transcript.request, as_tensor(other.image))
+            yield Reconstruction(transcript.request, as_tensor(somebody(people, task, transcript.request).image))

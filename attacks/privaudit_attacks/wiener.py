@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from privaudit.contracts.attack import Attack, Protocol, Task
 from privaudit.contracts.claims import Reconstruction
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.unmixing import separate
-
-CANDIDATES: Final = 50
-"""Mixing weights that are tried."""
 
 
 class WienerAttack(Attack):
@@ -33,8 +29,5 @@ class WienerAttack(Attack):
         """Yield the estimate of target and reference for each request."""
         atlas, mixing = knowledge.atlas, task.scheme.mixing
         for transcript in transcripts:
-            pictures = separate(
-                transcript.views, transcript.positions, transcript.shape, atlas, aligned=mixing.aligned,
-                pooled=mixing.pooled, fresh=mixing.fresh, candidates=CANDIDATES,
-            )  # fmt: skip
+            pictures = separate(transcript.views, transcript.positions, transcript.shape, atlas, mixing)
             yield Reconstruction(transcript.request, *pictures)

@@ -44,7 +44,6 @@ class Solution:
         weights: float [n + p, n·K]; times the rows they are the images: n targets, then p references.
         residual: share of the rows' energy that the images do not explain, 0 to 1.
         linked: bool [n], whether a target shares references with another one.
-        spread: how images differ from the atlas.
     """
 
     alpha: Floats
@@ -52,7 +51,6 @@ class Solution:
     weights: Floats
     residual: float
     linked: NDArray[np.bool_]
-    spread: Spread
 
 
 def design(alpha: Floats, reference: Ints) -> Floats:
@@ -155,7 +153,7 @@ def solve(rows: Floats, rng: np.random.Generator, references: int = 1) -> Soluti
     weights = unmixing(system, n, spread)
     residual = unexplained(gram, system, weights)
     linked = np.bincount(shared.group)[shared.group] > 1
-    return Solution(alpha, shared.reference, weights, residual, linked, spread)
+    return Solution(alpha, shared.reference, weights, residual, linked)
 
 
 def unmixing(system: Floats, targets: int, spread: Spread) -> Floats:

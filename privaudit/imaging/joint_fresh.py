@@ -79,7 +79,7 @@ def _refined(rows: Floats, share: Floats, none: Floats, gram: Floats, reference:
         if np.array_equal(again, reference):
             break
         reference = again
-    return Solution(alpha, reference, weights, unexplained(gram, system, weights), np.full(n, True), Spread())
+    return Solution(alpha, reference, weights, unexplained(gram, system, weights), np.full(n, True))
 
 
 def _factors(none: Floats, share: Floats, reference: Ints) -> Floats:

@@ -9,7 +9,7 @@ tells which share is the target's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from privaudit.imaging.label_prior import LabelPrior
 from privaudit.imaging.map_likelihood import EXACT, Voxels, evidence_of, find_order, joined, posterior
 from privaudit.imaging.map_shares import NEAR, shares_of
+from privaudit.imaging.mixing import Mixed
 from privaudit.imaging.patches import Shape, cut, stitch
 
 NOISE: Final = (0.05, 0.1, 0.2, 0.4, 0.7)
@@ -29,26 +30,6 @@ LEAD: Final = 3.0
 """Nats by which an order of the sources must be likelier than any other to be known."""
 GRID: Final = torch.arange(0.02, 1.0, 0.02)
 """Candidate shares of the target in soft maps."""
-
-
-class Mixed(Protocol):
-    """What must be known of how maps are mixed; :class:`privaudit.contracts.scheme.Mixing` says it."""
-
-    @property
-    def references(self) -> int:
-        """How many others are in one mixture."""
-
-    @property
-    def aligned(self) -> bool:
-        """Whether they are cut at the target's place."""
-
-    @property
-    def pooled(self) -> bool:
-        """Whether all patches of a view share one mixing weight."""
-
-    @property
-    def fresh(self) -> bool:
-        """Whether every view has mixing weights of its own."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,26 @@ from privaudit.errors import OptionError
 from privaudit.imaging.patches import Shape, cut
 
 AlphaPer = Literal["patch", "request", "volume"]
+
+
+class Mixed(Protocol):
+    """What must be known of how others are mixed in; :class:`privaudit.contracts.scheme.Mixing` says it."""
+
+    @property
+    def references(self) -> int:
+        """How many others are in one mixture."""
+
+    @property
+    def aligned(self) -> bool:
+        """Whether they are cut at the target's place."""
+
+    @property
+    def pooled(self) -> bool:
+        """Whether all patches of a view share one mixing weight."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every view has mixing weights of its own."""
 
 
 def _spread(weights: Tensor, like: Tensor) -> Tensor:

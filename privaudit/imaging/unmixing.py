@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.mixing import Mixed
 from privaudit.imaging.patches import Shape, cut, grid_positions, stitch
 
 VARIANCE_FLOOR: Final = 0.02**2
 """Nobody is known better than to 2 % of the intensity range, also where the sample's variance is 0."""
+CANDIDATES: Final = 50
+"""Mixing weights that are tried, where nobody says how many."""
 LIKELIHOOD_VOXELS: Final = 4096
 """Voxels per patch that the likelihood of α is computed on."""
 
@@ -157,8 +160,8 @@ def estimate_fresh_alpha(
 
 
 def separate(
-    views: Tensor, positions: NDArray[np.int64], shape: Shape, atlas: Atlas, *, aligned: bool, pooled: bool,
-    fresh: bool, candidates: int, alpha: Tensor | None = None,
+    views: Tensor, positions: NDArray[np.int64], shape: Shape, atlas: Atlas, mixing: Mixed, *,
+    candidates: int = CANDIDATES, alpha: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Posterior mean of a target, and of what its first view was mixed with, from K views.
 
@@ -167,9 +170,7 @@ def separate(
         positions: int64 [N, 3], the patches' corners.
         shape: of the volume, in voxels.
         atlas: of the attacker's sample.
-        aligned: whether reference patches are cut at the target's place.
-        pooled: whether all patches of a view share one mixing weight.
-        fresh: whether every view has weights of its own.
+        mixing: how others are mixed in.
         candidates: mixing weights that are tried.
         alpha: the weights, float [K or more, N] in (0, 1], where they are known; None to estimate them.
 
@@ -177,13 +178,13 @@ def separate(
         Two volumes [X, Y, Z].
     """
     x, y, z = views.shape[-3:]
-    prior = make_prior(atlas, positions, (x, y, z), shape, aligned)
+    prior = make_prior(atlas, positions, (x, y, z), shape, mixing.aligned)
     if alpha is not None:
         alpha = alpha[: len(views)]
-    elif fresh and len(views) > 1:
-        alpha = estimate_fresh_alpha(views, prior, candidates, pooled)
+    elif mixing.fresh and len(views) > 1:
+        alpha = estimate_fresh_alpha(views, prior, candidates, mixing.pooled)
     else:
-        alpha = estimate_alpha(views, prior, candidates, pooled).expand(views.shape[:2])
+        alpha = estimate_alpha(views, prior, candidates, mixing.pooled).expand(views.shape[:2])
     target, spread = posterior_mean(views, alpha, prior)
     reference = _reference(views[0], alpha[0], target, spread, prior)
     return stitch(target, positions, shape), stitch(reference, positions, shape)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from privaudit.contracts.cohort import Volume
 from privaudit.imaging.atlas import Atlas
-from privaudit.imaging.joint import Solution, Spread, design
+from privaudit.imaging.joint import Solution, design
 from privaudit.imaging.joint_single import Linked, link
 
 Floats = NDArray[np.float64]
@@ -75,4 +75,4 @@ def unmixed(linked: Linked) -> Solution:
     prior[:n, :n] = people + (1 - ALIKE_IMAGES) * np.eye(n)
     weights = np.asarray(np.linalg.solve(system @ prior @ system.T + NOISE * np.eye(n), system @ prior).T, np.float64)
     sharing = np.bincount(linked.reference)[linked.reference] > 1
-    return Solution(linked.alpha, reference, weights, 0.0, sharing, Spread())
+    return Solution(linked.alpha, reference, weights, 0.0, sharing)

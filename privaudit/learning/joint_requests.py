@@ -34,8 +34,6 @@ LEAST: Final = 256
 """Voxels in which people differ, from which on a place can be solved."""
 IMAGES_KEPT: Final = 2**30
 """Bytes of images that grow at a time; more of them take another pass over the requests."""
-CANDIDATES: Final = 50
-"""Mixing weights that are tried where a place cannot be solved and each request is unmixed alone."""
 
 Advance = Callable[[float], None]
 
@@ -212,7 +210,8 @@ class JointRequests:
                     beyond = blocks[:, place] - self.places[place].mean
                     grown[:, place].add_(torch.tensordot(weights, beyond, dims=1))
             if missing and number in wanted:
-                for half, picture in enumerate(self._alone(transcript)):
+                views_alone = transcript.views, transcript.positions, self.shape
+                for half, picture in enumerate(separate(*views_alone, self.atlas, self.mixing)):
                     alone = cut(picture, self.positions[missing], (x, y, z))
                     grown[half * count + number - int(wanted[0]), missing] = alone
             advance(count / n**2)
@@ -221,13 +220,6 @@ class JointRequests:
                 stitch(grown[number], self.positions, self.shape),
                 stitch(grown[count + number], self.positions, self.shape),
             )
-
-    def _alone(self, transcript: Transcript) -> tuple[Tensor, Tensor]:
-        mixing = self.mixing
-        return separate(
-            transcript.views, transcript.positions, self.shape, self.atlas, aligned=mixing.aligned,
-            pooled=mixing.pooled, fresh=mixing.fresh, candidates=CANDIDATES,
-        )  # fmt: skip
 
 
 def _place(mean: Tensor, variance: Tensor, voxels: int) -> Place:

@@ -65,6 +65,12 @@ class Secrets(Protocol):
         """In which fifth of [0, 1] the target's mixing weight lies, 1 to 5; None where nothing is mixed."""
 
 
+def known_of(secrets: Secrets, request: str) -> Row:
+    """What a row says of a request whatever is claimed: its fifth of the mixing weight, and who was mixed in."""
+    told = {"alpha_fifth": secrets.alpha_fifth(request), "owner": secrets.owner(request)}
+    return {name: value for name, value in told.items() if value is not None}
+
+
 @dataclass(frozen=True)
 class Asked:
     """What an attack was asked, and what its claims are scored with.

@@ -7,7 +7,7 @@ another victim under '<victim>_<metric>'.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from privaudit.scoring.kind import Asked, ClaimKind
 from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, people_of
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.verdicts import Evidence, decide, with_limit
+
+WHOSE: Final = {"target": "the person scanned", "reference": "the owner of the mixing reference"}
 
 
 class PairedKind(ClaimKind):
@@ -71,10 +73,8 @@ class PairedKind(ClaimKind):
         """Every metric, for every victim that the rows speak of."""
         rows = scored.rows["audit"]
         main, *others = self.victims
-        there = [
-            main,
-            *(v for v in others if rows and f"{v}_{self.primary}" in rows[0] and speaks_of(scored.attack, v)),
-        ]
+        told = [victim for victim in others if rows and f"{victim}_{self.primary}" in rows[0]]
+        there = [main, *(victim for victim in told if speaks_of(scored.attack, victim))]
         return [self._finding(scored, beside, card, victim, metric) for victim in there for metric in self.metrics]
 
     def _column(self, victim: str, metric: str) -> str:

@@ -89,6 +89,21 @@ def unseen_share(n: int, confidence: float = 0.95) -> float:
     return float(1 - (1 - confidence) ** (1 / n))
 
 
+def lead_noticed(spread: float, people: int, margin: float, confidence: float) -> float:
+    """The least mean lead that is a leak in nine of ten audits, where people's leads have this standard deviation.
+
+    >>> round(lead_noticed(0.02, 24, 0.02, 0.95), 4)
+    0.0338
+    """
+    sure, often = (float(stats.t.ppf(q, people - 1)) for q in (0.5 + confidence / 2, 0.9))
+    return margin + (sure + often) * spread / math.sqrt(people)
+
+
+def unseen_line(people: int) -> str:
+    """The share of people who can be exposed unseen, in words."""
+    return f"a leak of up to {unseen_share(people):.0%} of the people can stay unseen with {people} people"
+
+
 def decide(evidence: Evidence, margin: float, control: Control | None, min_subjects: int) -> tuple[Verdict, str]:
     """Decide one primary finding.
 

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from privaudit.contracts.claims import Claim, LabelMap
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import ClaimError
 from privaudit.results.record import Finding, Record, finite
 from privaudit.results.words import interval, number
-from privaudit.scoring.kind import Asked, Words
+from privaudit.scoring.kind import Asked, Words, known_of
 from privaudit.scoring.overlap import dice
-from privaudit.scoring.paired import PairedKind
+from privaudit.scoring.paired import WHOSE, PairedKind
 from privaudit.scoring.rows import DIGITS, Row, column_of
 from privaudit.scoring.settings import ScoringSpec
-from privaudit.scoring.verdicts import unseen_share
+from privaudit.scoring.verdicts import lead_noticed, unseen_line
 
 METRIC: Final = "map_dice"
 STRUCTURE: Final = "dice "
 """What a structure's column begins with, in tables and in a finding's details."""
 SPREADS: Final = {0.02: "whole tissues", 0.1: "small structures"}
 """Standard deviation over people of a claim's lead over not looking, Dice."""
-WHOSE: Final = {"target": "the person scanned", "reference": "the owner of the mixing reference"}
 
 
 class LabelMapKind(PairedKind):
@@ -87,10 +84,8 @@ class LabelMapKind(PairedKind):
             served = Rung.SERVED in asked.protocol.knowledge
             own = _scores(secrets.client_labels(request, asked.protocol.views, served), truth, names, "")
             best["client_dice"] = own[METRIC]
-        told = {"alpha_fifth": secrets.alpha_fifth(request), "owner": secrets.owner(request)}
-        known: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
         figures = {name: round(float(value), DIGITS) for name, value in claim.diagnostics.items()}
-        return best | known | figures
+        return best | known_of(secrets, request) | figures
 
     def details(self, rows: Sequence[Row], victim: str, metric: str) -> dict[str, float | None]:
         """Mean Dice of each structure, share of maps recovered exactly, and what the client itself gets."""
@@ -148,14 +143,12 @@ class LabelMapKind(PairedKind):
         """Least lead noticed, for spreads of the lead, and the share of people unseen."""
         out = []
         for spread, of_what in SPREADS.items():
-            error = spread / math.sqrt(people)
-            sure, often = (float(stats.t.ppf(q, people - 1)) for q in (0.5 + scoring.confidence / 2, 0.9))
+            lead = lead_noticed(spread, people, scoring.margin_map, scoring.confidence)
             out.append(
-                f"with a standard deviation of {spread:g} over people ({of_what}): a lead of"
-                f" {scoring.margin_map + (sure + often) * error:.3f} Dice is noticed in 9 of 10 audits"
+                f"with a standard deviation of {spread:g} over people ({of_what}): a lead of {lead:.3f} Dice is noticed"
+                " in 9 of 10 audits"
             )
-        out.append(f"a leak of up to {unseen_share(people):.0%} of the people can stay unseen with {people} people")
-        return out
+        return [*out, unseen_line(people)]
 
 
 def _refuse_unknown(claim: LabelMap, last: int, attack: str) -> None:

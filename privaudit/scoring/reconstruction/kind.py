@@ -17,12 +17,12 @@ from privaudit.imaging.patches import as_tensor
 from privaudit.results.record import Finding, Record
 from privaudit.results.words import interval, number
 from privaudit.scoring.images import METRICS, PRIMARY_METRIC, pool
-from privaudit.scoring.kind import Asked, Titled, Words
-from privaudit.scoring.paired import PairedKind
+from privaudit.scoring.kind import Asked, Titled, Words, known_of
+from privaudit.scoring.paired import WHOSE, PairedKind
 from privaudit.scoring.reconstruction.pictures import gallery_rows
 from privaudit.scoring.rows import DIGITS, Row
 from privaudit.scoring.settings import ScoringSpec
-from privaudit.scoring.verdicts import unseen_share
+from privaudit.scoring.verdicts import lead_noticed, unseen_line
 
 NAMES = {
     "ms_ssim": "MS-SSIM", "psnr": "PSNR (dB)", "ms_ssim_brain": "MS-SSIM, brain", "psnr_brain": "PSNR, brain (dB)",
@@ -30,7 +30,6 @@ NAMES = {
 }  # fmt: skip
 SPREADS = {0.02: "schemes that hide well, at most", 0.06: "mixtures"}
 """Standard deviation over people of an attack's lead over not looking, MS-SSIM."""
-WHOSE = {"target": "the person scanned", "reference": "the owner of the mixing reference"}
 
 
 class ReconstructionKind(PairedKind):
@@ -92,8 +91,7 @@ class ReconstructionKind(PairedKind):
                     best = scores
         if claim.alternatives:
             best["best_of"] = 1 + len(claim.alternatives)
-        told = {"alpha_fifth": secrets.alpha_fifth(claim.request), "owner": secrets.owner(claim.request)}
-        return best | {name: value for name, value in told.items() if value is not None} | _rounded(claim.diagnostics)
+        return best | known_of(secrets, claim.request) | _rounded(claim.diagnostics)
 
     def theirs(self, row: Row, other: Row, column: str) -> float:
         """On the same patches, where only some were attacked."""
@@ -144,16 +142,15 @@ class ReconstructionKind(PairedKind):
         """Least lead noticed, for spreads of the lead as audits show them, and the share of people unseen."""
         out = []
         for spread, of_what in SPREADS.items():
-            error = spread / math.sqrt(people)
-            sure, often, nearly = (float(stats.t.ppf(q, people - 1)) for q in (0.5 + scoring.confidence / 2, 0.9, 0.95))
+            lead = lead_noticed(spread, people, scoring.margin_image, scoring.confidence)
+            sure, nearly = (float(stats.t.ppf(q, people - 1)) for q in (0.5 + scoring.confidence / 2, 0.95))
             needed = math.ceil(((sure + nearly) * spread / scoring.margin_image) ** 2)
             out.append(
                 f"with a standard deviation of {spread:g} over people ({of_what}): a lead of"
-                f" {scoring.margin_image + (sure + often) * error:.3f} MS-SSIM is noticed in 9 of 10 audits;"
+                f" {lead:.3f} MS-SSIM is noticed in 9 of 10 audits;"
                 f" no lead passes in 95 of 100 from about {max(needed, scoring.min_subjects)} people on"
             )
-        out.append(f"a leak of up to {unseen_share(people):.0%} of the people can stay unseen with {people} people")
-        return out
+        return [*out, unseen_line(people)]
 
     def picture(self, claim: Claim, request: str, asked: Asked) -> Titled:
         """The claimed image and its MS-SSIM."""
