@@ -11,7 +11,8 @@ from privaudit._version import __version__
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
-    from privaudit.auditing.run import Settings, run_audit
+    from privaudit.auditing.opening import Settings
+    from privaudit.auditing.run import run_audit
     from privaudit.auditing.spec import AuditSpec, parse_spec
     from privaudit.contracts.attack import Attack, Check, Facts, Illustration, Learned, Protocol, Task
     from privaudit.contracts.claims import Claim, LabelMap, Reconstruction, Similarity
@@ -76,7 +77,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Settings": "privaudit.auditing.run",
+    "Settings": "privaudit.auditing.opening",
     "run_audit": "privaudit.auditing.run",
     "AuditSpec": "privaudit.auditing.spec",
     "parse_spec": "privaudit.auditing.spec",

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from privaudit.auditing.run import Progress, Settings, open_context, run_audit
+from privaudit.auditing.opening import Progress, Settings, open_context
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Report

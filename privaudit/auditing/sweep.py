@@ -16,7 +16,8 @@ from typing import Any, Literal
 import joblib
 import torch
 
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.opening import Settings
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import atomic_path, write_text

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from privaudit.auditing.jobs import Context, asked_of
+from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.planning import all_attacks
-from privaudit.auditing.run import Settings, open_context
 from privaudit.auditing.spec import AuditSpec, read_spec
 from privaudit.auditing.utility import choose_networks, label_maps, probes
 from privaudit.cards.gallery import claims_of, gallery, illustrations, primary_of

@@ -125,7 +125,8 @@ def _number(text: str) -> Any:
 
 
 def _run(spec: AuditSpec, run: Run, running: Running) -> None:
-    from privaudit.auditing.run import Settings, run_audit
+    from privaudit.auditing.opening import Settings
+    from privaudit.auditing.run import run_audit
     from privaudit.cards.writing import write_cards
     from privaudit.cli.summary import print_summary
 
@@ -142,8 +143,8 @@ def _run(spec: AuditSpec, run: Run, running: Running) -> None:
 
 
 def _run_panel(specs: list[AuditSpec], run: Run, running: Running) -> None:
+    from privaudit.auditing.opening import Settings
     from privaudit.auditing.panel import panel_folder, run_panel, write_panel
-    from privaudit.auditing.run import Settings
     from privaudit.cards.writing import write_cards
     from privaudit.cli.summary import print_summary
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from privaudit.auditing.run import Progress
+    from privaudit.auditing.opening import Progress
 
 
 @contextmanager

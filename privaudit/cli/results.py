@@ -21,7 +21,7 @@ def report(
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder for generated data.")] = None,
 ) -> None:
     """Write the card of a run: HTML, Markdown and JSON unless --format says otherwise."""
-    from privaudit.auditing.run import RUNS
+    from privaudit.auditing.opening import RUNS
     from privaudit.cards.writing import latest_run, render, report_input, write_cards
     from privaudit.errors import OptionError
     from privaudit.files import write_text
@@ -81,7 +81,7 @@ def check(
 
 def baseline(run: Run = None) -> None:
     """Print the baseline of a run, the file to commit."""
-    from privaudit.auditing.run import RUNS
+    from privaudit.auditing.opening import RUNS
     from privaudit.cards.writing import latest_run
     from privaudit.results.baseline import dump_baseline, make_baseline
     from privaudit.results.record_files import read

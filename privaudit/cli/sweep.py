@@ -42,7 +42,7 @@ def sweep(
     from rich.console import Console
     from rich.table import Table
 
-    from privaudit.auditing.run import Settings
+    from privaudit.auditing.opening import Settings
     from privaudit.auditing.spec import read_spec
     from privaudit.auditing.sweep import SWEEPS, best_dice, grid_points, run_sweep, summarise, write_sweep
     from privaudit.cli.building import unknown_first

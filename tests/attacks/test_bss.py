@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.opening import Settings
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from privaudit.auditing import run as running
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing import opening
+from privaudit.auditing.opening import Settings
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.serving import Service
 from privaudit.auditing.spec import parse_spec
@@ -192,10 +193,10 @@ def label(image: Tensor) -> Any:
 def test_the_maps_of_a_trained_network_are_a_rung_of_their_own(
     blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "open_service", lambda *_: (Thresholds(), ""))
-    running._open_scene.cache_clear()
+    monkeypatch.setattr(opening, "open_service", lambda *_: (Thresholds(), ""))
+    opening._open_scene.cache_clear()
     record = run_audit(parse_spec(blobs("none", [SERVED]), "test"), Settings(out=tmp_path / "run")).record
-    running._open_scene.cache_clear()
+    opening._open_scene.cache_clear()
     finding = findings(record, "served K=1")
     assert not record.skipped
     assert finding.verdict is Verdict.LEAK

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.opening import Settings
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin

@@ -19,7 +19,8 @@ import pytest
 import torch
 import yaml
 
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.opening import Settings
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset

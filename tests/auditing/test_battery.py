@@ -8,8 +8,9 @@ import pytest
 from numpy.random import default_rng
 
 from privaudit.auditing.battery import BATTERY, BUDGETS
+from privaudit.auditing.opening import Settings
 from privaudit.auditing.planning import foresee
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec, read_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack

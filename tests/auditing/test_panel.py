@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from privaudit.auditing.opening import Settings
 from privaudit.auditing.panel import panel_folder, read_specs, run_panel, write_panel
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.cards.writing import write_cards
 from privaudit.contracts import plugin

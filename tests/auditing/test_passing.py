@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.opening import Settings
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.defense import Defense

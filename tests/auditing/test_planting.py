@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from privaudit.auditing.opening import Settings
 from privaudit.auditing.planting import Planted, plant
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin

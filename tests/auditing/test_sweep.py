@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from privaudit.auditing.run import Settings
+from privaudit.auditing.opening import Settings
 from privaudit.auditing.spec import AuditSpec, parse_spec
 from privaudit.auditing.sweep import best_dice, grid_points, run_sweep, summarise
 from privaudit.errors import OptionError

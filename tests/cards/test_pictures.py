@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from privaudit.auditing.run import Settings, open_context
+from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.spec import parse_spec
 from privaudit.cards.pictures import _rows
 

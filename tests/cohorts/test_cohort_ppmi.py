@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.opening import Settings
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.cohorts.freesurfer import ASEG, CSF, GREY, WHITE
 from privaudit.cohorts.ppmi import PpmiDataset

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import privaudit
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.opening import Settings
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.auditing.sweep import grid_points, summarise
 from privaudit.contracts import plugin

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from privaudit.auditing.run import Settings, run_audit
+from privaudit.auditing.opening import Settings
+from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset, all_marks
@@ -235,7 +236,7 @@ def test_without_fitting_weights_the_record_says_why(tmp_path: Path) -> None:
 
 def test_a_utility_job_that_breaks_is_missing_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_up(tmp_path / "mixup")
-    monkeypatch.setattr("privaudit.auditing.run.run_utility", lambda *a: 1 / 0)
+    monkeypatch.setattr("privaudit.auditing.executing.run_utility", lambda *a: 1 / 0)
     spec = parse_spec(small_audit(tmp_path / "mixup", tmp_path / "mixup", plain_weights="auto"), "test")
     record = run_audit(spec, Settings(out=tmp_path / "run", quiet=True)).record
     assert [item.attack for item in record.missing] == ["utility"]
