@@ -50,6 +50,7 @@ SETTINGS: Final = (
     Setting("reference cut anywhere", {"reference_per": "patch", "reference_position": "random"}),
     Setting("k = 2 references", {"references": 2}),
     Setting("k = 3 references", {"references": 3}),
+    Setting("mixtures sent as float16", {"precision": "float16"}),
     Setting("pool of 24", {}, 24),
     Setting("pool of 48", {}, 48),
     Setting("K = 1, no reference used again", {"views": 1, "reference_reuse": "never"}, 48),

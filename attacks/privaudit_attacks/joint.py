@@ -30,6 +30,10 @@ class JointOptions(PluginOptions):
         default=[],
         description="numbers K of views to attack with, beside what the defense sends, which is always attacked",
     )
+    requests: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[],
+        description="numbers of requests to attack with at once, as if the server had no others, beside all of them",
+    )
     voxels: Annotated[int, Field(ge=256)] = Field(
         default=4096, description="voxels of each mixture that the mixing is found on"
     )
@@ -47,15 +51,22 @@ class JointAttack(Attack):
     options: JointOptions
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """One per number of views; the defense's own number is the primary one."""
+        """One per number of views, of which the defense's own decides, and of requests."""
         held = {Rung.TRANSCRIPT, Rung.ATLAS}
-        return tuple(
-            Protocol(
-                f"K={k}", frozenset(held | {Rung.POPULATION if k == 1 else Rung.VIEWS}), views=k,
-                primary=k == views_sent, curve="views", curve_x=k, cheap=k > 1,
-            )
-            for k in sorted({k for k in self.options.views if k < views_sent} | {views_sent})
-        )  # fmt: skip
+
+        def protocol(name: str, k: int, requests: int | None = None) -> Protocol:
+            return Protocol(
+                name, frozenset(held | {Rung.POPULATION if k == 1 else Rung.VIEWS}), views=k,
+                primary=k == views_sent and requests is None, curve=None if requests else "views", curve_x=k,
+                cheap=k > 1 and requests is None, requests=requests,
+            )  # fmt: skip
+
+        counts = sorted({k for k in self.options.views if k < views_sent} | {views_sent})
+        some = sorted(set(self.options.requests))
+        return (
+            *(protocol(f"K={k}", k) for k in counts),
+            *(protocol(f"K={views_sent} requests={n}", views_sent, n) for n in some),
+        )
 
     def run(
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task

@@ -63,9 +63,9 @@ class MixupOptions(PluginOptions):
     )
     reference_reuse: Literal["allowed", "never"] = Field(
         default="allowed",
-        description="whether a reference scan may be mixed into two targets, or into two views; 'never' needs as many"
-        " scans as views × references × targets",
+        description="whether a scan may be mixed in twice; 'never' needs as many as views × references × targets",
     )
+    precision: Literal["float32", "float16"] = Field(default="float32", description="in which mixtures are sent")
 
     @field_validator("alpha")
     @classmethod
@@ -199,7 +199,8 @@ class MixupDefense(Defense):
         """Equation 2 (and 5 for several views)."""
         assert isinstance(key, MixupKey)
         patches = cut(image, key.positions, key.size)
-        return Encoded(mixing.mix(patches, key.images(views), key.alpha(views)), key.positions)
+        sent = mixing.mix(patches, key.images(views), key.alpha(views))
+        return Encoded(sent.to(getattr(torch, self.options.precision)).float(), key.positions)
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
         """Equation 3: the mixed one-hot map."""
@@ -216,8 +217,7 @@ class MixupDefense(Defense):
     def training_recipe(self, size: int) -> Recipe:
         """Weights and references as in use, but drawn anew for each patch, as the paper trains."""
         o = self.options
-        equal, aligned = o.reference_weights == "equal", o.reference_position == "aligned"
-        return Recipe(size, self.alpha_range, o.references, equal, aligned)
+        return Recipe(size, self.alpha_range, o.references, o.reference_weights == "equal", self.mixing.aligned)
 
     def side_information(self, key: Key, views: int, classes: int) -> tuple[Tensor, Tensor]:
         """The references' labels, combined if there are several, and α."""

@@ -34,7 +34,7 @@ _QUICK: Final = (
 _FULL: Final = (
     _attack("reid"),
     _attack("average"),
-    _attack("joint", views=[1, 2, 3, 5]),
+    _attack("joint", views=[1, 2, 3, 5], requests=[2, 4, 8, 16]),
     _attack("invert", effort=["linear", "network"]),
     _attack("unwrap", effort="full"),
     _attack("decode-maps"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from privaudit.auditing.scene import Scene
@@ -209,8 +211,12 @@ def _attack(
     finished = {row["request"] for row in store.rows}
     task.advance(len(finished))
     pending = [request for request in probes(context, attack, protocol) if request not in finished]
-    transcripts = scene.transcripts(pending, protocol, arm)
-    claims = attack.run(protocol, transcripts, scene.knowledge(attack, protocol, arm), task)
+    # As many requests at once as the protocol says, or a few more: the rest would be too few.
+    parts = np.array_split(pending, max(1, len(pending) // protocol.requests) if protocol.requests else 1)
+    knowledge = scene.knowledge(attack, protocol, arm)
+    claims = itertools.chain.from_iterable(
+        attack.run(protocol, scene.transcripts(part.tolist(), protocol, arm), knowledge, task) for part in parts
+    )
     yield from kind.score(claims, asked_of(context, attack, protocol, pending, task.advance))
 
 

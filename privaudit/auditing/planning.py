@@ -117,6 +117,12 @@ def _check_protocols(attack: Attack, protocols: Sequence[Protocol]) -> None:
     if not attack.trivial and not any(protocol.primary for protocol in protocols):
         raise PluginError(f"attack '{attack.name}' has no protocol that decides", todo="make one of them primary")
     for protocol in protocols:
+        if protocol.requests is not None and (protocol.requests < 1 or protocol.primary or not attack.together):
+            raise PluginError(
+                f"attack '{attack.name}', protocol '{protocol.name}' hands over some requests at a time",
+                got=protocol.requests,
+                allowed="at least 1, where the protocol is not primary and the attack says together",
+            )
         if (Rung.TRANSCRIPT in protocol.knowledge) != attack.reads_transcript:
             raise PluginError(
                 f"attack '{attack.name}', protocol '{protocol.name}': reads_transcript is {attack.reads_transcript},"

@@ -38,6 +38,8 @@ class Protocol:
         curve: name of the line this protocol's figure is a point of, with ``curve_x`` as its abscissa.
         cheap: False where it takes long though its attack is cheap.
         repeated: the line's points repeat one measurement with other seeds: their mean and spread are noted.
+        requests: how many requests, at least, are handed over at once, as if the server had no others; None for all.
+            A protocol with a number never decides; such protocols draw a line of their own.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Protocol:
     curve_x: float = 0.0
     repeated: bool = False
     cheap: bool = True
+    requests: int | None = None
 
 
 @dataclass(frozen=True)

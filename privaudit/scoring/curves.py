@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from privaudit.results.record import Curve, Finding
 from privaudit.scoring.scorecard import Scored
+
+REQUESTS: Final = "requests that the server has"
 
 
 def spread_of(figures: Sequence[float]) -> str:
@@ -24,35 +27,42 @@ def spread_of(figures: Sequence[float]) -> str:
 
 
 def add_curves(findings: Sequence[Finding], scored: Sequence[Scored]) -> list[Finding]:
-    """Give each primary finding the line that its attack's protocols draw."""
-    points = {(s.attack.name, s.protocol.name): s.protocol for s in scored if s.protocol.curve}
+    """Give each primary finding the lines that its attack's protocols draw."""
+    protocols = {(s.attack.name, s.protocol.name): s.protocol for s in scored}
     out = []
     for finding in findings:
-        protocol = points.get((finding.attack, finding.protocol))
-        if finding.role != "primary" or protocol is None or protocol.curve is None:
+        protocol = protocols.get((finding.attack, finding.protocol))
+        if finding.role != "primary" or protocol is None:
             out.append(finding)
             continue
-        line = [
-            (points[f.attack, f.protocol].curve_x, f)
+        kin = [
+            (protocols[f.attack, f.protocol], f)
             for f in findings
             if (f.attack, f.victim, f.metric) == (finding.attack, finding.victim, finding.metric)
-            and points[f.attack, f.protocol].curve == protocol.curve
-            and f.estimate is not None and f.ci is not None
-        ]  # fmt: skip
-        line.sort(key=lambda item: item[0])
-        if len(line) > 1:
-            best = finding.baseline.estimate if finding.baseline else None
-            curve = Curve(
-                name=protocol.curve,
-                x_label=protocol.curve,
-                y_label=finding.metric,
-                x=[x for x, _ in line],
-                y=[f.estimate or 0.0 for _, f in line],
-                low=[f.ci[0] for _, f in line if f.ci],
-                high=[f.ci[1] for _, f in line if f.ci],
-                chance=None if best is None else [best] * len(line),
-            )
-            notes = [*finding.notes, spread_of(curve.y)] if protocol.repeated else finding.notes
-            finding = finding.model_copy(update={"curves": [curve], "notes": notes})
-        out.append(finding)
+        ]
+        own = [(p.curve_x, f) for p, f in kin if p.curve is not None and p.curve == protocol.curve]
+        some = [(float(p.requests), f) for p, f in kin if p.requests is not None and p.views == protocol.views]
+        some += [(float(finding.n_scans), finding)] if some else []
+        lines = [_line(protocol.curve or "", own, finding), _line(REQUESTS, some, finding)]
+        curves = [line for line in lines if line is not None]
+        notes = [*finding.notes, spread_of(curves[0].y)] if curves and protocol.repeated else finding.notes
+        out.append(finding.model_copy(update={"curves": [*finding.curves, *curves], "notes": notes}))
     return out
+
+
+def _line(name: str, points: Sequence[tuple[float, Finding]], finding: Finding) -> Curve | None:
+    """A line of a finding's plot; None of fewer than two points."""
+    line = sorted(((x, f) for x, f in points if f.estimate is not None and f.ci is not None), key=lambda item: item[0])
+    if len(line) < 2:
+        return None
+    best = finding.baseline.estimate if finding.baseline else None
+    return Curve(
+        name=name,
+        x_label=name,
+        y_label=finding.metric,
+        x=[x for x, _ in line],
+        y=[f.estimate or 0.0 for _, f in line],
+        low=[f.ci[0] for _, f in line if f.ci],
+        high=[f.ci[1] for _, f in line if f.ci],
+        chance=None if best is None else [best] * len(line),
+    )
