@@ -179,7 +179,7 @@ class Scene(Roster):
         """What is sent for one request; ``arm`` plants a leak for a positive control."""
         volume, key, scheme = self.truth(request), self._key_of(request), self.scheme_of(arm)
         sent = self._encode(request, key, views)
-        labels = one_hot(volume.labels, self.classes)
+        labels = one_hot(volume.labels, self.classes) if returned or served else torch.empty(0)
         answers = [
             self.defense.respond(labels, key, views) if returned else None,
             self._serve(request, key, views) if served else None,

@@ -37,8 +37,6 @@ CLEAR: Final = 2.0
 """Standard errors by which the correction must help people who were left out."""
 PEOPLE: Final = 24
 """Of the attacker's own people, at most so many are learned from."""
-AT_ONCE: Final = 200_000
-"""Voxels whose features are in memory together."""
 FLOOR: Final = 1e-6
 """Variance below which a feature is constant."""
 
@@ -82,8 +80,8 @@ class Reader:
         self.places = torch.nonzero(atlas.variance > 0)
         """Voxels [N, 3] where people differ; elsewhere the atlas is the answer."""
 
-    def open(self, encoding: Tensor) -> Callable[[Tensor], Tensor]:
-        """Read an encoding [X, Y, Z]; returns what gives the features [n, F] of voxels at places [n, 3]."""
+    def open(self, encoding: Tensor) -> Opened:
+        """Read an encoding [X, Y, Z]."""
         value, size, square, standard, rough = (
             seen - usual for seen, usual in zip(Channels.of(encoding), self.mean, strict=True)
         )
@@ -91,12 +89,38 @@ class Reader:
         around = [(_padded(value), NEIGHBOURS), (_padded(size), NEAREST), (_padded(standard), NEAREST)]
         alone = [square, rough, *(box(value, radius) for radius in RADII)]
         alone += [volume * by for volume in (value, size) for by in (self.atlas.mean, spread)]
+        return Opened(around, alone)
 
-        def features(places: Tensor) -> Tensor:
-            near = [_at(volume, places + torch.tensor(by) + 1) for volume, offsets in around for by in offsets]
-            return torch.stack([*near, *(_at(volume, places) for volume in alone)], dim=1)
 
-        return features
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """An encoding that was read.
+
+    Attributes:
+        around: volumes [X + 2, Y + 2, Z + 2], each with the steps at which a voxel's neighbours are looked at.
+        alone: volumes [X, Y, Z].
+    """
+
+    around: Sequence[tuple[Tensor, Sequence[tuple[int, int, int]]]]
+    alone: Sequence[Tensor]
+
+    def features(self, places: Tensor) -> Tensor:
+        """Features [n, F] of voxels at places [n, 3]."""
+        near = [_at(volume, places + torch.tensor(by) + 1) for volume, steps in self.around for by in steps]
+        return torch.stack([*near, *(_at(volume, places) for volume in self.alone)], dim=1)
+
+    def weighted(self, weights: Sequence[float]) -> Tensor:
+        """The features of all voxels, times weights [F], [X, Y, Z]."""
+        total = torch.zeros_like(self.alone[0])
+        left = iter(weights)
+        x, y, z = total.shape
+        for volume, steps in self.around:
+            for dx, dy, dz in steps:
+                near = volume[1 + dx : 1 + dx + x, 1 + dy : 1 + dy + y, 1 + dz : 1 + dz + z]
+                total.add_(near, alpha=next(left))
+        for volume in self.alone:
+            total.add_(volume, alpha=next(left))
+        return total
 
 
 def _at(volume: Tensor, places: Tensor) -> Tensor:
@@ -127,10 +151,8 @@ class Inverter:
         image = self.reader.atlas.mean.clone()
         if not self.weights.any():
             return image
-        features, weights = self.reader.open(encoding), torch.from_numpy(self.weights).float()
-        for part in torch.split(self.reader.places, AT_ONCE):
-            image[part[:, 0], part[:, 1], part[:, 2]] += features(part) @ weights
-        return image.clamp(0, 1)
+        there = self.reader.atlas.variance > 0  # elsewhere the atlas is the answer
+        return torch.where(there, image + self.reader.open(encoding).weighted(self.weights.tolist()), image).clamp(0, 1)
 
 
 def learn_inverter(
@@ -169,7 +191,7 @@ def learn_inverter(
         for encoding in own:
             picked = rng.choice(len(reader.places), size=min(VOXELS, len(reader.places)), replace=False)
             places = reader.places[torch.from_numpy(np.sort(picked))]
-            features = reader.open(encoding)(places).double().numpy()
+            features = reader.open(encoding).features(places).double().numpy()
             missing = _at(image - rest, places).double().numpy()
             gram, product = gram + features.T @ features, product + features.T @ missing
             square += float(missing @ missing)

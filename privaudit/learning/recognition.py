@@ -14,8 +14,10 @@ from torch import Tensor
 
 from privaudit.contracts.cohort import Volume
 from privaudit.contracts.defense import Defense
+from privaudit.imaging.patches import as_tensor
 from privaudit.learning.features import Feature
-from privaudit.learning.own_people import Others, Sampler, encode_own
+from privaudit.learning.kept import Kept
+from privaudit.learning.own_people import Others, Sampler, encode_own, fingerprint
 
 Floats = NDArray[np.float64]
 Scans = Sequence[Callable[[], Tensor]]
@@ -142,23 +144,19 @@ def learn_recogniser(
         seed: of keys and simulated sessions.
         advance: called with shares of the work; they add up to 1.
     """
-    sampler, chosen = Sampler(scheme, people, views=1), min(PEOPLE, len(people))
-    rng, keys = np.random.default_rng([seed, 7]), random.Random(seed)
-    sent: list[list[Floats]] = [[] for _ in features]
-    raw: list[list[Floats]] = [[] for _ in features]
-    for person in np.repeat(np.arange(chosen), SCANS).tolist():
-        volume = encode_own(scheme, sampler.session(person, rng), Others(people, person), keys)
-        bare = sampler.session(person, rng)
-        for column, plain, feature in zip(sent, raw, features, strict=True):
-            column.append(feature.sent(volume).double().numpy())
-            if gallery:
-                plain.append(feature.raw(bare).double().numpy())
-        advance(0.8 / (chosen * SCANS))
-
+    chosen, rng = min(PEOPLE, len(people)), np.random.default_rng([seed, 7])
+    # Features may differ and have one name: what they make of a scan is in the key too.
+    image = as_tensor(people[0].image)
+    seen = [vector.numpy().tobytes() for f in features for vector in (f.sent(image), f.raw(image))]
+    key = fingerprint(scheme, people, seed, [f.name for f in features], seen)
+    sent, raw = _KEPT.learned(
+        key, lambda: _own(scheme, people, features, rng, seed, lambda share: advance(0.8 * share)),
+        lambda share: advance(0.8 * share),
+    )  # fmt: skip
     owners = np.repeat(np.arange(chosen), SCANS)
     halves = [owners[owners % 2 == half].tolist() for half in (0, 1)]
     both = [
-        (np.stack(one).reshape(chosen, SCANS, -1), np.stack(other).reshape(chosen, SCANS, -1) if gallery else None)
+        (one.reshape(chosen, SCANS, -1), other.reshape(chosen, SCANS, -1) if gallery else None)
         for one, other in zip(sent, raw, strict=True)
     ]
     tried = {(number, way): _held_out(way, *both[number]) for number in range(len(features)) for way in WAYS}
@@ -178,6 +176,29 @@ def learn_recogniser(
         members, best = [*members, found], rest[found]
     made = [(features[number], learn_comparison(way, *both[number])) for number, way in members]
     return Recogniser(made, best)
+
+
+Own = tuple[list[Floats], list[Floats]]
+_KEPT: Kept[Own] = Kept()
+
+
+def _own(
+    scheme: Defense, people: Sequence[Volume], features: Sequence[Feature], rng: np.random.Generator, seed: int,
+    advance: Callable[[float], None],
+) -> Own:  # fmt: skip
+    """Vectors [people * SCANS, D] of every feature, of encodings and of raw scans of the attacker's own people."""
+    sampler, keys = Sampler(scheme, people, views=1), random.Random(seed)
+    count = min(PEOPLE, len(people))
+    sent: list[list[Floats]] = [[] for _ in features]
+    raw: list[list[Floats]] = [[] for _ in features]
+    for person in np.repeat(np.arange(count), SCANS).tolist():
+        volume = encode_own(scheme, sampler.session(person, rng), Others(people, person), keys)
+        bare = sampler.session(person, rng)
+        for column, plain, feature in zip(sent, raw, features, strict=True):
+            column.append(feature.sent(volume).double().numpy())
+            plain.append(feature.raw(bare).double().numpy())
+        advance(1 / (count * SCANS))
+    return [np.stack(column) for column in sent], [np.stack(column) for column in raw]
 
 
 def _held_out(way: str, sent: Floats, raw: Floats | None) -> tuple[Floats, Floats]:

@@ -52,6 +52,15 @@ def test_what_can_be_got_back_is(cohort: Cohort, make: Callable[[Tensor, torch.G
     assert inverter.left < 0.25
 
 
+def test_weighted_volumes_are_the_features_times_the_weights(cohort: Cohort) -> None:
+    inverter, _, _ = errors(cohort, signs)
+    opened = inverter.reader.open(torch.rand(cohort.shape))
+    places = inverter.reader.places
+    weighted = opened.weighted(inverter.weights.tolist())[tuple(places.T)]
+    expected = opened.features(places).double() @ torch.from_numpy(inverter.weights)
+    assert torch.allclose(weighted.double(), expected, atol=1e-5)
+
+
 def test_an_encoding_that_tells_nothing_leaves_the_atlas_to_the_last_bit(cohort: Cohort) -> None:
     inverter, mine, theirs = errors(cohort, noise)
     assert inverter.left == 1
