@@ -12,33 +12,84 @@ from torch import Tensor
 from privaudit.auditing.jobs import Context, asked_of
 from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.planning import all_attacks
-from privaudit.auditing.spec import AuditSpec, read_spec
+from privaudit.auditing.spec import read_spec
 from privaudit.auditing.utility import choose_networks, label_maps, probes
 from privaudit.cards.gallery import claims_of, gallery, illustrations, primary_of
+from privaudit.cohorts.progress import run_jobs
+from privaudit.contracts.attack import Attack
 from privaudit.contracts.report import Picture
 from privaudit.imaging.patches import as_tensor
 from privaudit.scoring.kinds import kind_of
 
 ROWS = 3
+SEGMENTED = "segmentation"
+Cells = list[tuple[str, Tensor]]
+"""Volumes with titles, from left to right."""
 
 
-def encoding_picture(run: Path, cache: Path | None) -> Picture:
-    """Mid-axial slices of three requests: target, reference, what the server sees, and every attack's claim.
+def pictures_of(run: Path, cache: Path | None, *, utility: bool, jobs: int = 1, quiet: bool = True) -> list[Picture]:
+    """Everything that may be drawn of a run: what is sent and recovered, and how it is segmented.
 
-    The run's specification is opened again; under each claim stands its MS-SSIM to the target.
+    The run's specification is opened again.
+
+    Args:
+        run: its folder.
+        cache: of generated data.
+        utility: whether label maps are drawn, too.
+        jobs: processes.
+        quiet: no progress bar.
 
     Raises:
         PrivauditError: the data is not there any more.
     """
+    drawn = [attack.name for attack in all_attacks(read_spec(run / "spec.yaml")) if _drawn(attack)]
+    work = [(name, run, cache) for name in ([SEGMENTED] if utility else []) + drawn]
+    made = dict(zip([name for name, *_ in work], run_jobs(_part, work, jobs, "drawing", quiet), strict=True))
+    maps = made.pop(SEGMENTED, None)
+    return [
+        encoding_picture(run, cache, [cells for cells in made.values() if isinstance(cells, list)]),
+        *attack_pictures(run, cache),
+        *([maps] if isinstance(maps, Picture) else []),
+    ]
+
+
+def _part(name: str, run: Path, cache: Path | None) -> Picture | Cells | None:
+    """The label maps, or what an attack makes of the requests that are drawn."""
+    return segmentation_picture(run, cache) if name == SEGMENTED else claimed(run, cache, name)
+
+
+def _drawn(attack: Attack) -> bool:
+    return kind_of(attack).drawn and attack.preview() is None and attack.name != "as-is"
+
+
+def claimed(run: Path, cache: Path | None, name: str) -> Cells:
+    """What an attack makes of the first requests, a titled volume each, with its score."""
     spec = read_spec(run / "spec.yaml")
     context, _ = open_context(spec, Settings(out=run, cache=cache))
-    rows = _rows(context, spec, context.scene.requests[:ROWS])
+    attack = next(attack for attack in all_attacks(spec) if attack.name == name)
+    requests, kind, protocol = context.scene.requests[:ROWS], kind_of(attack), primary_of(attack, context)
+    claims = claims_of(context, attack, protocol, requests)
+    title = f"{attack.name} {protocol.name}".removesuffix(" default")
+    cells = []
+    for request in requests:
+        told, image = kind.picture(claims[request], request, asked_of(context, attack, protocol, (request,)))
+        cells.append((f"{title}\n{told}", image))
+    return cells
+
+
+def encoding_picture(run: Path, cache: Path | None, claims: Sequence[Cells]) -> Picture:
+    """Mid-axial slices of three requests: target, reference, what the server sees, and every attack's claim.
+
+    Under each claim stands its MS-SSIM to the target.
+    """
+    context, _ = open_context(read_spec(run / "spec.yaml"), Settings(out=run, cache=cache))
+    rows = _sent(context, context.scene.requests[:ROWS])
     mixed = ", the reference it was mixed with" if context.scene.has_bystanders else ""
     return Picture(
         "encoding",
         f"Mid-axial slices: the target{mixed}, what the server sees (first view), and what each attack on images makes"
         " of it, with MS-SSIM to the target. The first three requests; none was chosen.",
-        draw(rows),
+        draw([[*row, *(cells[number] for cells in claims)] for number, row in enumerate(rows)]),
     )
 
 
@@ -91,8 +142,8 @@ def segmentation_picture(run: Path, cache: Path | None) -> Picture | None:
     )
 
 
-def _rows(context: Context, spec: AuditSpec, requests: Sequence[str]) -> list[list[tuple[str, Tensor]]]:
-    """A row of titled volumes for each request; every attack runs once for all of them."""
+def _sent(context: Context, requests: Sequence[str]) -> list[Cells]:
+    """A row for each request: the target, what it was mixed with, and what the server sees."""
     scene = context.scene
     rows = []
     for request in requests:
@@ -101,15 +152,6 @@ def _rows(context: Context, spec: AuditSpec, requests: Sequence[str]) -> list[li
         score = context.scorer.score(sent, truth, volume.labels > 0)["ms_ssim"]
         given = [("target", truth)] + ([] if other is None else [("reference", other)])
         rows.append([*given, (f"what the server sees\n{score:.3f}", sent)])
-    for attack in all_attacks(spec):
-        kind = kind_of(attack)
-        if kind.drawn and attack.preview() is None and attack.name != "as-is":
-            protocol = primary_of(attack, context)
-            claims = claims_of(context, attack, protocol, requests)
-            title = f"{attack.name} {protocol.name}".removesuffix(" default")
-            for row, request in zip(rows, requests, strict=True):
-                told, image = kind.picture(claims[request], request, asked_of(context, attack, protocol, (request,)))
-                row.append((f"{title}\n{told}", image))
     return rows
 
 

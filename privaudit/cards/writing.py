@@ -13,15 +13,19 @@ from privaudit.results.record import Record
 from privaudit.results.record_files import read
 
 
-def report_input(run: Path, record: Record, with_images: bool, cache: Path | None) -> ReportInput:
-    """Collect what a renderer may read; voxels only of shareable cohorts or where the user asked."""
+def report_input(
+    run: Path, record: Record, with_images: bool, cache: Path | None, jobs: int = 1, quiet: bool = True
+) -> ReportInput:
+    """Collect what a renderer may read; voxels only of shareable cohorts or where the user asked.
+
+    Drawing takes a minute, and ``jobs`` processes.
+    """
     tables = {file.name: file.read_text(encoding="utf-8") for file in sorted((run / "tables").glob("*.csv"))}
     pictures: tuple[Picture, ...] = ()
     if with_images or record.dataset.shareable:
-        from privaudit.cards.pictures import attack_pictures, encoding_picture, segmentation_picture
+        from privaudit.cards.pictures import pictures_of
 
-        maps = segmentation_picture(run, cache) if record.utility else None
-        pictures = (encoding_picture(run, cache), *attack_pictures(run, cache), *([] if maps is None else [maps]))
+        pictures = tuple(pictures_of(run, cache, utility=bool(record.utility), jobs=jobs, quiet=quiet))
     return ReportInput(record, tables, pictures)
 
 
@@ -31,14 +35,16 @@ def render(source: ReportInput, format_: str) -> tuple[str, str]:
     return report.render(source), report.suffix
 
 
-def write_cards(run: Path, formats: Sequence[str], with_images: bool, cache: Path | None = None) -> list[Path]:
+def write_cards(
+    run: Path, formats: Sequence[str], with_images: bool, cache: Path | None = None, jobs: int = 1, quiet: bool = True
+) -> list[Path]:
     """Write ``card.<suffix>`` for each format into the run folder.
 
     Raises:
         RecordError: the folder holds no record.
         PluginError: no such format.
     """
-    source = report_input(run, read(run), with_images, cache)
+    source = report_input(run, read(run), with_images, cache, jobs, quiet)
     out = []
     for name in formats:
         text, suffix = render(source, name)

@@ -68,6 +68,7 @@ def attack(
     _run(build_spec(context.args, None, chosen, [name], run.msssim, controls=run.controls), run, running)
 
 
+CARDS = ("html", "markdown")
 OWN = (
     "dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "controls", "budget", "quiet",
     "explain",
@@ -133,7 +134,7 @@ def _run(spec: AuditSpec, run: Run, running: Running) -> None:
     settings = Settings(run.out, running.cache, running.device, run.jobs, running.quiet)
     with progress_bars(running.quiet) as progress:
         result: Result = run_audit(spec, settings, progress)
-    cards = write_cards(result.run, ("html", "markdown"), run.with_images, running.cache)
+    cards = write_cards(result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet)
     if run.explain:
         for name, note in result.notes.items():
             typer.echo(f"{name}: {note}")
@@ -153,8 +154,9 @@ def _run_panel(specs: list[AuditSpec], run: Run, running: Running) -> None:
     with progress_bars(running.quiet) as progress:
         done = run_panel(specs, settings, folder, progress)
     for place, record in done:
-        print_summary(record, write_cards(place, ("html", "markdown"), run.with_images, running.cache), running.quiet)
-    for path in write_panel(folder, [record for _, record in done], ("html", "markdown")):
+        cards = write_cards(place, CARDS, run.with_images, running.cache, run.jobs, running.quiet)
+        print_summary(record, cards, running.quiet)
+    for path in write_panel(folder, [record for _, record in done], CARDS):
         typer.echo(f"panel: {path}")
     if any(record.missing for _, record in done):
         raise typer.Exit(3)

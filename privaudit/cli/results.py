@@ -31,7 +31,7 @@ def report(
     record = read(folder)
     formats = list(dict.fromkeys(format_ or ["html", "markdown", "json"]))
     if out is None and folder.is_dir():
-        for path in write_cards(folder, formats, with_images, cache):
+        for path in write_cards(folder, formats, with_images, cache, quiet=False):
             typer.echo(f"card: {path}")
         return
     if out is None or len(formats) != 1:

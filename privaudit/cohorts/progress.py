@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def run_jobs(
-    function: Callable[..., None], work: Sequence[tuple[Any, ...]], jobs: int, title: str, quiet: bool
-) -> None:
-    """Call ``function(*arguments)`` for each entry of ``work``, ``jobs`` at a time.
+    function: Callable[..., T], work: Sequence[tuple[Any, ...]], jobs: int, title: str, quiet: bool
+) -> list[T]:
+    """Call ``function(*arguments)`` for each entry of ``work``, ``jobs`` at a time, and return what they return.
 
     The bar goes to standard error, and only to a terminal.
     """
     if not work:
-        return
+        return []
     from joblib import Parallel, delayed
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    calls = Parallel(n_jobs=min(jobs, len(work)), return_as="generator_unordered")(
+    calls = Parallel(n_jobs=min(jobs, len(work)), return_as="generator")(
         delayed(function)(*arguments) for arguments in work
     )
     watched = console.is_terminal and not quiet
-    for _ in track(calls, title, total=len(work), console=console, disable=not watched, transient=True):
-        pass
+    return list(track(calls, title, total=len(work), console=console, disable=not watched, transient=True))
