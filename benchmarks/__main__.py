@@ -1,8 +1,9 @@
 """``make bench``: speed and memory of everything that claims any, as ratios in one run.
 
-Three are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
-strength, ``python -m benchmarks verdicts``, how often verdicts are right on made-up figures, and ``python -m benchmarks
-settings``, every setting of mixup under the attacks on all requests together.
+Four are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
+strength, ``python -m benchmarks verdicts``, how often verdicts are right on made-up figures, ``python -m benchmarks
+settings``, every setting of mixup under the attacks on all requests together, and ``python -m benchmarks strongest``,
+a table of the strongest attacks from finished records.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from benchmarks import (
     segmentation_bench,
     separation_bench,
     settings_bench,
+    strongest,
     verdicts_bench,
 )
 
@@ -26,7 +28,10 @@ PARTS = ("msssim", "segmentation", "separation", "rivals", "joint")
 
 def main() -> None:
     """Run every benchmark, or those named, and print its rows."""
-    alone = {"power": power_bench.main, "settings": settings_bench.main, "verdicts": verdicts_bench.main}
+    alone = {
+        "power": power_bench.main, "settings": settings_bench.main, "verdicts": verdicts_bench.main,
+        "strongest": strongest.main,
+    }  # fmt: skip
     if sys.argv[1:2] and sys.argv[1] in alone:
         alone[sys.argv[1]](sys.argv[2:])
         return

@@ -47,6 +47,10 @@ SETTINGS: Final = (
     Setting("α per patch", {"alpha_per": "patch"}),
     Setting("α per patch, anew in each view", {"alpha_per": "patch", "fresh_alpha": True}),
     Setting("reference per patch", {"reference_per": "patch"}),
+    Setting(
+        "α and reference per patch, K = 1, as training sends",
+        {"alpha_per": "patch", "reference_per": "patch", "views": 1},
+    ),
     Setting("reference cut anywhere", {"reference_per": "patch", "reference_position": "random"}),
     Setting("k = 2 references", {"references": 2}),
     Setting("k = 3 references", {"references": 3}),
