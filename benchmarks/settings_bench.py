@@ -79,10 +79,15 @@ ATTACKS: Final = (
 )
 
 
+def people_for(setting: Setting, victims: int) -> int:
+    """How many people the audit of a setting needs."""
+    return victims + POPULATION + setting.pool
+
+
 def spec_for(setting: Setting, chosen: argparse.Namespace) -> AuditSpec:
     """The audit of one setting: as many victims and people of the attacker's in each."""
     victims: int = chosen.victims
-    people = victims + POPULATION + setting.pool
+    people = people_for(setting, victims)
     dataset: dict[str, Any] = {"name": chosen.dataset, "voxel_mm": chosen.voxel_mm}
     dataset |= {"subjects": people, "sessions": 2} if chosen.root is None else {"root": str(chosen.root), "rescans": 2}
     data = {
@@ -118,6 +123,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks settings", description="Every setting of mixup.")
     parser.add_argument("--dataset", default="phantom", choices=["phantom", "bids"], help="which data")
     parser.add_argument("--root", type=Path, help="of bids; its second sessions are simulated")
+    parser.add_argument("--people", type=int, help="in the data of bids; settings that need more are left out")
     parser.add_argument("--voxel-mm", type=float, default=4.0, help="voxel size")
     parser.add_argument("--patch-size", type=int, default=16, help="side of the patches, in voxels")
     parser.add_argument("--victims", type=int, default=VICTIMS, help="people under attack, two scans each")
@@ -133,6 +139,10 @@ def main(arguments: Sequence[str]) -> None:
     print(" | ".join(head), flush=True)
     for setting in SETTINGS:
         if chosen.only is None or any(text in setting.name for text in chosen.only):
+            needed = people_for(setting, chosen.victims)
+            if chosen.people is not None and needed > chosen.people:
+                rows.append([setting.name, f"needs {needed} people", *["–"] * (len(COLUMNS) - 1)])
+                continue
             spec = spec_for(setting, chosen)
             record = run_audit(spec, Settings(out=out / spec.digest, jobs=chosen.jobs, device="cpu", quiet=True)).record
             rows.append(cells(setting, record))
