@@ -101,9 +101,11 @@ def curve(line: Curve, finding: Finding) -> str:
         axes.legend(frameon=False, fontsize=8)
     if max(line.x) > 20 * max(min(line.x), 1):
         axes.set_xscale("log")
+        axes.set_xticks(line.x, [f"{x:g}" for x in line.x])
+        axes.minorticks_off()
     axes.set_xlabel("views K" if line.name == "views" else textwrap.fill(line.x_label, LABEL))
     axes.set_ylabel(metric_name(line.y_label))
-    if line.name != "views":
+    if finding.victim == "identity":
         axes.set_ylim(-0.03, 1.03)
     return _svg(figure, f"{attack_name(finding)}: {line.name}")
 
