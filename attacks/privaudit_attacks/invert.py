@@ -107,7 +107,7 @@ class InvertAttack(Attack):
             task.defense, knowledge.population, knowledge.atlas, protocol.views, self.options.encodings, seed,
             lambda done: advance(share * done),
         )  # fmt: skip
-        if _effort(protocol) == "linear":
+        if _effort(protocol) == "linear" or len(knowledge.population) < LEAST["network"]:
             return NetworkInverter(linear, None, linear.left)
         pairs = OwnPairs(task.defense, knowledge.population, linear, protocol.views, self.options.returned)
         return shared_network(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,11 +13,8 @@ from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.options import PluginOptions
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.forms import Chain
-from privaudit.learning.inversion import Inverter, shared_inverter
+from privaudit.learning.inversion import LEAST, Inverter, shared_inverter
 from privaudit.learning.unwrapping import Unwrapped, shared_choice
-
-LEAST: Final = 3
-"""People to learn from: one is left out, and two have a mean."""
 
 
 class UnwrapOptions(PluginOptions):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 from torch import Tensor
 
@@ -68,6 +69,10 @@ class UnwrappedReidAttack(Attack):
     ) -> Iterator[Similarity]:
         """Learn, then yield one similarity of all transcripts to each other, or to the gallery."""
         gallery = [entry.load for entry in knowledge.gallery] if Rung.GALLERY in protocol.knowledge else None
+        if len(knowledge.population) < LEAST:  # nothing is known of how people differ, and nobody is like anybody
+            nothing = np.zeros((len(transcripts), len(transcripts if gallery is None else gallery)))
+            yield Similarity(DenseSimilarity(nothing, symmetric=gallery is None))
+            return
         with task.ahead(0.5 * len(transcripts)) as advance:
             recogniser = self._learn(knowledge, task, gallery is not None, advance)
 

@@ -35,6 +35,8 @@ VOXELS: Final = 20_000
 """Voxels of each scan that are learned from."""
 CLEAR: Final = 2.0
 """Standard errors by which the correction must help people who were left out."""
+LEAST: Final = 3
+"""People to learn from: one is left out, and two have a mean."""
 PEOPLE: Final = 24
 """Of the attacker's own people, at most so many are learned from."""
 FLOOR: Final = 1e-6
@@ -210,7 +212,13 @@ def shared_inverter(
     scheme: Defense, people: Sequence[Volume], atlas: Atlas, views: int, encodings: int, seed: int,
     advance: Callable[[float], None],
 ) -> Inverter:  # fmt: skip
-    """:func:`learn_inverter`, or what it gave for the same arguments before: protocols and attacks ask again."""
+    """:func:`learn_inverter`, or what it gave for the same arguments before: protocols and attacks ask again.
+
+    Of fewer than three people nothing is learned, and the answer is the atlas.
+    """
+    if len(people) < LEAST:
+        advance(1)
+        return Inverter(Reader(Channels.of(atlas.mean), atlas), np.zeros(1), 1.0)
     key = fingerprint(scheme, people, views, encodings, seed)
     return _KEPT.learned(key, lambda: learn_inverter(scheme, people, atlas, views, encodings, seed, advance), advance)
 

@@ -19,7 +19,7 @@ from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.forms import FIRST, LAST, PLACES, Chain
 from privaudit.imaging.patches import as_tensor
 from privaudit.imaging.smoothing import box
-from privaudit.learning.inversion import ridge
+from privaudit.learning.inversion import LEAST, ridge
 from privaudit.learning.kept import Kept
 from privaudit.learning.own_people import Others, encode_own, fingerprint
 
@@ -174,6 +174,12 @@ def shared_choice(
     scheme: Defense, people: Sequence[Volume], atlas: Atlas, views: int, effort: Effort, seed: int,
     advance: Callable[[float], None],
 ) -> list[Tried]:  # fmt: skip
-    """:func:`choose`, or what it gave for the same arguments before: protocols and attacks ask again."""
+    """:func:`choose`, or what it gave for the same arguments before: protocols and attacks ask again.
+
+    With fewer than three people nothing is tried but what is sent as it is.
+    """
+    if len(people) < LEAST:
+        advance(1)
+        return [Tried(Chain(), 1.0)]
     key = fingerprint(scheme, people, views, effort, seed)
     return _KEPT.learned(key, lambda: choose(scheme, people, atlas, views, effort, seed, advance), advance)
