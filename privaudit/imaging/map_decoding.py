@@ -3,7 +3,8 @@
 What comes back of a mixture is ``Σ sᵢ·[label of source i]`` at each voxel. The shares follow from the values
 (:mod:`privaudit.imaging.map_shares`), or, where a network's maps are soft, from a likelihood
 (:mod:`privaudit.imaging.map_likelihood`). Several views of one target have the target in common, and nothing else: that
-tells which share is the target's.
+tells which share is the target's. From one view with a weight for each patch, it is told where patches meet
+(:mod:`privaudit.imaging.seams`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from privaudit.imaging.map_likelihood import EXACT, Voxels, evidence_of, find_or
 from privaudit.imaging.map_shares import NEAR, shares_of
 from privaudit.imaging.mixing import Mixed
 from privaudit.imaging.patches import Shape, cut, stitch
+from privaudit.imaging.seams import find_order as across_seams
 
 NOISE: Final = (0.05, 0.1, 0.2, 0.4, 0.7)
 """Standard deviations of soft maps that are tried."""
@@ -162,6 +164,12 @@ def decode_maps(
             targets[n] = target.T.reshape(classes, *size)
             others[n] = targets[n] if reference is None else reference.T.reshape(classes, *size)
             alpha[:, n] = torch.stack([view[which] for view, which in zip(row.double(), order, strict=True)])
+    if len(maps) == 1 and references == 1 and len(groups) > 1:
+        labels = [torch.stack(some).argmax(dim=1).numpy() for some in (targets, others)]
+        turned = across_seams(labels[0], labels[1], positions)
+        for n in np.flatnonzero(turned.swapped).tolist():
+            targets[n], others[n], alpha[:, n] = others[n], targets[n], 1 - alpha[:, n]
+        ordered = turned.known
     mixed = stitch(torch.stack(others), positions, shape) if references else None
     return Decoded(
         stitch(torch.stack(targets), positions, shape), mixed, alpha[[kept.index(n) for n in same]], exact, ordered
