@@ -150,7 +150,10 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     Raises:
         ClaimError: the attack's claims cannot be scored.
     """
-    store = JobFile.open(context.run / "jobs" / f"{job.name}.jsonl", job_key(context, attack, protocol, job.arm))
+    # A check of an attack by itself has rows of its own, and of a kind that scores all together some have no answer.
+    wanted = None if job.arm == "health" else probes(context, attack, protocol)
+    key, path = job_key(context, attack, protocol, job.arm), context.run / "jobs" / f"{job.name}.jsonl"
+    store = JobFile.open(path, key, wanted, every=kind_of(attack).one_by_one)
     if store.done:
         advance(job_size(context, attack, protocol, job.arm))
         return store
