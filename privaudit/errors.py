@@ -27,6 +27,10 @@ class DataError(PrivauditError):
     """A cohort's file or folder cannot be used as it is."""
 
 
+class WriteError(PrivauditError):
+    """A file or folder cannot be written: it may not be, its disk is full, or it is not there."""
+
+
 class OptionError(PrivauditError):
     """An option of a plugin, a spec or a command is unknown or out of range."""
 

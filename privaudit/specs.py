@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from privaudit.errors import OptionError, nearest
+from privaudit.files import read_text
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
 
@@ -85,11 +86,23 @@ def read_yaml(path: Path, what: str, todo: str) -> Any:
     """Read a YAML file.
 
     Raises:
-        OptionError: the file is missing (``what`` it should be, and what ``todo``), or is not YAML.
+        OptionError: the file is missing (``what`` it should be, and what ``todo``), cannot be read, or is not YAML.
     """
     if not path.is_file():
         raise OptionError(f"no {what} there", got=path, todo=todo)
+    return load_yaml(read_text(path, OptionError, todo), str(path))
+
+
+def load_yaml(text: str, source: str) -> Any:
+    """Read YAML.
+
+    Raises:
+        OptionError: ``source`` is not YAML: a date or a number that is none, say, or nesting beyond all measure.
+    """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        return yaml.safe_load(text)
+    except (
+        yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError
+    ) as error:  # fmt: skip
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise OptionError(f"{source} is not YAML: {reason}") from None

@@ -18,6 +18,7 @@ import torch
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
+from privaudit.auditing.witness import encodings_of, first_sent
 from privaudit.contracts.attack import Attack, Facts, Protocol, Task
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import PluginError, PrivauditError
@@ -58,13 +59,15 @@ class Context:
 
 
 def scene_key(context: Context, libraries: tuple[str, ...]) -> dict[str, Any]:
-    """What determines the rows of any job of an audit: code, data, defense, seed and where it runs."""
+    """What determines the rows of any job of an audit: code, data, defense and what it sends, seed, where it runs."""
     scene = context.scene
     return {
         "code": core_code(),
         "defense code": plugin_code(type(scene.defense)),
         "defense": {"name": scene.defense.name, **scene.defense.params},
         **({} if (trained := scene.defense.trained) is None else {"defense weights": trained.digest}),
+        **({} if not scene.defense.digest else {"defense digest": scene.defense.digest}),
+        "encodings": encodings_of(scene),
         "data": scene.cohort.fingerprint,
         "grid": [*scene.cohort.shape, scene.cohort.voxel_mm],
         # A hash: the split lists people by their raw names.
@@ -147,7 +150,10 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     Raises:
         ClaimError: the attack's claims cannot be scored.
     """
-    store = JobFile.open(context.run / "jobs" / f"{job.name}.jsonl", job_key(context, attack, protocol, job.arm))
+    # A check of an attack by itself has rows of its own, and of a kind that scores all together some have no answer.
+    wanted = None if job.arm == "health" else probes(context, attack, protocol)
+    key, path = job_key(context, attack, protocol, job.arm), context.run / "jobs" / f"{job.name}.jsonl"
+    store = JobFile.open(path, key, wanted, every=kind_of(attack).one_by_one)
     if store.done:
         advance(job_size(context, attack, protocol, job.arm))
         return store
@@ -160,11 +166,11 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     dtype = torch.get_default_dtype()
     try:
         store.begin()
-        before = context.scene.witness()
+        before = first_sent(context.scene)
         execute = _check if job.arm == "health" else _attack
         for row in execute(context, attack, protocol, job.arm, task, store):
             store.append(row, time.perf_counter() - started)
-        if context.scene.witness() != before:
+        if first_sent(context.scene) != before:
             store.close()
             store.path.unlink()  # nothing of it may be taken up again
             raise PluginError(

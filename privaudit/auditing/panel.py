@@ -13,6 +13,7 @@ from typing import Any
 from privaudit.auditing.opening import Progress, Settings, open_context
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec
+from privaudit.auditing.witness import look_again
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Report
 from privaudit.errors import OptionError
@@ -62,7 +63,8 @@ def run_panel(
     for file in folder.glob("panel.*"):
         file.unlink()  # until every audit has ended, nothing here may hold verdicts
     for spec in specs:
-        open_context(spec, settings)  # what is wrong with the last must not show after an hour
+        context, _ = open_context(spec, settings)  # what is wrong with the last must not show after an hour
+        look_again(context.scene)
     for spec in specs:
         name = spec.defense.name
         run = folder / f"{name}-{spec.digest}"

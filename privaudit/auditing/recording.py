@@ -149,6 +149,7 @@ def make_record(
             shareable=cohort.shareable,
             split=scene.split.counts(),
             params={k: v if k != "root" or v is None else Path(v).name for k, v in dataset_params.items()},
+            notes=list(cohort.notes),
         ),
         defense=describe_scheme(scene),
         seed=spec.seed,

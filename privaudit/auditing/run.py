@@ -14,6 +14,7 @@ from privaudit.auditing.recording import Outcome, make_record, with_limits
 from privaudit.auditing.spec import AuditSpec, dump_spec
 from privaudit.auditing.store import JobFile, lock, write_table
 from privaudit.auditing.utility import check_weights, choose_networks, utility_figures
+from privaudit.auditing.witness import look_again
 from privaudit.files import write_text
 from privaudit.results.record import Missing, Record
 from privaudit.results.record_files import dumps
@@ -47,6 +48,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     attacks = all_attacks(spec)
     check_weights(spec.utility)
     context, dataset_params = open_context(spec, settings)
+    look_again(context.scene)
     steps, skipped = plan(context, attacks)
     learned = learned_by(context, attacks)
     networks, note = choose_networks(spec.utility, context.scene)

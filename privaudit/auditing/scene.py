@@ -63,6 +63,8 @@ class Scene(Roster):
         self._key: tuple[str, Key] | None = None
         self._sent: dict[tuple[str, int], Encoded] = {}
         self._served: tuple[str, Tensor] | None = None
+        self.encodings = ""
+        """Digest of what is sent; :func:`privaudit.auditing.witness.encodings_of` fills it."""
         self.service: Answering | None = None
         """The trained networks, where the audit has any and an attack asks for their maps."""
         self.unserved = ""
@@ -142,15 +144,16 @@ class Scene(Roster):
         return Atlas.of(as_tensor(volume.image) for volume in self.population)
 
     def _key_of(self, request: str) -> Key:
-        """The request's key, drawn anew from its own seed; the last one is kept."""
+        """The request's key; the last one is kept."""
         if self._key is None or self._key[0] != request:
-            # An attack knows the audit's seed, but not the data: keys must not follow from what it is handed.
-            rng = random.Random(seed_from(self.seed, "key", self.cohort.fingerprint, request))
-            self._key = (
-                request,
-                self.defense.draw_key(self.cohort.shape, self._references.of(request), rng),
-            )
+            self._key = request, self.draw_key(request)
         return self._key[1]
+
+    def draw_key(self, request: str) -> Key:
+        """The request's key, drawn anew from its own seed."""
+        # An attack knows the audit's seed, but not the data: keys must not follow from what it is handed.
+        rng = random.Random(seed_from(self.seed, "key", self.cohort.fingerprint, request))
+        return self.defense.draw_key(self.cohort.shape, self._references.of(request), rng)
 
     def _encode(self, request: str, key: Key, views: int) -> Encoded:
         kept = self._sent.get((request, views))
@@ -165,11 +168,9 @@ class Scene(Roster):
             self._sent[request, views] = replace(sent, views=sent.views.clone())
         return sent
 
-    def witness(self) -> str:
-        """Digest of what the scheme sends for the first request, encoded anew: it must not change during an audit."""
-        request = self.requests[0]
-        sent = self.defense.encode(as_tensor(self.truth(request).image), self._key_of(request), 1)
-        return Transcript(request, sent.views, sent.positions, self.cohort.shape, np.eye(4)).digest()
+    def forget(self) -> None:
+        """Drop encodings that are held."""
+        self._sent.clear()
 
     # what the adversary sees -----------------------------------------------------------------------------------
 

@@ -1,17 +1,20 @@
 """The run folder: each finished job is stored at once, and the same command after a kill continues where it stopped.
 
-One file per job, ``jobs/<job>.jsonl``: a header with the job's key, one line per scored row, a last line when done. A
-line torn by a kill is dropped on reading. The key covers code, parameters, data and seed; when it differs, the job is
-computed again, and :meth:`JobFile.open` says which part changed.
+One file per job, ``jobs/<job>.jsonl``: a header with the job's key, one line per scored row, a last line when done.
+Each line ends with a checksum over itself and all lines before it. From the first line that was torn by a kill,
+damaged, moved or written by hand, the file is dropped on reading, and computed again. The key covers code, parameters,
+data and seed; when it differs, all is computed again, and :meth:`JobFile.open` says which part changed.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,26 +48,44 @@ class JobFile:
     note: str = ""
     fresh: bool = True
     _stream: IO[str] | None = field(default=None, repr=False)
+    _sum: str = field(default="", repr=False)
 
     @classmethod
-    def open(cls, path: Path, key: Mapping[str, Any]) -> JobFile:
-        """Read what is there; rows of another key are dropped."""
+    def open(
+        cls, path: Path, key: Mapping[str, Any], requests: Collection[str] | None = None, every: bool = True
+    ) -> JobFile:
+        """Read what is there; rows of another key are dropped, and so is all from the first damage on.
+
+        Args:
+            path: of the job's file; it need not be there.
+            key: what determines the rows.
+            requests: whom rows may be of, each once; None to take any.
+            every: a job is complete only when each of these requests has its row.
+        """
         job = cls(path, json.loads(json.dumps(key)))
         lines = _whole_lines(path)
         if not lines:
             job.note = "computed: no earlier result"
             return job
-        old = lines[0].get("key", {})
+        old = lines[0].get("key")
+        if not isinstance(old, dict):
+            job.note = "computed again: the earlier result is damaged"
+            return job
         changed = sorted(part for part in {*old, *job.key} if old.get(part) != job.key.get(part))
         if changed:
             job.note = "computed again: " + "; ".join(_change(p, old.get(p), job.key.get(p)) for p in changed)
             return job
         job.fresh = False
+        waiting = None if requests is None else set(requests)
         for line in lines[1:]:
             if "row" in line:
+                if waiting is not None:
+                    if line["row"]["request"] not in waiting:
+                        break
+                    waiting.remove(line["row"]["request"])
                 job.rows.append(line["row"])
             job.seconds = max(job.seconds, float(line.get("seconds", 0.0)))
-            job.done = job.done or line.get("done") == len(job.rows)
+            job.done = line.get("done") == len(job.rows) and not (every and waiting)
         if job.done:
             job.note = "reused"
         else:
@@ -77,15 +98,24 @@ class JobFile:
             # Rewriting what is kept drops a torn line and a stale header; the move makes it one step.
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.path.with_suffix(".tmp")
-            head = [{"key": self.key}, *({"row": row, "seconds": self.seconds} for row in self.rows)]
-            temporary.write_text("".join(json.dumps(item) + "\n" for item in head), encoding="utf-8")
+            head: list[dict[str, Any]] = [
+                {"key": self.key},
+                *({"row": row, "seconds": self.seconds} for row in self.rows),
+            ]
+            self._sum = ""
+            temporary.write_text("".join(map(self._sealed, head)), encoding="utf-8")
             temporary.replace(self.path)
             self._stream = self.path.open("a", encoding="utf-8")
+
+    def _sealed(self, line: Mapping[str, Any]) -> str:
+        """The next line of the file, with its checksum."""
+        self._sum = _checksum(line, self._sum)
+        return json.dumps({**line, "sum": self._sum}) + "\n"
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self.begin()
         assert self._stream is not None
-        self._stream.write(json.dumps(line) + "\n")
+        self._stream.write(self._sealed(line))
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
@@ -107,20 +137,29 @@ class JobFile:
             self._stream = None
 
 
+def _checksum(line: Mapping[str, Any], before: str) -> str:
+    """Of a line without its own, after the one with the checksum ``before``."""
+    return hashlib.sha256((before + json.dumps(line)).encode()).hexdigest()[:16]
+
+
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """Lines up to the first that is not as it was written."""
     if not path.is_file():
         return []
-    out = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
-        if not line.endswith("\n"):
-            break
+    out: list[dict[str, Any]] = []
+    before = ""
+    for text in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
         try:
-            item = json.loads(line)
-        except json.JSONDecodeError:
+            line = json.loads(text)
+            found = line.pop("sum")
+            whole = found == _checksum(line, before) and math.isfinite(line.get("seconds", 0.0))
+            whole = whole and ("row" not in line or isinstance(line["row"]["request"], str))
+        except (ValueError, AttributeError, KeyError, TypeError, RecursionError, OverflowError):
             break
-        if not isinstance(item, dict):
+        if not whole:
             break
-        out.append(item)
+        before = found
+        out.append(line)
     return out
 
 

@@ -99,8 +99,8 @@ def probes(spec: UtilitySpec, scene: Scene) -> tuple[str, ...]:
 def run_utility(context: Context, networks: Networks, advance: Advance) -> JobFile:
     """Segment every probe through the defense, or those that a kill left."""
     scene, spec = context.scene, context.spec.utility
-    store = JobFile.open(context.run / "jobs" / "utility.jsonl", _key(context, networks))
     requests = probes(spec, scene)
+    store = JobFile.open(context.run / "jobs" / "utility.jsonl", _key(context, networks), requests)
     finished = {row["request"] for row in store.rows}
     advance(len(finished))
     if store.done:

@@ -8,7 +8,7 @@ from pathlib import Path
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Picture, Report, ReportInput
 from privaudit.errors import RecordError
-from privaudit.files import write_text
+from privaudit.files import read_text, write_text
 from privaudit.results.record import Record
 from privaudit.results.record_files import read
 
@@ -20,7 +20,7 @@ def report_input(
 
     Drawing takes a minute, and ``jobs`` processes.
     """
-    tables = {file.name: file.read_text(encoding="utf-8") for file in sorted((run / "tables").glob("*.csv"))}
+    tables = {file.name: read_text(file, RecordError) for file in sorted((run / "tables").glob("*.csv"))}
     pictures: tuple[Picture, ...] = ()
     if with_images or record.dataset.shareable:
         from privaudit.cards.pictures import pictures_of

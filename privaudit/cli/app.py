@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import sys
-from typing import Annotated
+import tempfile
+import traceback
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -18,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+UNEXPECTED: Final = 70
+"""Exit code of a fault of the program or of a plugin (EX_SOFTWARE of sysexits.h); 1 is the gate's alone."""
 
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -55,14 +61,47 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; an error the user can mend is one line on stderr and exit code 2."""
+    """Run the command line.
+
+    An error that the user can mend is one line on stderr and exit code 2. Any other is one line, a report file and exit
+    code 70: never 1, by which the gate says that leakage has grown.
+    """
     try:
         app()
     except PrivauditError as error:
         typer.echo(f"privaudit: error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except SystemExit as stop:
+        _leave(stop)
+    except Exception as error:
+        _report(error)
+
+
+def _leave(stop: SystemExit) -> NoReturn:
+    """Exit as the command said, unless typer has made an exit of something that went wrong."""
+    inner = stop.__context__
+    cause = inner and (inner.__cause__ or inner)
+    if isinstance(cause, KeyboardInterrupt):
         typer.echo("privaudit: stopped; what was finished is kept, and the same command continues from there", err=True)
         sys.exit(130)
-    except BrokenPipeError:
+    if isinstance(cause, OSError) and cause.errno == errno.EPIPE:
         sys.exit(141)
+    if isinstance(cause, EOFError):
+        _report(cause)
+    raise stop
+
+
+def _report(error: Exception) -> NoReturn:
+    """Write down an unexpected error where only the user can read it, and say where: its text may name people."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="privaudit-error-", suffix=".txt", encoding="utf-8", errors="backslashreplace", delete=False
+        ) as stream:
+            stream.write(f"privaudit {__version__}\n{text}")
+        where = f"the report is {stream.name}"
+    except OSError as full:
+        where = f"no report could be written: {full.strerror}"
+    what = f"unexpected error: {type(error).__name__}, a fault of privaudit or of a plugin"
+    typer.echo(f"privaudit: {what}; {where}", err=True)
+    sys.exit(UNEXPECTED)

@@ -92,6 +92,7 @@ def build_spec(
     from privaudit.cli.routing import read_pairs, route
     from privaudit.contracts import plugin
     from privaudit.contracts.attack import Attack
+    from privaudit.specs import load_yaml
 
     data: dict[str, Any] = (AuditSpec() if base is None else base).model_dump()
     if attacks or budget:
@@ -108,7 +109,9 @@ def build_spec(
     owners |= {section: list(model.model_fields) for section, model in SECTIONS.items()}
     routed = route(read_pairs(extra), owners, OWN)
     for section in SECTIONS:
-        data[section] |= {key: _number(value) for key, value in routed.pop(section).items()}
+        data[section] |= {
+            key: load_yaml(value, f"--{section}.{key.replace('_', '-')}") for key, value in routed.pop(section).items()
+        }
     fill(sections, routed)
     if chosen.seed is not None:
         data["seed"] = chosen.seed
@@ -117,12 +120,6 @@ def build_spec(
     if msssim is not None:
         data["scoring"]["msssim"] = msssim
     return parse_spec(data, source or "command line")
-
-
-def _number(text: str) -> Any:
-    import yaml
-
-    return yaml.safe_load(text)
 
 
 def _run(spec: AuditSpec, run: Run, running: Running) -> None:

@@ -85,14 +85,14 @@ def read_grid(items: list[str]) -> dict[str, list[Any]]:
     Raises:
         OptionError: an item is not of that form.
     """
-    import yaml
+    from privaudit.specs import load_yaml
 
     grid: dict[str, list[Any]] = {}
     for item in items:
         name, equals, text = item.partition("=")
         try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError:
+            values = load_yaml(text, "--grid")
+        except OptionError:
             values = None
         if not equals or not isinstance(values, list) or not values:
             raise OptionError("--grid cannot be read", got=repr(item), todo="write --grid views='[1, 5, 10]'")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal
+
+from pydantic import Field as Option
 
 from privaudit.cohorts.hashes import HashMemory
 from privaudit.cohorts.volumes import Reading, read_array, read_grid, read_pair
@@ -17,6 +20,11 @@ from privaudit.errors import DataError
 READING_VERSION: Final = 1
 """Raised whenever the same files and options give other voxels."""
 
+SameImages = Annotated[
+    Literal["refuse", "note"],
+    Option(description="two scans with the same voxels are one person twice: an error, or a note on every card"),
+]
+
 
 @dataclass(frozen=True)
 class ScanFiles:
@@ -24,6 +32,15 @@ class ScanFiles:
 
     image: Path
     labels: Path
+
+
+def voxel_mark(path: Path) -> str:
+    """What recognises an image by its voxels as they are stored.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return mark(read_array(path)[0])
 
 
 class FileCohort(Cohort):
@@ -39,10 +56,13 @@ class FileCohort(Cohort):
         *,
         label_names: Mapping[int, str] = BRAIN_LABELS,
         shareable: bool = False,
+        same_images: Literal["refuse", "note"] = "refuse",
     ) -> None:
         self.name, self.label_names, self.shareable = name, label_names, shareable
         self._root, self._cache = root, cache
-        self._marks: dict[str, frozenset[str]] = {}
+        self._marks: dict[ScanId, str] = {}
+        self._same_images: Literal["refuse", "note"] = same_images
+        self._notes: tuple[str, ...] = ()
         self._files = {scan: files[scan] for scan in sorted(files)}
         self._reading = {scan: reading if isinstance(reading, Reading) else reading[scan] for scan in self._files}
         self.shape, self.voxel_mm = self._common_grid()
@@ -80,10 +100,51 @@ class FileCohort(Cohort):
 
     def marks_of(self, subject: str) -> frozenset[str]:
         """Hashes of the voxels as they are stored: other options of reading make nobody another person."""
-        if subject not in self._marks:  # asked for by everything that was trained
-            scans = self.sessions_of(subject)
-            self._marks[subject] = frozenset(mark(read_array(self._files[scan].image)[0]) for scan in scans)
-        return self._marks[subject]
+        return frozenset(self._marks_of(self.sessions_of(subject)))
+
+    def _marks_of(self, scans: Sequence[ScanId], jobs: int = 1, quiet: bool = True) -> list[str]:
+        """Hash of each scan's voxels as stored, remembered in the cache folder: everything trained asks for it."""
+        new = {scan: self._files[scan].image for scan in scans if scan not in self._marks}
+        if new:
+            memory = HashMemory(self._cache, self._root, voxel_mark, "-voxels")
+            found = memory.hashes(new.values(), jobs, quiet)
+            self._marks |= {scan: found[path.relative_to(self._root).as_posix()] for scan, path in new.items()}
+        return [self._marks[scan] for scan in scans]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Images that are there twice, where the user accepts them."""
+        return self._notes
+
+    def prepare(self, scans: Sequence[ScanId], jobs: int = 1, quiet: bool = True) -> None:
+        """Read the image of each of these scans to its end, and look for the same voxels under two names.
+
+        An image is read once, and not again before it changes.
+
+        Raises:
+            DataError: a file is damaged, or two scans hold the same image and the user has not accepted that.
+        """
+        first: dict[str, ScanId] = {}
+        again: dict[ScanId, ScanId] = {}
+        for scan, found in zip(scans, self._marks_of(scans, jobs, quiet), strict=True):
+            if first.setdefault(found, scan) != scan:
+                again[scan] = first[found]
+        if not again:
+            return
+        whose = Counter("person" if scan.subject != other.subject else "session" for scan, other in again.items())
+        told = " and ".join(f"{count} as another {what}" for what, count in sorted(whose.items()))
+        if self._same_images == "refuse":
+            scan, other = next(iter(again.items()))
+            raise DataError(
+                f"{self._files[scan].image} holds the same voxels as {self._files[other].image}",
+                got=f"{len(again)} of {len(scans)} images that hold the voxels of another one ({told})",
+                allowed="one image for each person and session",
+                todo="remove one of each, or accept them with the option same_images=note, which every card will tell",
+            )
+        self._notes = (
+            f"{len(again)} of {len(scans)} images hold the voxels of another one ({told}); the user accepts that, and"
+            " figures about identity may come from it alone",
+        )
 
     @cached_property
     def fingerprint(self) -> str:

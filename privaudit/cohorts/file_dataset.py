@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field as Option
 
-from privaudit.cohorts.file_cohort import FileCohort, ScanFiles
+from privaudit.cohorts.file_cohort import FileCohort, SameImages, ScanFiles
 from privaudit.cohorts.intensity import IntensityRule
 from privaudit.cohorts.rescans import Rescans, add_rescans
 from privaudit.cohorts.store import cache_folder
@@ -30,6 +30,7 @@ class FileOptions(PluginOptions):
     subjects: Annotated[int | None, Option(ge=1, description="use only the first so many people, by name")] = None
     intensity: IntensityRule = "p99.9"
     rescans: Rescans = 0
+    same_images: SameImages = "refuse"
     shareable: Annotated[bool, Option(description="you declare that voxels and ids may be shown to anybody")] = False
     max_cut: Annotated[
         float, Option(ge=0, lt=1, description="share of a brain that shape may cut off; more is an error")
@@ -78,7 +79,7 @@ class FileDataset(Dataset):
             )
         cohort = FileCohort(
             self.name, root, files, {scan: found.reading(pair) for scan, pair in files.items()}, cache_folder(cache),
-            label_names=self.label_names, shareable=options.shareable,
+            label_names=self.label_names, shareable=options.shareable, same_images=options.same_images,
         )  # fmt: skip
         return add_rescans(cohort, options.rescans) if options.rescans else cohort
 

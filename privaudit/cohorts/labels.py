@@ -87,7 +87,7 @@ def read_dseg_tsv(path: Path) -> dict[int, int]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream, delimiter="\t"))
         named = {int(row["index"]): (row["name"], row.get("abbreviation")) for row in rows}
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             f"{path} is no label table", allowed="tab-separated columns index and name", todo="repair or remove it"
         ) from error

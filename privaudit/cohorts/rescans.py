@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated
 
@@ -59,6 +60,15 @@ class RescanCohort(Cohort):
         if number == 1:
             return volume
         return rescan(volume, generator("rescan", original.subject, number), self._model)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the originals."""
+        return self._base.notes
+
+    def prepare(self, scans: Sequence[ScanId], jobs: int = 1, quiet: bool = True) -> None:
+        """Make the originals ready: rescans of one person are different by their making."""
+        self._base.prepare(sorted({self._origin[scan][0] for scan in scans}), jobs, quiet)
 
     def marks_of(self, subject: str) -> frozenset[str]:
         """Those of the original."""

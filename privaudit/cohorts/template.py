@@ -57,7 +57,7 @@ def _load() -> tuple[Floats, Floats, Floats, NDArray[np.float64]]:
 def template_hash(folder: Path) -> str:
     """Return the SHA-256 of the template's voxels; as that takes a while, ``folder`` keeps it per nilearn version."""
     note = folder / f"template-nilearn-{version('nilearn')}.sha256"
-    if note.is_file() and len(text := note.read_text(encoding="utf-8").strip()) == 64:
+    if note.is_file() and len(text := note.read_text(encoding="utf-8", errors="replace").strip()) == 64:
         return text
     hasher = hashlib.sha256()
     for part in _load():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from privaudit.cohorts.grids import Affine, Scan, Shape, cube_grid, fit, ras_axe
 from privaudit.cohorts.grids import voxel_sizes as sizes_of
 from privaudit.cohorts.intensity import normalise
 from privaudit.cohorts.labels import AS_IS, MAP_LABELS, map_labels
+from privaudit.cohorts.streams import readable, unpacked
 from privaudit.contracts.cohort import Volume
 from privaudit.errors import DataError
 
@@ -118,33 +118,25 @@ def read_grid(path: Path, reading: Reading) -> tuple[Shape, float]:
 def open_image(path: Path) -> Any:
     """Return nibabel's lazy image; only the header has been read."""
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
 
-    try:
+    with readable(path):
         return nib.load(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing", todo="restore it, or remove the scan's other files") from None
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise _damaged(path, error) from error
 
 
 def read_array(path: Path) -> tuple[NDArray[Any], Affine]:
-    """Return voxels ``[X, Y, Z]`` (trailing axes of length 1 dropped) and affine of a file."""
+    """Return voxels ``[X, Y, Z]`` (trailing axes of length 1 dropped) and affine of a file.
+
+    Raises:
+        DataError: the file is missing or damaged (where it is compressed, its checksum says so), or not 3-D.
+    """
     image = open_image(path)
     shape = _shape(image.shape, path)
-    try:
+    with readable(path):
+        image = unpacked(image)
         voxels = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise _damaged(path, error) from error
     if voxels.dtype.kind not in "buif":
         raise DataError(f"{path} holds no plain numbers", got=voxels.dtype, todo="convert it to one channel")
     return voxels.reshape(shape), _affine(image, path)
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return DataError(f"{path} is truncated or no readable NIfTI/MGZ file ({reason})", todo="copy or download it again")
 
 
 def _shape(shape: tuple[int, ...], path: Path) -> Shape:

@@ -77,6 +77,11 @@ class Cohort(ABC):
         """SHA-256 (hex) over the content of the data, or over all that generates it."""
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What else a reader of any figure must know of the data, in sentences without a full stop."""
+        return ()
+
+    @property
     def kind(self) -> str:
         """'virtual' or 'real' people."""
         return "virtual" if self.simulated is not None and "virtual" in self.simulated else "real"

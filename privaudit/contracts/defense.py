@@ -91,6 +91,15 @@ class Defense(Plugin):
         return self
 
     @property
+    def digest(self) -> str:
+        """Whatever else decides what is sent: a hash of weights, or the version of a package; '' for nothing.
+
+        Finished jobs of another digest are computed again. Code of the plugin's own package, options and a few real
+        transcripts are compared anyway; a plugin may name what those could miss.
+        """
+        return ""
+
+    @property
     def trained(self) -> Trained | None:
         """The weights of a scheme that is trained: the server's are among them."""
         return None

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import OptionError, nearest
+from privaudit.specs import load_yaml
 
 
 class PluginOptions(BaseModel):
@@ -52,10 +53,7 @@ def parse_options(model: type[OptionsT], values: Mapping[str, Any], owner: str) 
 def _read(model: type[PluginOptions], name: str, text: str) -> Any:
     if accepts_text_only(model.model_fields[name].annotation):
         return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise OptionError(f"option '{name}' cannot be read", got=repr(text)) from error
+    return load_yaml(text, f"option '{name}', given as {text[:80]!r},")
 
 
 def accepts_text_only(annotation: object) -> bool:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from privaudit.errors import OptionError, PrivauditError
+from privaudit.errors import OptionError, PrivauditError, WriteError
 from privaudit.files import atomic_path
 
 
@@ -49,8 +49,8 @@ def save_checkpoint(
     try:
         with atomic_path(path) as temporary:
             save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=metadata)
-    except (OSError, SafetensorError) as error:
-        raise PrivauditError(
+    except (WriteError, SafetensorError) as error:
+        raise WriteError(
             f"the checkpoint {path} could not be written: {error}",
             todo="make room, and start the same command again: the previous checkpoint is whole",
         ) from None

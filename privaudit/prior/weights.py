@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from privaudit.errors import OptionError, PrivauditError
@@ -118,7 +118,7 @@ def load_prior(folder: Path) -> Prior:
         config = read_prior_config(folder)
         network = ScoreNet.from_pretrained(folder / SCORE, use_safetensors=True, low_cpu_mem_usage=False)
         data = (folder / SCORE / "diffusion_pytorch_model.safetensors").read_bytes()
-    except (ValidationError, OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise PrivauditError(f"the prior in {folder} cannot be read: {reason}", todo="train or copy it again") from None
     return Prior(folder.name, config, network.eval(), hashlib.sha256(data).hexdigest()[:12])

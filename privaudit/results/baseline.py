@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import RecordError
+from privaudit.files import parse_json, read_text
 from privaudit.results.overall import Verdict
 from privaudit.results.record import SCHEMA_VERSION, Interval, Record
 
@@ -89,12 +90,9 @@ def read_baseline(path: Path) -> Baseline:
         RecordError: it is missing, unreadable, or of another version.
     """
     hint = "make one with 'privaudit baseline RUN'"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise RecordError(f"no baseline at {path}", todo=hint) from None
-    except ValueError as error:
-        raise RecordError(f"{path} is not JSON: {error}", todo=hint) from None
+    if not path.is_file():
+        raise RecordError(f"no baseline at {path}", todo=hint)
+    data = parse_json(read_text(path, RecordError, hint), str(path), RecordError, hint)
     version = data.get("privaudit_baseline") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
         raise RecordError(f"{path} is no baseline of this version", got=version, allowed=SCHEMA_VERSION, todo=hint)

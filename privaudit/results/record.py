@@ -155,6 +155,7 @@ class DatasetInfo(_Model):
     shareable: bool
     split: dict[str, int] = Field(description="number of people per role: victims, pool, population")
     params: dict[str, Any]
+    notes: list[str] = Field(default_factory=list, description="what else must be known of the data")
 
 
 class DefenseInfo(_Model):

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from privaudit.errors import RecordError
+from privaudit.files import parse_json, read_text
 from privaudit.results.record import SCHEMA_VERSION, Record
 
 
@@ -23,10 +24,7 @@ def loads(text: str, source: str) -> Record:
     Raises:
         RecordError: not JSON, another schema version, or not a record.
     """
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RecordError(f"{source} is not JSON: {error}", todo="give a record.json or its run folder") from None
+    data = parse_json(text, source, RecordError, "give a record.json or its run folder")
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
         raise RecordError(
@@ -52,7 +50,7 @@ def read(path: Path) -> Record:
     file = path / "record.json" if path.is_dir() else path
     if not file.is_file():
         raise RecordError(f"no record at {file}", todo="give a run folder, or finish the audit first")
-    return loads(file.read_text(encoding="utf-8"), str(file))
+    return loads(read_text(file, RecordError, "give a record.json or its run folder"), str(file))
 
 
 def json_schema() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from privaudit.contracts.cohort import Cohort, Volume
 from privaudit.errors import DataError
-from privaudit.files import write_text
+from privaudit.files import read_text, write_text, writing
 
 
 @contextmanager
@@ -30,9 +30,12 @@ def unspent(
 
     Raises:
         DataError: the file is something else.
+        WriteError: its folder is missing or read-only.
     """
-    with FileLock(ledger.with_name(ledger.name + ".lock")):
-        lines = ledger.read_text(encoding="utf-8").split() if ledger.exists() else []
+    with writing(ledger):
+        held = FileLock(ledger.with_name(ledger.name + ".lock")).acquire()
+    with held:
+        lines = read_text(ledger, DataError, "name another").split() if ledger.exists() else []
         if any(len(line) != 16 for line in lines):
             raise DataError(f"{ledger} is no ledger of references", allowed="16 hex digits a line", todo="name another")
         spent = set(lines)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from privaudit.contracts.cohort import Cohort, require_unseen
-from privaudit.errors import OptionError, PrivauditError
+from privaudit.errors import OptionError, PrivauditError, WriteError
 from privaudit.files import atomic_path, write_text
 from privaudit.segmentation.networks import NetworkConfig, ProtectedSegmentation, build, parameters
 
@@ -63,10 +63,17 @@ class Weights:
 
 
 def save_weights(folder: Path, config: WeightsConfig, networks: ProtectedSegmentation) -> None:
-    """Write the folder; each file atomically, the config last."""
+    """Write the folder; each file atomically, the config last.
+
+    Raises:
+        WriteError: the disk is full or the folder cannot be written.
+    """
     for name, module in _files(networks).items():
         with atomic_path(folder / name) as temporary:
-            save_file(_tensors(module.state_dict()), temporary)
+            try:
+                save_file(_tensors(module.state_dict()), temporary)
+            except SafetensorError as error:
+                raise WriteError(f"{folder / name} cannot be written: {error}", todo="make room") from None
     write_text(folder / CARD, model_card(folder.name, config, networks))
     write_text(folder / CONFIG, json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
 
@@ -114,7 +121,7 @@ def load_weights(folder: Path) -> Weights:
             data = (folder / name).read_bytes()
             module.load_state_dict(load(data))
             hasher.update(data)
-    except (ValidationError, SafetensorError, OSError, RuntimeError) as error:
+    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise PrivauditError(
             f"the weights in {folder} cannot be read: {reason}", todo="train or copy them again"

@@ -51,6 +51,7 @@ class MarkdownReport(Report):
         parts = [f"# Defenses side by side on {escape(data.name)}"]
         if data.simulated:
             parts.append(f"**{escape(data.simulated)}**: these figures are about made-up variation.")
+        parts += [f"**{escape(note)}**" for note in data.notes]
         for found in panel.tables(records):
             parts.append(f"{escape(found.caption)}\n\n{table(found.header, found.rows)}")
         return "\n\n".join(parts) + "\n"
@@ -64,6 +65,7 @@ class MarkdownReport(Report):
         ]
         if record.dataset.simulated:
             parts.append(f"> **{escape(record.dataset.simulated)}**: these figures are about made-up variation.")
+        parts += [f"> **{escape(note)}**." for note in record.dataset.notes]
         parts += [f"> **COLLAPSED**: {escape(flaw)}." for flaw in record.defense.flaws]
         parts += [f"> {escape(note)}." for note in record.defense.notes]
         if record.missing:

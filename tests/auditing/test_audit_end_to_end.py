@@ -206,6 +206,21 @@ def test_a_job_file_that_lost_rows_is_computed_again(blobs: Make, tmp_path: Path
     assert audit(blobs(attacks=["as-is"]), tmp_path / "run").stable() == first.stable()
 
 
+def test_forged_and_damaged_job_files_change_nothing(blobs: Make, tmp_path: Path) -> None:
+    first = audit(blobs(attacks=["as-is"]), tmp_path / "run")
+    jobs = sorted((tmp_path / "run" / "jobs").glob("*.jsonl"))
+    for number, job in enumerate(jobs):
+        lines = job.read_text().splitlines(keepends=True)
+        if number % 3 == 0:
+            lines = [lines[0], '{"done": 0, "seconds": 1.0}\n']
+        elif number % 3 == 1:
+            lines[1] = lines[1].replace('"ms_ssim": 0.', '"ms_ssim": 1.')
+        else:
+            lines[2] = '{"row": {"request": "r0000"}, "seconds": 1.0}\n'
+        job.write_text("".join(lines))
+    assert audit(blobs(attacks=["as-is"]), tmp_path / "run").stable() == first.stable()
+
+
 def test_no_file_of_a_run_names_anybody(mixup_run: Path) -> None:
     text = "".join(file.read_text() for file in mixup_run.rglob("*") if file.is_file() and file.suffix != ".png")
     assert not re.search(r"\bb0\d\d\b", text)

@@ -74,12 +74,20 @@ def test_a_card_says_what_matters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["html", "markdown"])
+def test_what_must_be_known_of_the_data_stands_on_every_card(name: str) -> None:
+    note = "2 of 6 images hold the voxels of another one"
+    source = full().model_copy(update={"dataset": full().dataset.model_copy(update={"notes": [note]})})
+    assert note in render(name, source)
+    assert note in plugin.create("reports", name, Report).render_panel([source, source])
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
 def test_hostile_text_is_escaped(name: str) -> None:
     source = full()
     hostile = source.model_copy(
         update={
             "defense": source.defense.model_copy(update={"name": HOSTILE, "params": {HOSTILE: HOSTILE}}),
-            "dataset": source.dataset.model_copy(update={"name": HOSTILE, "simulated": HOSTILE}),
+            "dataset": source.dataset.model_copy(update={"name": HOSTILE, "simulated": HOSTILE, "notes": [HOSTILE]}),
             "findings": [f.model_copy(update={"attack": HOSTILE, "reason": HOSTILE}) for f in source.findings],
         }
     )

@@ -1,0 +1,84 @@
+"""Opening image files: defects become errors that name the file, and compressed files are read to their end."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from privaudit.errors import DataError
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what is wrong with an image file into one error.
+
+    Raises:
+        DataError: the file is missing, cannot be read, is damaged, or does not fit into memory.
+    """
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    defects = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error,
+               struct.error)  # fmt: skip
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing", todo="restore it, or remove the scan's other files") from None
+    except MemoryError:
+        raise DataError(
+            f"{path} does not fit into memory", todo="check the size in its header, or use a larger machine"
+        ) from None
+    except defects as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f"{path} is truncated or no readable NIfTI/MGZ file ({reason})", todo="copy or download it again"
+        ) from error
+
+
+def unpacked(image: Any) -> Any:
+    """Return the same image with its compressed files read whole, into memory.
+
+    The checksum of a gzip or bzip2 stream lies at its end. nibabel stops at the last voxel and never compares it: with
+    one bit flipped, half of the voxels may be others.
+
+    Args:
+        image: nibabel's image, as loaded from a path.
+
+    Returns:
+        An image of the same class; the same one if none of its files is compressed.
+
+    Raises:
+        OSError: a checksum is wrong, or something follows the stream.
+        EOFError: a stream is cut off.
+        zlib.error: a stream is damaged.
+    """
+    from nibabel.fileholders import FileHolder
+
+    holders = {name: FileHolder(fileobj=_content(Path(holder.filename))) for name, holder in image.file_map.items()}
+    if all(holder.fileobj is None for holder in holders.values()):
+        return image
+    return type(image).from_file_map(
+        {name: image.file_map[name] if holder.fileobj is None else holder for name, holder in holders.items()}
+    )
+
+
+def _content(path: Path) -> io.BytesIO | None:
+    """What a compressed file holds; None if it is not compressed, or an optional part that is not there."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        start = stream.read(3)
+    if start[:2] == b"\x1f\x8b":
+        with gzip.open(path) as packed:
+            return io.BytesIO(packed.read())
+    if start == b"BZh":
+        with bz2.open(path) as packed:
+            return io.BytesIO(packed.read())
+    return None
