@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from privaudit.auditing.scene import Scene
+from privaudit.auditing.scene import SLOW, Scene
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
 from privaudit.auditing.witness import encodings_of, first_sent
@@ -162,7 +162,7 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     if store.fresh:
         shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True, exist_ok=True)
-    task = task_of(context, attack, protocol, workdir, _timed(advance, context.spec.seconds_per_job, started), job.arm)
+    task = task_of(context, attack, protocol, workdir, _timed(advance, context, started), job.arm)
     dtype = torch.get_default_dtype()
     try:
         store.begin()
@@ -184,15 +184,15 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     return store
 
 
-def _timed(advance: Advance, limit: float | None, started: float) -> Advance:
+def _timed(advance: Advance, context: Context, started: float) -> Advance:
     """A callback that stops a job which takes too long; it is looked at whenever the attack says how far it is."""
+    limit, slow = context.spec.time_limit, context.scene.seconds_per_scan
+    todo = "raise seconds_per_job in a specification, and it goes on where it stopped; or take fewer people"
 
     def timed(amount: float) -> None:
         if limit is not None and time.perf_counter() - started > limit:
-            raise PrivauditError(
-                f"stopped after {limit:g} s, the time that the specification gives a job",
-                todo="raise seconds_per_job, and it goes on where it stopped",
-            )
+            about = f"; to encode one scan takes {slow:.1f} s" if slow > SLOW else ""
+            raise PrivauditError(f"left out: it took more than the {limit:g} s that a job has{about}", todo=todo)
         advance(amount)
 
     return timed

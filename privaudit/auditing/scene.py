@@ -63,8 +63,8 @@ class Scene(Roster):
         self._key: tuple[str, Key] | None = None
         self._sent: dict[tuple[str, int], Encoded] = {}
         self._served: tuple[str, Tensor] | None = None
-        self.encodings = ""
-        """Digest of what is sent; :func:`privaudit.auditing.witness.encodings_of` fills it."""
+        self.encodings, self.seconds_per_scan = "", 0.0
+        """Digest of what is sent, and how long that takes; :mod:`privaudit.auditing.witness` fills them."""
         self.service: Answering | None = None
         """The trained networks, where the audit has any and an attack asks for their maps."""
         self.unserved = ""

@@ -37,6 +37,10 @@ class PictureSpec(Section):
     )
 
 
+QUICK_SECONDS: Final = 1800.0
+"""What the budget 'quick' gives a job; with the default cohort none takes more than two minutes."""
+
+
 class AuditSpec(Section):
     """One audit."""
 
@@ -54,7 +58,9 @@ class AuditSpec(Section):
         " auto: graded for attacks that are cheap",
     )
     seconds_per_job: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="an attack that takes longer on one arm is stopped, and its silence says nothing"
+        default=None,
+        description="an attack that takes longer on one arm is stopped, and its silence says nothing; in the budget"
+        f" 'quick' {QUICK_SECONDS:g} where nothing is said",
     )
 
     @model_validator(mode="after")
@@ -73,6 +79,12 @@ class AuditSpec(Section):
         if usual != (ScoringSpec(msssim=self.scoring.msssim), PictureSpec(), "auto", None):
             return None
         return named_battery(self.attacks)
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds that a job may take; None for as long as it likes."""
+        quick = self.seconds_per_job is None and self.attacks == BATTERY["quick"]
+        return QUICK_SECONDS if quick else self.seconds_per_job
 
     @property
     def digest(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,8 +66,9 @@ def _seen(scene: Scene, request: str) -> str:
     """
     volume, defense = scene.truth(request), scene.defense
     try:
-        key = scene.draw_key(request)
+        key, started = scene.draw_key(request), time.perf_counter()
         sent = defense.encode(as_tensor(volume.image), key, defense.views)
+        scene.seconds_per_scan = time.perf_counter() - started
         returned = defense.respond(one_hot(volume.labels, scene.classes), key, 1)
         decoded = defense.decode(returned, key)
         digest = Transcript(request, sent.views, sent.positions, scene.cohort.shape, np.eye(4), returned).digest()

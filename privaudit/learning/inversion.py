@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,25 +23,20 @@ from privaudit.imaging.patches import as_tensor
 from privaudit.imaging.smoothing import box
 from privaudit.learning.kept import Kept
 from privaudit.learning.own_people import Others, encode_own, fingerprint
+from privaudit.learning.ridge import Floats, ridge
 
 NEIGHBOURS: Final = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)]
 NEAREST: Final = [(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
 RADII: Final = (2, 4)
 """Of the boxes over which the encoding is averaged, in voxels."""
-PENALTIES: Final = tuple(10.0**power for power in range(-4, 3))
-"""Ridge penalties that are tried, as shares of the features' mean square."""
 VOXELS: Final = 20_000
 """Voxels of each scan that are learned from."""
-CLEAR: Final = 2.0
-"""Standard errors by which the correction must help people who were left out."""
 LEAST: Final = 3
 """People to learn from: one is left out, and two have a mean."""
 PEOPLE: Final = 24
 """Of the attacker's own people, at most so many are learned from."""
 FLOOR: Final = 1e-6
 """Variance below which a feature is constant."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,34 +215,3 @@ def shared_inverter(
         return Inverter(Reader(Channels.of(atlas.mean), atlas), np.zeros(1), 1.0)
     key = fingerprint(scheme, people, views, encodings, seed)
     return _KEPT.learned(key, lambda: learn_inverter(scheme, people, atlas, views, encodings, seed, advance), advance)
-
-
-def ridge(grams: Floats, products: Floats, squares: Floats) -> tuple[Floats, float]:
-    """Ridge regression whose penalty is chosen by leaving out one person at a time.
-
-    Args:
-        grams: of each person's features, [P, F, F].
-        products: of features and target, [P, F].
-        squares: of the target, [P].
-
-    Returns:
-        Weights [F] over all people, all 0 where none help those left out clearly; and the squared error left of them.
-    """
-    count, size = products.shape
-    scale = np.sqrt(np.maximum(np.diagonal(grams.sum(axis=0)), FLOOR))
-    grams, products = grams / (scale[:, None] * scale), products / scale
-    gram_of_all, product_of_all = grams.sum(axis=0), products.sum(axis=0)
-    best, chosen = 0.0, None
-    for penalty in PENALTIES:
-        gains = np.empty(count)
-        for person in range(count):
-            gram, product = gram_of_all - grams[person], product_of_all - products[person]
-            weights = np.linalg.solve(gram + penalty * np.eye(size), product)
-            gains[person] = 2 * weights @ products[person] - weights @ grams[person] @ weights
-        error = gains.std(ddof=1) / np.sqrt(count)
-        if gains.mean() > max(best, CLEAR * error):
-            best, chosen = float(gains.mean()), penalty
-    if chosen is None:
-        return np.zeros(size), 1.0
-    weights = np.linalg.solve(gram_of_all + chosen * np.eye(size), product_of_all)
-    return weights / scale, 1 - best * count / float(squares.sum())

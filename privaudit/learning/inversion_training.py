@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from privaudit.contracts.transcript import Transcript
 from privaudit.errors import OptionError
 from privaudit.imaging.patches import as_tensor, cut
-from privaudit.learning.inversion import CLEAR
 from privaudit.learning.inversion_network import FLOOR, CorrectionNet, NetworkInverter, Reading, corrected
 from privaudit.learning.inversion_pairs import Lesson, OwnPairs
 from privaudit.learning.kept import Kept
 from privaudit.learning.loop import Loop, reaching
 from privaudit.learning.options import LoopOptions
 from privaudit.learning.own_people import fingerprint, hold_out
+from privaudit.learning.ridge import CLEAR
 
 LEAST: Final = 6
 """People that a network is learned on."""

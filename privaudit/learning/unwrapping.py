@@ -19,9 +19,10 @@ from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.forms import FIRST, LAST, PLACES, Chain
 from privaudit.imaging.patches import as_tensor
 from privaudit.imaging.smoothing import box
-from privaudit.learning.inversion import LEAST, ridge
+from privaudit.learning.inversion import LEAST
 from privaudit.learning.kept import Kept
 from privaudit.learning.own_people import Others, encode_own, fingerprint
+from privaudit.learning.ridge import ridge
 
 SLOW: Final = frozenset({"moved and scaled back", "blocks of 4 put back", "warped back"})
 """Forms that are left out where time is short."""

@@ -1,5 +1,6 @@
 """The standard battery, whose pictures are attacked, detection limits where nothing leaks, time limits, and plans."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec, read_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack
+from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError
 from privaudit.results.overall import Verdict
 from privaudit.scoring.settings import ScoringSpec
@@ -86,8 +88,32 @@ def test_an_attack_out_of_time_is_missing_and_goes_on_later(blobs: Blobs, tmp_pa
     record = run_audit(parse_spec({**data, "seconds_per_job": 1e-6}, "test"), Settings(out=tmp_path)).record
     assert record.verdict is Verdict.INCONCLUSIVE
     assert record.missing
-    assert "stopped after 1e-06 s" in record.missing[0].error
+    assert "left out: it took more than the 1e-06 s" in record.missing[0].error
+    assert "to encode one scan" not in record.missing[0].error
     assert not run_audit(parse_spec(data, "test"), Settings(out=tmp_path)).record.missing
+
+
+def test_a_slow_encoder_is_said_to_be_slow_where_time_runs_out(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls = plugin.load("defenses", "pure-noise", Defense)
+    encode = cls.encode
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.15)
+        return encode(*arguments)
+
+    monkeypatch.setattr(cls, "encode", slowly)
+    data = blobs("pure-noise", ["average"], pictures={"people": 3})
+    record = run_audit(parse_spec({**data, "seconds_per_job": 0.2}, "test"), Settings(out=tmp_path)).record
+    assert "; to encode one scan takes 0.2 s; " in record.missing[0].error
+    assert record.verdict is Verdict.INCONCLUSIVE
+
+
+def test_only_the_quick_budget_limits_the_time_by_itself() -> None:
+    assert AuditSpec().time_limit == 1800
+    assert parse_spec({"seconds_per_job": 5}, "test").time_limit == 5
+    assert parse_spec({"attacks": "standard", "budget": "full"}, "test").time_limit is None
 
 
 def test_a_plan_counts_people_and_runs_nothing(blobs: Blobs) -> None:

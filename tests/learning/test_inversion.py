@@ -14,7 +14,8 @@ from privaudit.auditing.scene import Scene
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Cohort, Dataset, split_subjects
 from privaudit.imaging.patches import as_tensor
-from privaudit.learning.inversion import Inverter, learn_inverter, ridge, shared_inverter
+from privaudit.learning.inversion import Inverter, learn_inverter, shared_inverter
+from privaudit.learning.ridge import ridge
 from tests.made import Made, noise
 
 
