@@ -82,6 +82,13 @@ def without_folders(words: Iterable[str]) -> str:
     return " ".join(Path(word).name if os.sep in word else word for word in words)
 
 
+def _command() -> str:
+    """What was typed, as it can be typed again."""
+    program = Path(sys.argv[0])
+    name = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
+    return f"{name} {without_folders(sys.argv[1:])}".strip()
+
+
 def machine(device: str, threads: int) -> dict[str, object]:
     """Where it ran, without host or user names."""
     return {
@@ -93,5 +100,5 @@ def machine(device: str, threads: int) -> dict[str, object]:
         "device": device,
         "threads": threads,
         "cores": os.cpu_count(),
-        "command": without_folders(sys.argv),
+        "command": _command(),
     }

@@ -99,5 +99,5 @@ class JointAttack(Attack):
             )
         ]  # fmt: skip
         if "references" in rows[0]:
-            checks.append(Check("references in use, estimated", float(rows[0]["references"]), "any number", True))
+            checks.append(Check("references in use, estimated", float(rows[0]["references"]), "told, not judged", True))
         return checks

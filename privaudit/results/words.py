@@ -18,6 +18,15 @@ def number(value: float | None, signed: bool = False) -> str:
     return f"{value:+.3f}" if signed else f"{value:.3f}"
 
 
+def told(value: float | None) -> str:
+    """A figure that may be a count: whole numbers have no decimals.
+
+    >>> told(75.0), told(0.5), told(None)
+    ('75', '0.500', '–')
+    """
+    return f"{value:.0f}" if value is not None and value == int(value) and abs(value) >= 2 else number(value)
+
+
 def interval(value: float | None, ci: Interval | None, signed: bool = False) -> str:
     """An estimate and its interval.
 

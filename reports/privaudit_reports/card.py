@@ -14,9 +14,10 @@ from privaudit.scoring.kinds import all_kinds, kind_with, metric_name
 from privaudit.scoring.verdicts import unseen_share
 
 COMMON_TERMS = {
-    "difference": "attack minus the best attacker who does not look at the transcript (or chance), paired by scan",
+    "difference": "attack minus the best attacker who does not look at what is sent (or chance), paired by scan",
     "interval": "95 % unless said otherwise; bootstrap that draws whole people, widened for few people",
-    "control": "the same attack on a planted leak; an attack that misses it cannot say 'no leak'",
+    "planted leak": "the same attack where a leak was planted on purpose, and what it scored there; an attack that"
+    " misses it cannot say 'no leak'",
 }
 VERDICT_TEXT = {
     Verdict.LEAK: "At least one attack gets more from what is sent than anybody gets without looking.",
@@ -55,17 +56,27 @@ def severity(finding: Finding) -> tuple[int, float]:
 
 
 def worst_cases(record: Record) -> list[RungCase]:
-    """The leakiest primary finding of each set of knowledge, victim and kind of claim, least knowledge first."""
+    """The leakiest primary finding of each set of knowledge, victim and kind of claim, least knowledge first.
+
+    An attack that knows more than another one and gets no more is left out.
+    """
     groups: dict[tuple[tuple[str, ...], str, str], list[Finding]] = {}
     for finding in record.primary():
         groups.setdefault((tuple(finding.knowledge), finding.victim, finding.metric), []).append(finding)
-    cases = []
+    cases: list[RungCase] = []
     for (knowledge, _, _), findings in sorted(groups.items(), key=lambda item: (len(item[0][0]), item[0])):
         worst = max(findings, key=severity)
         if worst.verdict is None:  # trivial attackers alone, who found nothing: that says nothing
             continue
-        cases.append(RungCase(knowledge_text(knowledge), worst, sentence(worst, record)))
+        if not any(_needs_less(case.finding, worst) for case in cases):
+            cases.append(RungCase(knowledge_text(knowledge), worst, sentence(worst, record)))
     return cases
+
+
+def _needs_less(one: Finding, other: Finding) -> bool:
+    """Whether an attack knows less than another one and gets as much."""
+    same = (one.victim, one.metric) == (other.victim, other.metric)
+    return same and set(one.knowledge) < set(other.knowledge) and severity(one) >= severity(other)
 
 
 def sentence(finding: Finding, record: Record) -> str:
@@ -82,7 +93,9 @@ def sentence(finding: Finding, record: Record) -> str:
 def battery(record: Record) -> str:
     """Which standard battery was run, so that two audits can be compared."""
     found = record.settings.get("battery")
-    return str(found) if found else "none: attacks or settings of the user's choice"
+    if not found:
+        return "none: attacks or settings of the user's choice"
+    return f"{found}" + (" (--budget full runs more and stronger attacks)" if str(found).endswith("quick") else "")
 
 
 def noticed(record: Record) -> list[str]:
@@ -93,7 +106,10 @@ def noticed(record: Record) -> list[str]:
         if not deciding:
             continue
         people = min(finding.n_subjects for finding in deciding)
-        unseen = f"with {people} people, a leak of up to {unseen_share(people):.0%} of all people can stay unseen"
+        unseen = (
+            f"with {people} people, an attack that exposes up to {unseen_share(people):.0%} of all people can miss them"
+            " (95 % confidence)"
+        )
         limits = [
             (finding.control.limit, attack_name(finding))
             for finding in deciding
@@ -103,10 +119,10 @@ def noticed(record: Record) -> list[str]:
             share, attack = min(limits)
             limit = f"{share:.0%} of the raw image, planted into what is sent, was found ({attack})"
         elif any(finding.verdict is Verdict.LEAK for finding in deciding):
-            limit = "the scheme leaks by itself, so smaller planted leaks would show nothing"
+            limit = "the smallest leak that would be noticed was not measured, as this scheme already leaks"
         else:
             limit = "no planted leak was found, so silence says nothing"
-        out.append(f"{kind.words.title}: {limit}; {unseen}")
+        out.append(f"{kind.words.title}: {limit}. And {unseen}.")
     return out
 
 

@@ -10,7 +10,7 @@ from privaudit.contracts.knowledge import RUNG_TEXT
 from privaudit.contracts.report import Report, ReportInput
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Record
-from privaudit.results.words import attack_name, number
+from privaudit.results.words import attack_name, number, told
 from privaudit.scoring.kinds import kinds_in
 from privaudit_reports import card, panel, plots, utility
 
@@ -81,4 +81,5 @@ def _content(source: ReportInput) -> dict[str, Any]:
         "provenance": card.flat(record.provenance),
         "glossary": card.glossary(),
         "number": number,
+        "told": told,
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from privaudit.contracts.report import Report, ReportInput
 from privaudit.results.record import Record
-from privaudit.results.words import attack_name, number
+from privaudit.results.words import attack_name, told
 from privaudit_reports import card, panel, utility
 
 COLUMNS = {
@@ -17,7 +17,7 @@ COLUMNS = {
     "baseline": "Best trivial",
     "difference": "Difference",
     "as_is": "Over as-is",
-    "control": "Control",
+    "control": "Planted leak",
     "people": "People / scans",
     "verdict": "Verdict",
 }
@@ -96,7 +96,7 @@ class MarkdownReport(Report):
                     "passed" if h.passed else "FAILED",
                     f"{h.attack}, {h.protocol}",
                     h.name,
-                    number(h.figure),
+                    told(h.figure),
                     h.allowed,
                 )
                 for h in record.health

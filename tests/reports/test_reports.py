@@ -12,6 +12,7 @@ from privaudit.contracts.report import Picture, Report, ReportInput
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Record
 from privaudit.results.record_files import loads
+from privaudit_reports.card import worst_cases
 from tests.records import finding, full, record
 
 FORMATS = ["html", "json", "junit", "markdown", "sarif"]
@@ -70,7 +71,7 @@ def test_a_card_says_what_matters(name: str) -> None:
         assert text in page
     for finding_ in full().primary():
         assert finding_.attack in page
-    assert "by chance 10%" in page
+    assert "by chance 10.0%" in page
 
 
 @pytest.mark.parametrize("name", ["html", "markdown"])
@@ -143,3 +144,14 @@ def test_a_card_says_which_way_a_figure_leaks_and_explains_it() -> None:
     assert "equal error rate (lower is leakier)" in page
     assert "<dt>ε from guesses</dt>" in page
     assert "(lower is leakier)" not in render("html", full())
+
+
+def test_the_worst_cases_leave_out_who_knows_more_and_gets_no_more() -> None:
+    few, more = ["atlas", "transcript"], ["atlas", "population", "transcript"]
+    strong = finding("joint", 0.9, verdict=Verdict.LEAK, knowledge=few)
+    for estimate, shown in ((0.85, ["joint"]), (0.95, ["joint", "invert"])):
+        weak = finding("invert", estimate, verdict=Verdict.LEAK, knowledge=more)
+        cases = worst_cases(record([weak, strong]))
+        assert [case.finding.attack for case in cases] == shown
+    other = finding("invert", 0.85, verdict=Verdict.LEAK, knowledge=["pool", "transcript"])
+    assert len(worst_cases(record([other, strong]))) == 2

@@ -105,7 +105,7 @@ class SimilarityKind(ClaimKind):
             return text
         return (
             f"The best match is the right person for {first.estimate:.0%} of scans of {first.n_subjects} people "
-            f"(by chance {first.chance:.0%}); {text}"
+            f"(by chance {first.chance:.1%}); {text}"
         )
 
     def power(self, people: int, scans: int, scoring: ScoringSpec, rng: np.random.Generator) -> list[str]:
