@@ -151,7 +151,7 @@ def test_the_worst_cases_leave_out_who_knows_more_and_gets_no_more() -> None:
     strong = finding("joint", 0.9, verdict=Verdict.LEAK, knowledge=few)
     for estimate, shown in ((0.85, ["joint"]), (0.95, ["joint", "invert"])):
         weak = finding("invert", estimate, verdict=Verdict.LEAK, knowledge=more)
-        cases = worst_cases(record([weak, strong]))
+        cases = worst_cases(record(weak, strong))
         assert [case.finding.attack for case in cases] == shown
     other = finding("invert", 0.85, verdict=Verdict.LEAK, knowledge=["pool", "transcript"])
-    assert len(worst_cases(record([other, strong]))) == 2
+    assert len(worst_cases(record(other, strong))) == 2
