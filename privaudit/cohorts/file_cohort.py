@@ -11,7 +11,7 @@ from typing import Final
 
 from privaudit.cohorts.hashes import HashMemory
 from privaudit.cohorts.volumes import Reading, read_array, read_grid, read_pair
-from privaudit.contracts.cohort import BRAIN_LABELS, Cohort, ScanId, Volume, mark
+from privaudit.contracts.cohort import BRAIN_LABELS, Attribute, Cohort, ScanId, Volume, mark
 from privaudit.errors import DataError
 
 READING_VERSION: Final = 1
@@ -39,9 +39,10 @@ class FileCohort(Cohort):
         *,
         label_names: Mapping[int, str] = BRAIN_LABELS,
         shareable: bool = False,
+        attributes: Mapping[str, Mapping[str, Attribute]] | None = None,
     ) -> None:
         self.name, self.label_names, self.shareable = name, label_names, shareable
-        self._root, self._cache = root, cache
+        self._root, self._cache, self._attributes = root, cache, attributes or {}
         self._marks: dict[str, frozenset[str]] = {}
         self._files = {scan: files[scan] for scan in sorted(files)}
         self._reading = {scan: reading if isinstance(reading, Reading) else reading[scan] for scan in self._files}
@@ -77,6 +78,10 @@ class FileCohort(Cohort):
         if volume.image.shape != self.shape:
             raise DataError(f"{files.image} changed its shape since the cohort was opened", todo="run again")
         return volume
+
+    def attributes(self, subject: str) -> Mapping[str, Attribute]:
+        """What the dataset's table says of a person."""
+        return self._attributes.get(subject, {})
 
     def marks_of(self, subject: str) -> frozenset[str]:
         """Hashes of the voxels as they are stored: other options of reading make nobody another person."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from pydantic import Field as Option
 
 from privaudit.cohorts.fields import generator
 from privaudit.cohorts.sessions import RESCAN_VERSION, SESSION_MODEL_VERSION, SessionModel, rescan
-from privaudit.contracts.cohort import Cohort, ScanId, Volume
+from privaudit.contracts.cohort import Attribute, Cohort, ScanId, Volume
 from privaudit.errors import OptionError
 
 
@@ -59,6 +60,10 @@ class RescanCohort(Cohort):
         if number == 1:
             return volume
         return rescan(volume, generator("rescan", original.subject, number), self._model)
+
+    def attributes(self, subject: str) -> Mapping[str, Attribute]:
+        """Those of the original."""
+        return self._base.attributes(subject)
 
     def marks_of(self, subject: str) -> frozenset[str]:
         """Those of the original."""
