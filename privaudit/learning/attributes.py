@@ -8,7 +8,7 @@ by cross-validation in which nobody is on both sides.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
@@ -91,6 +92,17 @@ class Tissues:
         tissue = maps[1:labels].double()
         sizes, inner = tissue.flatten(1).sum(dim=1), tissue[:, self.deep].sum(dim=1)
         return np.concatenate([[float(sizes.sum())], (sizes / sizes.sum().clamp_min(1)).numpy(), inner.numpy()])
+
+
+def principal(volumes: Floats, most: int) -> Callable[[Floats], Floats]:
+    """Fit principal components of volumes [n, V]; returns what reads them off volumes [m, V], as [m, at most ``most``].
+
+    Where all volumes are the same, as pictures are that a de-encoder found nothing for, there are none.
+    """
+    if np.ptp(volumes, axis=0).max() == 0:
+        return lambda some: np.empty((len(some), 0))
+    fitted = PCA(min(most, *volumes.shape), svd_solver="full").fit(volumes)
+    return lambda some: np.asarray(fitted.transform(some))
 
 
 @dataclass(frozen=True, eq=False)

@@ -146,6 +146,8 @@ class ClaimKind(Plugin):
     """Whether it says nothing where nobody has two sessions."""
     needs_attributes: ClassVar[bool] = False
     """Whether it says nothing where nobody's age or sex is known."""
+    private_rows: ClassVar[bool] = False
+    """Whether something about a person could be worked out from rows: then tables are of shareable cohorts alone."""
     drawn: ClassVar[bool] = False
     """Whether its claims can be drawn, see :meth:`picture`."""
 

@@ -3,7 +3,7 @@
 A scan's value is the figure plus the scan's *influence* on it: how far the figure moves where the scan weighs more.
 Their mean is the figure itself, and their spread is that of the figure (the infinitesimal jackknife, Efron 1982; of the
 AUC: DeLong et al. 1988, and Obuchowski 1997 for several scans of a person). A value mixes what is claimed with what is
-true, and states neither: it may stand in tables where nobody's age or sex may.
+true and states neither; much could still be worked out from many, so that tables show them of shareable cohorts alone.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ class AttributeKind(PairedKind):
     blind = frozenset({"mean-attributes"})
     one_by_one = False
     needs_attributes = True
+    private_rows = True
     words = Words(
         noun="attribute",
         title="attributes",
@@ -104,7 +105,8 @@ class AttributeKind(PairedKind):
             mine = _with(scored, metric)
             others = [other for other in (_with(one, metric) for one in beside) if other.rows["audit"]]
             if mine.rows["audit"]:
-                out.append(self._finding(mine, others, card, self.victims[0], metric))
+                found = self._finding(mine, others, card, self.victims[0], metric)
+                out.append(found if card.shareable else found.model_copy(update={"table": None}))
         return out
 
     def details(self, rows: Sequence[Row], victim: str, metric: str) -> dict[str, float | None]:
