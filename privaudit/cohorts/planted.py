@@ -30,9 +30,9 @@ class PlantedModel:
     """
 
     ages: tuple[float, float] = (20.0, 80.0)
-    widest: float = 0.7
+    widest: float = 0.6
     middle: tuple[float, float, float] = (0.0, -8.0, 14.0)
-    reach_mm: float = 30.0
+    reach_mm: float = 25.0
     smaller: float = 0.97
 
 

@@ -231,7 +231,7 @@ class PairedKind(ClaimKind):
             estimate=finite(float(column_of(rows, column).mean())),
             difference=best.difference,
             ci=best.ci,
-            passed=Evidence(best.difference, best.ci, best.name, self._behind(rows, people_of(rows))).leaks(margin),
+            passed=Evidence(best.difference, best.ci, best.name, len(set(self._people(rows, column)))).leaks(margin),
         )
 
 

@@ -44,8 +44,8 @@ def test_planted_attributes_of_virtual_people_are_found(tmp_path: Path) -> None:
     found = {finding.metric: finding for finding in record.primary()}
     assert found["sex_auc"].verdict is Verdict.LEAK, found["sex_auc"].reason
     assert (found["sex_auc"].estimate or 0) > 0.95
-    assert (found["age_r2"].estimate or 0) > 0.15
-    assert (found["age_r2"].details["own_age_r2"] or 0) > 0.15
+    # Twenty victims say little of an R²; on own people who were left out it shows that age is found.
+    assert (found["age_r2"].details["own_age_r2"] or 0) > 0.3
 
 
 def test_an_attack_gets_what_is_known_of_its_own_people_and_of_nobody_else(

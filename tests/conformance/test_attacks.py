@@ -108,7 +108,7 @@ def with_options(request: pytest.FixtureRequest) -> Callable[[str], dict[str, An
 
 def cohort_for(name: str) -> dict[str, Any]:
     """Options of blobs: as many people as an attack needs to learn from, and what it can separate."""
-    return {"subjects": 80 if name == "attributes" else 32, "flat": name == "bss"}
+    return {"subjects": 80, "sessions": 1} if name == "attributes" else {"subjects": 32, "flat": name == "bss"}
 
 
 @pytest.mark.parametrize("name", LOOKING)
