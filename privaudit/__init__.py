@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from privaudit.auditing.run import run_audit
     from privaudit.auditing.spec import AuditSpec, parse_spec
     from privaudit.contracts.attack import Attack, Check, Facts, Illustration, Learned, Protocol, Task
-    from privaudit.contracts.claims import Claim, LabelMap, Reconstruction, Similarity
+    from privaudit.contracts.claims import Attributes, Claim, LabelMap, Reconstruction, Similarity
     from privaudit.contracts.cohort import Cohort, Dataset, ScanId, Volume
     from privaudit.contracts.defense import Defense, Encoded, Key
     from privaudit.contracts.knowledge import GalleryEntry, Knowledge, Rung
@@ -34,6 +34,7 @@ __all__ = [
     "Asked",
     "Atlas",
     "Attack",
+    "Attributes",
     "AuditSpec",
     "Check",
     "Claim",
@@ -88,6 +89,7 @@ _HOME = {
     "Learned": "privaudit.contracts.attack",
     "Protocol": "privaudit.contracts.attack",
     "Task": "privaudit.contracts.attack",
+    "Attributes": "privaudit.contracts.claims",
     "Claim": "privaudit.contracts.claims",
     "LabelMap": "privaudit.contracts.claims",
     "Reconstruction": "privaudit.contracts.claims",

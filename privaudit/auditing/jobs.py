@@ -96,6 +96,7 @@ def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> d
         "learned": [item.digest for item in attack.learned(facts_of(context))],
         "protocol": {"name": protocol.name, "knowledge": sorted(protocol.knowledge), "views": protocol.views},
         "arm": arm,
+        **({"attributes": context.scene.attributes_digest()} if kind_of(attack).needs_attributes else {}),
         **({"pictures": context.spec.pictures.model_dump()} if kind_of(attack).one_by_one else {}),
         "scorer": context.scorer.describe(),
         "msssim": context.spec.scoring.msssim,

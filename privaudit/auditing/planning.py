@@ -69,6 +69,8 @@ def plan(context: Context, attacks: list[Attack]) -> tuple[Steps, list[Missing]]
                 continue
             if kind.needs_sessions or Rung.GALLERY in protocol.knowledge:
                 context.scene.require_sessions()
+            if kind.needs_attributes:
+                context.scene.require_attributes()
             arms: list[Arm] = ["audit"]
             if protocol.primary and attack.reads_transcript:
                 others = context.scene.has_bystanders and speaks_of(attack, "reference")

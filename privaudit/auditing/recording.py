@@ -68,7 +68,8 @@ def score_jobs(steps: Steps, done: Mapping[Job, JobFile]) -> list[Scored]:
 
 def judge(context: Context, scored: Sequence[Scored]) -> list[Finding]:
     """Findings of everything that was scored, by the kinds of the claims."""
-    card = Scorecard(context.spec.scoring, context.spec.seed, len(context.scene.split.victims))
+    scene = context.scene
+    card = Scorecard(context.spec.scoring, context.spec.seed, len(scene.split.victims), scene.cohort.shareable)
     findings: list[Finding] = []
     for item in scored:
         beside = [other for other in scored if other.attack.trivial and other.attack.claim == item.attack.claim]

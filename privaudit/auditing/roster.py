@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from privaudit.contracts.cohort import Cohort, ScanId, Split
+from privaudit.contracts.cohort import Attribute, Cohort, ScanId, Split
 from privaudit.errors import DataError
 from privaudit.seeds import digest_from
 
@@ -49,6 +49,10 @@ class Roster:
         """Pseudonym of the person behind a request."""
         return self._alias[self._scan_of[request].subject]
 
+    def attributes(self, request: str) -> Mapping[str, Attribute]:
+        """What is known of the person behind a request; secret, for scoring."""
+        return self.cohort.attributes(self._scan_of[request].subject)
+
     def prepare(self, requests: Sequence[str], jobs: int, quiet: bool) -> None:
         """Make ready the scans behind requests, and one of each other person, before anything reads them."""
         scans = {self._scan_of[request] for request in requests}
@@ -74,3 +78,20 @@ class Roster:
                 f"re-identification needs people with two or more sessions, and no victim in '{self.cohort.name}' has",
                 todo="add --rescans 2 to simulate a second session (every output will say so)",
             )
+
+    def require_attributes(self) -> None:
+        """Refuse attacks on attributes where none is known.
+
+        Raises:
+            DataError: no victim's age or sex is known.
+        """
+        if not any(self.cohort.attributes(victim) for victim in self.split.victims):
+            raise DataError(
+                f"attacks on attributes need people whose age or sex is known, and in '{self.cohort.name}' nobody's is",
+                todo="fill in age and sex in participants.tsv, or take --dataset phantom --phantom.attributes planted",
+            )
+
+    def attributes_digest(self) -> str:
+        """A hash of what is known of everybody: it stands in no fingerprint, as scans are the same without."""
+        known = [(subject, sorted(self.cohort.attributes(subject).items())) for subject in self.cohort.subjects]
+        return digest_from("attributes", self.cohort.fingerprint, repr(known))[:12].hex()

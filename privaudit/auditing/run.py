@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from privaudit.auditing.executing import UTILITY, Outcomes, execute, sizes
-from privaudit.auditing.jobs import Job
+from privaudit.auditing.jobs import Context, Job
 from privaudit.auditing.opening import Progress, Settings, open_context, quiet_progress
-from privaudit.auditing.planning import all_attacks, learned_by, plan
+from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan
 from privaudit.auditing.recording import Outcome, make_record, with_limits
 from privaudit.auditing.spec import AuditSpec, dump_spec
 from privaudit.auditing.store import JobFile, lock, write_table
@@ -18,6 +19,7 @@ from privaudit.auditing.witness import look_again
 from privaudit.files import write_text
 from privaudit.results.record import Missing, Record
 from privaudit.results.record_files import dumps
+from privaudit.scoring.kinds import kind_of
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
         figures = [] if utility is None else utility_figures(utility.rows, context)
         outcome = Outcome(steps, done, missing, skipped, figures, note, weights)
         record = make_record(context, dataset_params, outcome, started, settings.jobs)
-        for store in done.values():
+        for store in _tellable(context, steps, done):
             write_table(store, context.run / "tables")
         write_text(context.run / "record.json", dumps(record))
     notes = {job.name: store.note for job, store in done.items()}
@@ -83,6 +85,12 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
 
 def _finished(found: Outcomes) -> dict[Job, JobFile]:
     return {job: store for job, (store, _) in found.items() if store is not None}
+
+
+def _tellable(context: Context, steps: Steps, done: Mapping[Job, JobFile]) -> list[JobFile]:
+    """Jobs whose rows may stand in tables."""
+    private = {attack.name for attack, _, _ in steps if kind_of(attack).private_rows}
+    return [store for job, store in done.items() if context.scene.cohort.shareable or job.attack not in private]
 
 
 def _missing(found: Outcomes) -> list[Missing]:

@@ -235,6 +235,7 @@ class Scene(Roster):
             pool=self.pool,
             gallery=gallery,
             weights=lambda request: self._weights(request, arm),
+            attributes=[dict(self.cohort.attributes(subject)) for subject in self.split.population],
         )
 
     def alpha_fifth(self, request: str) -> int | None:

@@ -12,6 +12,7 @@ from privaudit.cohorts.bids_layout import Wanted, find_scans, split_name
 from privaudit.cohorts.file_cohort import ScanFiles
 from privaudit.cohorts.file_dataset import BoxShape, FileDataset, FileOptions, Found
 from privaudit.cohorts.labels import AS_IS, MAP_LABELS, LabelMap, read_dseg_tsv
+from privaudit.cohorts.participants import read_participants
 from privaudit.cohorts.volumes import Reading
 from privaudit.contracts.cohort import ScanId
 from privaudit.contracts.options import PluginOptions
@@ -56,8 +57,9 @@ class BidsDataset(FileDataset):
         options: BidsOptions = self.options
         grid = Reading(voxel_mm=options.voxel_mm, shape=options.shape, max_cut=options.max_cut)
         return Found(
-            choose_files(root, options), lambda files: how_to_read(root, files, options, grid), looked_for(options)
-        )
+            choose_files(root, options), lambda files: how_to_read(root, files, options, grid), looked_for(options),
+            read_participants(root),
+        )  # fmt: skip
 
 
 def _entities(options: BidsChoice) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pydantic import Field as Option
 
 from privaudit.cohorts.hashes import HashMemory
 from privaudit.cohorts.volumes import Reading, read_array, read_grid, read_pair
-from privaudit.contracts.cohort import BRAIN_LABELS, Cohort, ScanId, Volume, mark
+from privaudit.contracts.cohort import BRAIN_LABELS, Attribute, Cohort, ScanId, Volume, mark
 from privaudit.errors import DataError
 
 READING_VERSION: Final = 1
@@ -57,9 +57,10 @@ class FileCohort(Cohort):
         label_names: Mapping[int, str] = BRAIN_LABELS,
         shareable: bool = False,
         same_images: Literal["refuse", "note"] = "refuse",
+        attributes: Mapping[str, Mapping[str, Attribute]] | None = None,
     ) -> None:
         self.name, self.label_names, self.shareable = name, label_names, shareable
-        self._root, self._cache = root, cache
+        self._root, self._cache, self._attributes = root, cache, attributes or {}
         self._marks: dict[ScanId, str] = {}
         self._same_images: Literal["refuse", "note"] = same_images
         self._notes: tuple[str, ...] = ()
@@ -97,6 +98,10 @@ class FileCohort(Cohort):
         if volume.image.shape != self.shape:
             raise DataError(f"{files.image} changed its shape since the cohort was opened", todo="run again")
         return volume
+
+    def attributes(self, subject: str) -> Mapping[str, Attribute]:
+        """What the dataset's table says of a person."""
+        return self._attributes.get(subject, {})
 
     def marks_of(self, subject: str) -> frozenset[str]:
         """Hashes of the voxels as they are stored: other options of reading make nobody another person."""

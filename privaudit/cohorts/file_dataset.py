@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -15,7 +15,7 @@ from privaudit.cohorts.intensity import IntensityRule
 from privaudit.cohorts.rescans import Rescans, add_rescans
 from privaudit.cohorts.store import cache_folder
 from privaudit.cohorts.volumes import Reading
-from privaudit.contracts.cohort import BRAIN_LABELS, Cohort, Dataset, ScanId
+from privaudit.contracts.cohort import BRAIN_LABELS, Attribute, Cohort, Dataset, ScanId
 from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError
 
@@ -45,11 +45,13 @@ class Found:
         files: by scan; empty if nothing is there.
         reading: how the files of a scan are read.
         looked_for: what was looked for, for the message where nothing was found.
+        attributes: what is known of people beside their scans, by subject.
     """
 
     files: Mapping[ScanId, ScanFiles]
     reading: Callable[[ScanFiles], Reading]
     looked_for: str
+    attributes: Mapping[str, Mapping[str, Attribute]] = field(default_factory=dict)
 
 
 class FileDataset(Dataset):
@@ -80,6 +82,7 @@ class FileDataset(Dataset):
         cohort = FileCohort(
             self.name, root, files, {scan: found.reading(pair) for scan, pair in files.items()}, cache_folder(cache),
             label_names=self.label_names, shareable=options.shareable, same_images=options.same_images,
+            attributes=found.attributes,
         )  # fmt: skip
         return add_rescans(cohort, options.rescans) if options.rescans else cohort
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import Field as Option
@@ -15,11 +15,12 @@ from pydantic import Field as Option
 from privaudit.cohorts.anatomy import Anatomy, AnatomyModel, draw_anatomy, tissue_at
 from privaudit.cohorts.fields import Lattice, generator
 from privaudit.cohorts.lesions import draw_lesion, paint
+from privaudit.cohorts.planted import PlantedModel, as_planted, draw_attributes
 from privaudit.cohorts.progress import run_jobs
 from privaudit.cohorts.sessions import SESSION_MODEL_VERSION, SessionModel, draw_session
 from privaudit.cohorts.store import cache_folder, read_volume, save_volume
 from privaudit.cohorts.template import BOX, load_template, template_hash
-from privaudit.contracts.cohort import BRAIN_LABELS, TUMOUR_LABELS, Cohort, Dataset, ScanId, Volume, mark
+from privaudit.contracts.cohort import BRAIN_LABELS, TUMOUR_LABELS, Attribute, Cohort, Dataset, ScanId, Volume, mark
 from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError
 
@@ -34,6 +35,7 @@ class Recipe:
     voxel_mm: float
     seed: int
     lesions: bool
+    planted: bool = field(default=False, repr=False)  # recipes without are called what they always were
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -52,7 +54,8 @@ class Recipe:
     def digest(self, template: str) -> str:
         """SHA-256 over the recipe, the generator and the template."""
         parts = (GENERATOR_VERSION, SESSION_MODEL_VERSION, AnatomyModel(), SessionModel(), self, template)
-        return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()
+        more = (PlantedModel(),) if self.planted else ()
+        return hashlib.sha256("\n".join(map(repr, (*parts, *more))).encode()).hexdigest()
 
 
 def draw_person(recipe: Recipe, subject: str) -> Anatomy:
@@ -60,12 +63,21 @@ def draw_person(recipe: Recipe, subject: str) -> Anatomy:
     return draw_anatomy(generator("phantom", recipe.seed, subject, "anatomy"))
 
 
+def attributes_of(recipe: Recipe, subject: str) -> dict[str, Attribute]:
+    """Return the planted age and sex of a virtual person; they have no part in what else it is."""
+    return draw_attributes(generator("phantom", recipe.seed, subject, "attributes")) if recipe.planted else {}
+
+
 def render(recipe: Recipe, person: Anatomy, scan: ScanId) -> Volume:
     """Return the image and the labels of one session of a person."""
     template = load_template(recipe.voxel_mm)
     session = draw_session(generator("phantom", recipe.seed, scan.subject, "session", scan.session), BOX)
     grid = recipe.grid
-    tissue = tissue_at(template, person, session.pull_back(grid))
+    points = session.pull_back(grid)
+    if recipe.planted:
+        known = attributes_of(recipe, scan.subject)
+        points = as_planted(points, float(known["age"]), str(known["sex"]))
+    tissue = tissue_at(template, person, points)
     tissues = tissue.shares.argmax(axis=0).astype(np.uint8)
     intensity, painted = tissue.intensity, tissues
     if recipe.lesions:
@@ -90,6 +102,10 @@ class PhantomOptions(PluginOptions):
     ] = 2.0
     seed: Annotated[int, Option(description="another seed gives other people")] = 0
     lesions: Annotated[bool, Option(description="paint tumours, labelled NCR, ED and ET")] = False
+    attributes: Annotated[
+        Literal["none", "planted"],
+        Option(description="planted: an age that widens the ventricles and a sex that scales the head, to be attacked"),
+    ] = "none"
 
 
 class PhantomCohort(Cohort):
@@ -100,7 +116,7 @@ class PhantomCohort(Cohort):
     simulated = "virtual subjects (warps of one template)"
 
     def __init__(self, options: PhantomOptions, cache: Path) -> None:
-        self.recipe = Recipe(options.voxel_mm, options.seed, options.lesions)
+        self.recipe = Recipe(options.voxel_mm, options.seed, options.lesions, options.attributes == "planted")
         self.shape, self.voxel_mm = self.recipe.shape, options.voxel_mm
         self.label_names = TUMOUR_LABELS if options.lesions else BRAIN_LABELS
         self._people = [f"P{number:04d}" for number in range(1, options.subjects + 1)]
@@ -116,6 +132,10 @@ class PhantomCohort(Cohort):
     def marks_of(self, subject: str) -> frozenset[str]:
         """Who it is, which seed and name decide: voxels may differ in the last digit from machine to machine."""
         return frozenset([mark(f"phantom {self.recipe.seed} {subject}")])
+
+    def attributes(self, subject: str) -> Mapping[str, Attribute]:
+        """Age and sex where they are planted."""
+        return attributes_of(self.recipe, subject)
 
     @property
     def fingerprint(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from pydantic import Field as Option
 
 from privaudit.cohorts.fields import generator
 from privaudit.cohorts.sessions import RESCAN_VERSION, SESSION_MODEL_VERSION, SessionModel, rescan
-from privaudit.contracts.cohort import Cohort, ScanId, Volume
+from privaudit.contracts.cohort import Attribute, Cohort, ScanId, Volume
 from privaudit.errors import OptionError
 
 
@@ -69,6 +69,10 @@ class RescanCohort(Cohort):
     def prepare(self, scans: Sequence[ScanId], jobs: int = 1, quiet: bool = True) -> None:
         """Make the originals ready: rescans of one person are different by their making."""
         self._base.prepare(sorted({self._origin[scan][0] for scan in scans}), jobs, quiet)
+
+    def attributes(self, subject: str) -> Mapping[str, Attribute]:
+        """Those of the original."""
+        return self._base.attributes(subject)
 
     def marks_of(self, subject: str) -> frozenset[str]:
         """Those of the original."""

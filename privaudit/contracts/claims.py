@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -131,3 +132,32 @@ class Similarity(Claim):
     """
 
     scores: SimilarityLike
+
+
+@dataclass(frozen=True, eq=False)
+class Attributes(Claim):
+    """What the attacker says of the person behind a request.
+
+    Attributes:
+        request: which request.
+        numbers: a claimed value of each attribute that is a number, by name: {'age': 54.0}, in years.
+        shares: of each attribute that is a class, how likely each class is, by name: {'sex': {'F': 0.2, 'M': 0.8}};
+            only the order of people counts.
+        diagnostics: figures about the attack itself, for the table.
+    """
+
+    request: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+    def checked(self, shape: Shape, attack: str) -> Self:
+        """Return the claim.
+
+        Raises:
+            ClaimError: a value that is not finite.
+        """
+        values = [*self.numbers.values(), *(share for shares in self.shares.values() for share in shares.values())]
+        if not all(math.isfinite(value) for value in values):
+            raise ClaimError(f"attack '{attack}' claims an attribute that is not finite")
+        return self

@@ -22,6 +22,8 @@ from privaudit.errors import DataError, OptionError
 
 BRAIN_LABELS = {0: "background", 1: "CSF", 2: "GM", 3: "WM"}
 TUMOUR_LABELS = {0: "background", 1: "NCR", 2: "ED", 3: "ET"}
+Attribute = float | str
+"""What is known of a person: a number, or the name of a class."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,13 @@ class Cohort(ABC):
         By default hashes of voxels; better is what does not depend on how scans are read.
         """
         return frozenset(mark(self.load(scan).image) for scan in self.sessions_of(subject))
+
+    def attributes(self, subject: str) -> Mapping[str, Attribute]:
+        """What is known of a person beside the scans: 'age' in years, 'sex' 'F' or 'M'; what is not known is left out.
+
+        It is as secret as the scans: attacks get it of the attacker's own people alone, and it stands in no record.
+        """
+        return {}
 
     def __len__(self) -> int:
         return len(self.scans)

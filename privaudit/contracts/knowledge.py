@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from privaudit.contracts.cohort import Volume
+from privaudit.contracts.cohort import Attribute, Volume
 from privaudit.errors import KnowledgeError
 from privaudit.imaging.atlas import Atlas
 
@@ -23,7 +23,7 @@ class Rung(StrEnum):
     ATLAS = "atlas"
     """Voxel-wise mean and variance of a population's brains."""
     POPULATION = "population"
-    """Raw labelled scans of other people."""
+    """Raw labelled scans of other people, and their age and sex where known."""
     POOL = "pool"
     """The scans that serve as mixing references."""
     WEIGHTS = "weights"
@@ -73,11 +73,13 @@ class Knowledge:
         pool: Sequence[Volume],
         gallery: Sequence[GalleryEntry],
         weights: Callable[[str], NDArray[np.float64]],
+        attributes: Sequence[Mapping[str, Attribute]] = (),
     ) -> None:
         self.granted = frozenset(granted)
         self._attack = attack
         self._atlas, self._population, self._pool = atlas, population, pool
         self._gallery, self._weights = gallery, weights
+        self._attributes = attributes
 
     def _need(self, rung: Rung) -> None:
         if rung not in self.granted:
@@ -98,6 +100,15 @@ class Knowledge:
         """Raw labelled scans of people who are neither victims nor in the pool, read at each access."""
         self._need(Rung.POPULATION)
         return self._population
+
+    @property
+    def attributes(self) -> Sequence[Mapping[str, Attribute]]:
+        """Age and sex of the people of :attr:`population`, in their order; what is not known is left out.
+
+        Nobody else's are ever handed over: those of the people under attack are what an attack is to find.
+        """
+        self._need(Rung.POPULATION)
+        return self._attributes
 
     @property
     def pool(self) -> Sequence[Volume]:

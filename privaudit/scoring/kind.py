@@ -17,7 +17,7 @@ from torch import Tensor
 from privaudit.contracts.attack import Attack
 from privaudit.contracts.attack import Protocol as AttackProtocol
 from privaudit.contracts.claims import Claim
-from privaudit.contracts.cohort import Cohort, Volume
+from privaudit.contracts.cohort import Attribute, Cohort, Volume
 from privaudit.contracts.plugin import Plugin
 from privaudit.results.record import Finding, Record
 from privaudit.scoring.arms import Arm
@@ -51,6 +51,9 @@ class Secrets(Protocol):
 
     def client_labels(self, request: str, views: int, served: bool) -> NDArray[np.int64]:
         """The label map [X, Y, Z] that the client itself ends with, from a perfect server or from the trained one."""
+
+    def attributes(self, request: str) -> Mapping[str, Attribute]:
+        """What is known of the person behind a request: age and sex."""
 
     def person(self, request: str) -> str:
         """Pseudonym of the person behind a request."""
@@ -141,8 +144,17 @@ class ClaimKind(Plugin):
     """Whether each request is scored on its own, so that a killed job goes on with the next."""
     needs_sessions: ClassVar[bool] = False
     """Whether it says nothing where nobody has two sessions."""
+    needs_attributes: ClassVar[bool] = False
+    """Whether it says nothing where nobody's age or sex is known."""
+    private_rows: ClassVar[bool] = False
+    """Whether something about a person could be worked out from rows: then tables are of shareable cohorts alone."""
     drawn: ClassVar[bool] = False
     """Whether its claims can be drawn, see :meth:`picture`."""
+
+    @property
+    def deciding(self) -> frozenset[str]:
+        """Every metric that decides: the primary one alone, unless a kind speaks of several things."""
+        return frozenset({self.primary})
 
     def margin(self, scoring: ScoringSpec) -> float:
         """The least lead that counts as a leak, in units of the primary metric."""

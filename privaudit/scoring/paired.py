@@ -16,7 +16,7 @@ from privaudit.contracts.claims import Claim
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import ClaimError
 from privaudit.results.overall import Verdict
-from privaudit.results.record import Comparison, Control, Finding, finite
+from privaudit.results.record import Comparison, Control, Finding, Interval, finite
 from privaudit.scoring.arms import GRADED, PLANTED_TEXT, SHARES, Arm
 from privaudit.scoring.kind import Asked, ClaimKind
 from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, people_of
@@ -97,19 +97,19 @@ class PairedKind(ClaimKind):
         complete = {c.name for c in blind} >= needed - {attack.name}
         baseline = _strongest(blind) if complete else None
         is_baseline = attack.trivial and not attack.reads_transcript
-        deciding = metric == self.primary and protocol.primary and not is_baseline
+        deciding = metric in self.deciding and protocol.primary and not is_baseline
         margin = self.margin(card.scoring)
         control, verdict, reason = None, None, "supports the primary figure"
         misfit = deciding and below(baseline, margin)
         if is_baseline:
             reason = "a trivial attacker, who does not look at the transcript"
         elif deciding:
-            arm: Arm = "planted" if victim == self.victims[0] else "planted-reference"
+            arm: Arm = "planted" if column in self.metrics else "planted-reference"
             control = self._control(scored, beside, card, column, arm, margin)
             ahead, behind = self._exposed(rows, beside, column, baseline, margin)
             evidence = Evidence(
                 baseline.difference if baseline else None, baseline.ci if baseline else None,
-                baseline.name if baseline else "no baseline", len(set(people)), ahead, behind,
+                baseline.name if baseline else "no baseline", self._behind(rows, people), ahead, behind,
                 misfit=misfit, unsound=scored.unhealthy,
             )  # fmt: skip
             verdict, reason = decide(evidence, margin, control, card.scoring.min_subjects)
@@ -125,7 +125,7 @@ class PairedKind(ClaimKind):
             role="baseline" if is_baseline else "trivial" if silent else "primary" if deciding else "secondary",
             higher_is_leakier=True,
             estimate=finite(float(values.mean())),
-            ci=card.interval(values, people, False, *key),
+            ci=self._interval(values, people, column, card, *key),
             confidence=card.scoring.confidence,
             baseline=baseline,
             comparisons=comparisons,
@@ -154,6 +154,12 @@ class PairedKind(ClaimKind):
         """Whose privacy each row speaks of: the person scanned, or the owner of what was mixed in."""
         return people_of(rows) if column in self.metrics else owners_of(rows)
 
+    def _behind(self, rows: Sequence[Row], people: Sequence[str]) -> int:
+        return len(set(people))  # that a figure rests on
+
+    def _interval(self, values: Floats, people: list[str], column: str, card: Scorecard, *key: str) -> Interval | None:
+        return card.interval(values, people, False, *key)
+
     def _clustering(self, rows: Sequence[Row], column: str) -> list[str]:
         """A note where figures about owners cannot be clustered by owner."""
         if column in self.metrics or all("owner" in row for row in rows):
@@ -176,7 +182,7 @@ class PairedKind(ClaimKind):
             name=other.name,
             estimate=finite(float(against.mean())),
             difference=finite(float(difference.mean())),
-            ci=card.interval(difference, self._people(rows, column), False, *key, "difference"),
+            ci=self._interval(difference, self._people(rows, column), column, card, *key, "difference"),
             reads_transcript=other.reads_transcript,
         )
 

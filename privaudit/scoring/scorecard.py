@@ -45,6 +45,8 @@ class Scorecard:
     seed: int
     people: int
     """Victims, for the gallery-size curve."""
+    shareable: bool = True
+    """Whether what is known of people may be told."""
 
     def interval(self, values: Floats, people: Sequence[str], exact: bool, *key: str) -> Interval | None:
         """Clustered interval with its own random stream, so that no finding depends on another's presence."""

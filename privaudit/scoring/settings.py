@@ -21,6 +21,9 @@ class ScoringSpec(Section):
     margin_map: Annotated[float, Field(ge=0)] = Field(
         default=0.05, description="least gain that counts of label maps, in mean Dice over structures"
     )
+    margin_attribute: Annotated[float, Field(ge=0)] = Field(
+        default=0.1, description="least gain that counts of claims about age (R²) and sex (AUC)"
+    )
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[int, Field(ge=200)] = 5000
     min_subjects: Annotated[int, Field(ge=2)] = Field(default=10, description="fewer people decide nothing")

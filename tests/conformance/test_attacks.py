@@ -22,13 +22,14 @@ from privaudit.errors import ClaimError, KnowledgeError, PluginError
 from privaudit.results.overall import Verdict
 
 ATTACKS = [
-    "as-is", "atlas", "average", "bss", "decode-maps", "decoded-reid", "dictionary", "frequent-labels", "invert",
-    "inverted-reid", "joint", "joint-reid", "learned-reid", "mean-brightness", "meter", "nearest-gallery",
-    "nearest-pool", "random-map", "random-subject", "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid",
-    "wiener",
+    "as-is", "atlas", "attributes", "average", "bss", "decode-maps", "decoded-reid", "dictionary", "frequent-labels",
+    "invert", "inverted-reid", "joint", "joint-reid", "learned-reid", "mean-attributes", "mean-brightness", "meter",
+    "nearest-gallery", "nearest-pool", "random-map", "random-subject", "registered-reid", "reid", "smooth", "unwrap",
+    "unwrapped-reid", "wiener",
 ]  # fmt: skip
 BLIND = (
-    "atlas", "frequent-labels", "mean-brightness", "nearest-gallery", "nearest-pool", "random-map", "random-subject",
+    "atlas", "frequent-labels", "mean-attributes", "mean-brightness", "nearest-gallery", "nearest-pool", "random-map",
+    "random-subject",
 )  # fmt: skip
 LOOKING = [name for name in ATTACKS if name not in BLIND]
 GETTERS: dict[Rung, Callable[[Any], object]] = {
@@ -96,6 +97,8 @@ def with_options(request: pytest.FixtureRequest) -> Callable[[str], dict[str, An
     def options(name: str) -> dict[str, Any]:
         if name == "learned-reid":
             return {"name": name, "steps": 4}
+        if name == "attributes":
+            return {"name": name, "views": [1], "encodings": 1}
         if name != "bss":
             return {"name": name}
         return {"name": name, "prior": str(request.getfixturevalue("blob_prior")), "levels": 3}
@@ -103,12 +106,17 @@ def with_options(request: pytest.FixtureRequest) -> Callable[[str], dict[str, An
     return options
 
 
+def cohort_for(name: str) -> dict[str, Any]:
+    """Options of blobs: as many people as an attack needs to learn from, and what it can separate."""
+    return {"subjects": 80, "sessions": 1} if name == "attributes" else {"subjects": 32, "flat": name == "bss"}
+
+
 @pytest.mark.parametrize("name", LOOKING)
 def test_a_planted_leak_is_found_and_noise_is_not(
     name: str, blobs: Callable[..., dict[str, Any]], with_options: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     defense = {"name": "pure-noise", "answer": "noise"}
-    data = blobs(defense, [with_options(name)], dataset={"subjects": 32, "flat": name == "bss"}, controls="single")
+    data = blobs(defense, [with_options(name)], dataset=cohort_for(name), controls="single")
     record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run")).record
     mine = [finding for finding in record.shown() if finding.attack == name]
     assert mine
@@ -123,7 +131,7 @@ def test_a_planted_leak_is_found_and_noise_is_not(
 def test_no_encoding_leaks(
     name: str, blobs: Callable[..., dict[str, Any]], with_options: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
-    spec = parse_spec(blobs("none", [with_options(name)], dataset={"subjects": 32, "flat": name == "bss"}), "test")
+    spec = parse_spec(blobs("none", [with_options(name)], dataset=cohort_for(name)), "test")
     record = run_audit(spec, Settings(out=tmp_path / "run")).record
     for finding in record.primary():
         if finding.attack == name and name != "smooth":

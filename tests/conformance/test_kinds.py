@@ -27,8 +27,9 @@ from privaudit_reports import panel
 from privaudit_reports.html import HtmlReport
 from privaudit_reports.markdown import MarkdownReport
 
-KINDS = ["brightness", "label-map", "reconstruction", "similarity"]
-ONE_OF_EACH = ["meter", "decode-maps", "average", "reid"]
+KINDS = ["attribute", "brightness", "label-map", "reconstruction", "similarity"]
+ATTRIBUTES = {"name": "attributes", "protocols": ["returned"], "views": [1], "encodings": 1}
+ONE_OF_EACH = [ATTRIBUTES, "meter", "decode-maps", "average", "reid"]
 ROOT = Path(privaudit.__file__).parents[1]
 
 
@@ -39,8 +40,8 @@ def records(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     noise = {"name": "pure-noise", "answer": "noise"}
     for defense, scheme in (("none", {"name": "none"}), ("pure-noise", noise)):
         data = {
-            "dataset": {"name": "blobs", "subjects": 24}, "defense": scheme, "attacks": ONE_OF_EACH,
-            "scoring": {"resamples": 500},
+            "dataset": {"name": "blobs", "subjects": 48}, "defense": scheme, "attacks": ONE_OF_EACH,
+            "scoring": {"resamples": 500}, "split": {"victims": 0.4, "pool": 0.1, "population": 0.5},
         }  # fmt: skip
         settings = Settings(out=tmp_path_factory.mktemp("kinds") / defense)
         found[defense] = run_audit(parse_spec(data, "test"), settings).record
@@ -66,7 +67,7 @@ def test_a_kind_says_all_that_is_asked_of_it(name: str, thirdparty: Path, record
         assert {finding.metric for finding in mine} == set(kind.metrics)
         deciding = [finding for finding in mine if finding.role == "primary"]
         assert deciding
-        assert {finding.metric for finding in deciding} == {kind.primary}
+        assert {finding.metric for finding in deciding} == kind.deciding
         for finding in mine:
             cells = kind.cells(finding, record)
             assert cells is None or len(cells) == len(kind.words.columns)

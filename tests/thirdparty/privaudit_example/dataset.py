@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage
 
-from privaudit.contracts.cohort import Cohort, Dataset, ScanId, Volume
+from privaudit.contracts.cohort import Attribute, Cohort, Dataset, ScanId, Volume
 from privaudit.contracts.options import PluginOptions
 
 
@@ -51,11 +51,22 @@ class BlobsCohort(Cohort):
         image = image + o.noise * self._field(f"{scan.subject}/{scan.session}", 1.0)
         if o.flat:
             image = np.where(image > 0.5, 0.75, 0.35)
-        grid = np.indices(self.shape) - (o.side - 1) / 2
-        mask = np.sqrt((grid**2).sum(axis=0)) < 0.47 * o.side
+        mask = self._within(0.47)
         image = np.clip(image, 0.02, 1) * mask
         labels = (mask * (1 + (image > 0.45) + (image > 0.55))).astype(np.uint8)
         return Volume(image.astype(np.float32), labels, np.eye(4))
+
+    def attributes(self, subject: str) -> Mapping[str, Attribute]:
+        """The brighter a blob the older, and its middle tells its sex."""
+        own = self._field(subject, 2.5)
+        return {
+            "age": 50 + 100 * float(own[self._within(0.47)].mean()),
+            "sex": "M" if own[self._within(0.15)].mean() > 0 else "F",
+        }
+
+    def _within(self, radius: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        grid = np.indices(self.shape) - (self._options.side - 1) / 2
+        return np.asarray(np.sqrt((grid**2).sum(axis=0)) < radius * self._options.side)
 
     def _field(self, name: str, sigma: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         seed = np.frombuffer(hashlib.sha256(f"{self._options.seed}:{name}".encode()).digest(), dtype=np.uint32)
