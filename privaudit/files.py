@@ -1,19 +1,20 @@
-"""Reading and writing of small files: defects are errors that name the file.
+"""Reading and writing of small files: defects are errors that name the file. And whose a folder is.
 
 Writing is atomic: a file is either the old one or the whole new one, whatever kills the process.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from privaudit.errors import PrivauditError, WriteError
+from privaudit.errors import OptionError, PrivauditError, WriteError
 
 
 def read_text(path: Path, error: type[PrivauditError], todo: str | None = None) -> str:
@@ -89,3 +90,71 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically, creating the folder."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_place(path: Path) -> None:
+    """Try whether something can be written to a folder, or to where it would be made; nothing stays behind.
+
+    Raises:
+        WriteError: it cannot: the disk is full, or read-only, or a file is in the way.
+    """
+    with writing(path):
+        place = path.absolute()
+        while not place.exists():
+            place = place.parent
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(bytes(4096))
+            probe.flush()
+            os.fsync(probe.fileno())
+
+
+def refuse_same(output: Path, *inputs: Path | None) -> None:
+    """Refuse to write over what is read, whatever names or links lead there.
+
+    Raises:
+        OptionError: the output is one of the inputs.
+    """
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and output.samefile(path):
+            raise OptionError(f"{output} would replace {path}, which is read", todo="choose another name to write to")
+
+
+def check_own(folder: Path, kind: str, earlier: Callable[[Path], bool]) -> None:
+    """Refuse a folder that holds something else than what is to be written there; nothing is written.
+
+    It may be missing or empty, or have the marker that :func:`claim` leaves.
+
+    Args:
+        folder: where something is to be written, and files of an earlier time replaced.
+        kind: 'run', 'weights', …: of what is written.
+        earlier: whether a folder without a marker was made by a version that left none.
+
+    Raises:
+        OptionError: it is somebody else's.
+        WriteError: it cannot be read or written.
+    """
+    check_place(folder)
+    with writing(folder):
+        names = {entry.name for entry in folder.iterdir()} - {".lock"} if folder.exists() else set()
+    if names and _marker(kind) not in names and not earlier(folder):
+        raise OptionError(
+            f"{folder} holds files that are of no {kind} of privaudit, and could be overwritten",
+            allowed="a new or an empty folder, or one that the same command has made",
+            todo="choose another folder with --out",
+        )
+
+
+def claim(folder: Path, kind: str) -> None:
+    """Mark a folder as one that privaudit writes.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    if not (folder / _marker(kind)).is_file():
+        write_text(folder / _marker(kind), f"privaudit writes its {kind} into this folder, and replaces files of it.\n")
+
+
+def _marker(kind: str) -> str:
+    return f".privaudit-{kind}"

@@ -17,7 +17,7 @@ from privaudit.auditing.planning import Steps, all_attacks
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
 from privaudit.auditing.utility import choose_networks, probes, run_utility
-from privaudit.errors import DataError, OptionError, PrivauditError
+from privaudit.errors import DataError, OptionError, PrivauditError, WriteError
 from privaudit.files import write_text
 from privaudit.scoring.arms import SHARES
 
@@ -44,6 +44,7 @@ def execute(context: Context, settings: Settings, todo: Mapping[Job, int], progr
 
     Raises:
         DataError: data that cannot be read.
+        WriteError: the disk is full, or the run folder cannot be written any more.
         OptionError: options that do not fit.
     """
     spec = context.spec
@@ -85,11 +86,11 @@ def _worker(spec: AuditSpec, settings: Settings, jobs: Sequence[Job], threads: i
 
 
 def _one(spec: AuditSpec, settings: Settings, job: Job, advance: Advance) -> tuple[JobFile | None, str]:
-    """Run one job; a plugin's failure is kept as text, bad data and options are raised."""
+    """Run one job; a plugin's failure is kept as text; bad data, bad options and full disks are raised."""
     context, _ = open_context(spec, settings)
     try:
         return _rows(context, job, advance), ""
-    except (DataError, OptionError):
+    except (DataError, OptionError, WriteError):
         raise
     except Exception as error:
         where = f"jobs/{_title(job)}.error.txt"

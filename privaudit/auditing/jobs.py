@@ -22,6 +22,7 @@ from privaudit.auditing.witness import encodings_of, first_sent
 from privaudit.contracts.attack import Attack, Facts, Protocol, Task
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import PluginError, PrivauditError
+from privaudit.files import writing
 from privaudit.provenance import core_code, plugin_code, versions
 from privaudit.scoring.arms import Arm
 from privaudit.scoring.images import ImageScorer
@@ -162,7 +163,8 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     workdir = context.run / "jobs" / f"{job.name}.work"
     if store.fresh:
         shutil.rmtree(workdir, ignore_errors=True)
-    workdir.mkdir(parents=True, exist_ok=True)
+    with writing(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
     task = task_of(context, attack, protocol, workdir, _timed(advance, context, started), job.arm)
     dtype = torch.get_default_dtype()
     try:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from privaudit.auditing.folders import holds_runs, rendered
 from privaudit.auditing.opening import Progress, Settings, open_context
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec
@@ -17,7 +18,7 @@ from privaudit.auditing.witness import look_again
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Report
 from privaudit.errors import OptionError
-from privaudit.files import write_text
+from privaudit.files import check_own, claim, write_text, writing
 from privaudit.results.record import Record
 from privaudit.specs import digest_of, named, read_yaml
 
@@ -57,14 +58,17 @@ def run_panel(
     """Run every audit, or what a kill left, each in a folder of its own.
 
     Raises:
-        PrivauditError: bad options or data.
+        PrivauditError: bad options or data, or a folder that is somebody else's.
     """
     done = []
-    for file in folder.glob("panel.*"):
-        file.unlink()  # until every audit has ended, nothing here may hold verdicts
+    check_own(folder, "panel", holds_runs)
+    with writing(folder):
+        for file in rendered(folder, "panel"):
+            file.unlink(missing_ok=True)  # until every audit has ended, nothing here may hold verdicts
     for spec in specs:
         context, _ = open_context(spec, settings)  # what is wrong with the last must not show after an hour
         look_again(context.scene)
+    claim(folder, "panel")
     for spec in specs:
         name = spec.defense.name
         run = folder / f"{name}-{spec.digest}"

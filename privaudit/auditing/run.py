@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from privaudit.auditing.executing import UTILITY, Outcomes, execute, sizes
+from privaudit.auditing.folders import check_run, clear_run
 from privaudit.auditing.jobs import Context, Job
-from privaudit.auditing.opening import Progress, Settings, open_context, quiet_progress
+from privaudit.auditing.opening import Progress, Settings, open_context, quiet_progress, run_folder
 from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan
 from privaudit.auditing.recording import Outcome, make_record, with_limits
 from privaudit.auditing.spec import AuditSpec, dump_spec
 from privaudit.auditing.store import JobFile, lock, write_table
 from privaudit.auditing.utility import check_weights, choose_networks, utility_figures
 from privaudit.auditing.witness import look_again
-from privaudit.files import write_text
+from privaudit.files import claim, write_text
 from privaudit.results.record import Missing, Record
 from privaudit.results.record_files import dumps
 from privaudit.scoring.kinds import kind_of
@@ -43,10 +44,12 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
         The record and where it lies.
 
     Raises:
-        PrivauditError: bad options or data, before anything is written; or another process writes the same run.
+        PrivauditError: bad options or data, or a folder that is somebody else's, before anything is written; or another
+            process writes the same run.
     """
     settings = settings or Settings()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    check_run(run_folder(spec, settings.out))
     attacks = all_attacks(spec)
     check_weights(spec.utility)
     context, dataset_params = open_context(spec, settings)
@@ -55,7 +58,8 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     learned = learned_by(context, attacks)
     networks, note = choose_networks(spec.utility, context.scene)
     with lock(context.run):
-        _clear(context.run)
+        claim(context.run, "run")
+        clear_run(context.run)
         write_text(context.run / "spec.yaml", dump_spec(spec))
         found = execute(context, settings, sizes(context, steps, utility=networks is not None), progress)
         steps = with_limits(context, steps, _finished(found))
@@ -97,10 +101,3 @@ def _missing(found: Outcomes) -> list[Missing]:
     """What failed and why, each once: arms of one protocol often fail alike."""
     lost = (Missing(attack=j.attack, protocol=j.protocol, error=why) for j, (store, why) in found.items() if not store)
     return list(dict.fromkeys(lost))
-
-
-def _clear(run: Path) -> None:
-    """Remove what an earlier audit concluded: until this one has, the folder must not hold a verdict."""
-    for pattern in ("record.json", "card.*", "tables/*.csv", "jobs/*.error.txt"):
-        for file in run.glob(pattern):
-            file.unlink()

@@ -15,7 +15,7 @@ import json
 import math
 import os
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from privaudit.errors import PrivauditError
-from privaudit.files import write_text
+from privaudit.files import write_text, writing
 from privaudit.scoring.rows import Row
 
 
@@ -93,19 +93,27 @@ class JobFile:
         return job
 
     def begin(self) -> None:
-        """Put the key on disk, so that what the attack keeps beside it is known to be of this job."""
+        """Put the key on disk, so that what the attack keeps beside it is known to be of this job.
+
+        Raises:
+            WriteError: the file cannot be written; :meth:`append` and :meth:`finish` raise it, too.
+        """
         if self._stream is None:
-            # Rewriting what is kept drops a torn line and a stale header; the move makes it one step.
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_suffix(".tmp")
-            head: list[dict[str, Any]] = [
-                {"key": self.key},
-                *({"row": row, "seconds": self.seconds} for row in self.rows),
-            ]
-            self._sum = ""
-            temporary.write_text("".join(map(self._sealed, head)), encoding="utf-8")
-            temporary.replace(self.path)
-            self._stream = self.path.open("a", encoding="utf-8")
+            with writing(self.path):
+                self._begin()
+
+    def _begin(self) -> None:
+        # Rewriting what is kept drops a torn line and a stale header; the move makes it one step.
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        head: list[dict[str, Any]] = [
+            {"key": self.key},
+            *({"row": row, "seconds": self.seconds} for row in self.rows),
+        ]
+        self._sum = ""
+        temporary.write_text("".join(map(self._sealed, head)), encoding="utf-8")
+        temporary.replace(self.path)
+        self._stream = self.path.open("a", encoding="utf-8")
 
     def _sealed(self, line: Mapping[str, Any]) -> str:
         """The next line of the file, with its checksum."""
@@ -115,9 +123,10 @@ class JobFile:
     def _write(self, line: Mapping[str, Any]) -> None:
         self.begin()
         assert self._stream is not None
-        self._stream.write(self._sealed(line))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        with writing(self.path):
+            self._stream.write(self._sealed(line))
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
 
     def append(self, row: Row, seconds: float) -> None:
         """Store one row on disk before returning."""
@@ -133,7 +142,8 @@ class JobFile:
     def close(self) -> None:
         """Release the file."""
         if self._stream is not None:
-            self._stream.close()
+            with suppress(OSError):  # of a full disk, which whoever wrote has been told of
+                self._stream.close()
             self._stream = None
 
 
@@ -176,15 +186,16 @@ def lock(run: Path) -> AbstractContextManager[Any]:
 
     Raises:
         PrivauditError: another process holds it.
+        WriteError: it cannot be written.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    handle = FileLock(run / ".lock")
-    try:
-        return handle.acquire(timeout=0)
-    except Timeout:
-        raise PrivauditError(
-            f"another process is writing {run}", todo="wait for it, or choose another folder with --out"
-        ) from None
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+        try:
+            return FileLock(run / ".lock").acquire(timeout=0)
+        except Timeout:
+            raise PrivauditError(
+                f"another process is writing {run}", todo="wait for it, or choose another folder with --out"
+            ) from None
 
 
 def write_table(store: JobFile, folder: Path) -> None:

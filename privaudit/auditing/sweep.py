@@ -16,11 +16,12 @@ from typing import Any, Literal
 import joblib
 import torch
 
+from privaudit.auditing.folders import holds_runs
 from privaudit.auditing.opening import Settings
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec
 from privaudit.errors import OptionError, PrivauditError
-from privaudit.files import atomic_path, write_text
+from privaudit.files import atomic_path, check_own, claim, write_text
 from privaudit.results.record import Record
 from privaudit.results.record_files import read
 from privaudit.scoring.kind import ClaimKind
@@ -82,8 +83,11 @@ def run_sweep(
         advance: called with 1 for each point done.
 
     Raises:
-        PrivauditError: a point failed, or Dask is not installed.
+        PrivauditError: a point failed, the folder is somebody else's, or Dask is not installed.
     """
+    for folder in {point.run.parent for point in points}:
+        check_own(folder, "sweep", holds_runs)
+        claim(folder, "sweep")
     threads = torch.get_num_threads() if backend == "sequential" else max(1, torch.get_num_threads() // max(1, jobs))
     calls = (joblib.delayed(_run_point)(point, replace(settings, out=point.run, jobs=1), threads) for point in points)
     with (

@@ -41,6 +41,13 @@ class Running:
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars, and only the verdict line.")] = False
 
+    def __post_init__(self) -> None:
+        """Raises :class:`~privaudit.errors.WriteError` where data cannot be kept, before work starts."""
+        from privaudit.files import check_place
+
+        if self.cache is not None:
+            check_place(self.cache)
+
 
 @dataclass(frozen=True)
 class Run:

@@ -24,7 +24,7 @@ def report(
     from privaudit.auditing.opening import RUNS
     from privaudit.cards.writing import latest_run, render, report_input, write_cards
     from privaudit.errors import OptionError
-    from privaudit.files import write_text
+    from privaudit.files import check_place, refuse_same, write_text
     from privaudit.results.record_files import read
 
     folder = latest_run(RUNS) if run is None else run
@@ -37,6 +37,9 @@ def report(
     if out is None or len(formats) != 1:
         raise OptionError("a record file or --out needs exactly one --format and an --out", got=", ".join(formats))
     base = folder if folder.is_dir() else folder.parent
+    if str(out) != "-":
+        refuse_same(out, folder, base / "record.json", base / "spec.yaml")
+        check_place(out.parent)
     text, _ = render(report_input(base, record, with_images, cache), formats[0])
     if str(out) == "-":
         typer.echo(text, nl=False)
@@ -65,11 +68,15 @@ def check(
     ] = True,
 ) -> None:
     """Compare a run with a committed baseline: exit 0 fine, 1 leakage grew, 2 bad input, 3 inconclusive."""
-    from privaudit.files import write_text
+    from privaudit.files import check_place, refuse_same, write_text
     from privaudit.results.baseline import read_baseline
     from privaudit.results.gate import check as gate_check
     from privaudit.results.record_files import read
 
+    for path in (junit, sarif):
+        if path is not None:
+            refuse_same(path, baseline, run, run / "record.json")
+            check_place(path.parent)
     result = gate_check(read(run), read_baseline(baseline), tolerance=tolerance, allow_known_leaks=known_leaks)
     if junit is not None:
         write_text(junit, result.junit())

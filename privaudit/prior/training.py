@@ -17,13 +17,14 @@ from privaudit.contracts.cohort import Cohort, Dataset, Split, all_marks, split_
 from privaudit.contracts.recipe import Recipe
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
+from privaudit.files import claim
 from privaudit.learning.loop import Loop
 from privaudit.prior.network import ScoreNet, context_of
 from privaudit.prior.noise import geometric, ncsnv2
 from privaudit.prior.options import PriorSpec
 from privaudit.prior.weights import Level, PriorConfig, load_prior, save_prior
 from privaudit.segmentation.folds import Fold, choose_fold, describe_data, scans_of
-from privaudit.segmentation.opening import WEIGHTS
+from privaudit.segmentation.opening import WEIGHTS, check_weights_folder
 from privaudit.segmentation.pretrained import history_of
 from privaudit.segmentation.sampling import Batch, PatchSource
 
@@ -234,15 +235,16 @@ def open_prior_training(
     Raises:
         PrivauditError: bad options or bad data.
     """
+    folder = out or WEIGHTS / f"{spec.dataset.name}-prior-{spec.digest}"
+    check_weights_folder(folder, spec.train.pretrained)
     choose_device(device)
     if spec.train.sigma_min >= spec.train.sigma_max:
-        raise OptionError(
-            "sigma_min must be below sigma_max", got=f"{spec.train.sigma_min:g} and {spec.train.sigma_max:g}"
-        )
+        raise OptionError("sigma_min must be below sigma_max", got=(spec.train.sigma_min, spec.train.sigma_max))
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     cohort.prepare(cohort.scans, jobs, quiet)
     split = split_subjects(cohort.subjects, spec.seed, spec.split.victims, spec.split.pool, spec.split.population)
     fold = choose_sample(split, spec.seed, spec.train.validation)
-    folder = out if out is not None else WEIGHTS / f"{spec.dataset.name}-prior-{spec.digest}"
-    return PriorTraining(spec, cohort, dataset.params, fold, folder, device, command)
+    training = PriorTraining(spec, cohort, dataset.params, fold, folder, device, command)
+    claim(folder, "weights")
+    return training

@@ -21,7 +21,7 @@ from privaudit.contracts.keys import client_key
 from privaudit.contracts.transcript import Transcript
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError
-from privaudit.files import atomic_path
+from privaudit.files import atomic_path, check_place, refuse_same
 from privaudit.imaging.patches import as_tensor
 from privaudit.segmentation.ledger import unspent
 from privaudit.segmentation.system import Average, Unmixing, make_system, views_of
@@ -53,10 +53,16 @@ def segment_file(
         progress: makes a progress bar.
 
     Raises:
-        PrivauditError: the image cannot be used, or the weights do not fit; nothing is written then.
+        PrivauditError: the image cannot be used, the weights do not fit, or a file that is read would be replaced;
+            nothing is written then.
     """
     config = weights.config
     _check_names(output, variance)
+    for path in (output, *(() if variance is None else (variance,))):
+        refuse_same(path, image, ledger)
+        check_place(path.parent)
+    if variance is not None and variance.absolute() == output.absolute():
+        raise OptionError("label map and variance are one file", got=output.name, todo="name two")
     if variance is not None and (views or 2) < 2:
         raise OptionError("a variance needs several views", got=views, allowed="--views 2 or more")
     values = {key: value for key, value in config.defense.items() if key != "name"}

@@ -11,7 +11,7 @@ from privaudit.results.overall import Verdict
 from privaudit.results.record import Curve, Finding, Record
 from privaudit.results.words import attack_name
 from privaudit.scoring.kind import ClaimKind
-from privaudit.scoring.kinds import kinds_in, metric_name, whose
+from privaudit.scoring.kinds import kind_with, kinds_in, metric_name, whose
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +105,8 @@ def curve(line: Curve, finding: Finding) -> str:
         axes.minorticks_off()
     axes.set_xlabel("views K" if line.name == "views" else textwrap.fill(line.x_label, LABEL))
     axes.set_ylabel(metric_name(line.y_label))
-    if finding.victim == "identity":
+    kind = kind_with(finding.metric)
+    if kind is not None and kind.needs_sessions:  # of identity: whole range, chance is far below
         axes.set_ylim(-0.03, 1.03)
     return _svg(figure, f"{attack_name(finding)}: {line.name}")
 

@@ -21,6 +21,7 @@ from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset, all_marks, split_subjects
 from privaudit.contracts.report import Report
 from privaudit.errors import OptionError, PluginError
+from privaudit.files import claim
 from privaudit.results.overall import overall
 from privaudit.results.record import Comparison, Finding, Health, Missing, Record, Utility
 from privaudit.scoring.reconstruction.kind import ReconstructionKind
@@ -168,12 +169,15 @@ def test_the_papers_figures_stand_beside_the_papers_schemes_alone(records: list[
 def test_a_panel_begun_again_leaves_no_earlier_verdicts(rivals: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "panel"
     folder.mkdir()
+    claim(folder, "panel")
     (folder / "panel.html").write_text("an earlier one")
     good = parse_spec({"dataset": "blobs", "defense": "none"}, "test")
     bad = parse_spec({"dataset": "blobs", "defense": {"name": "privacy-net", "weights": str(tmp_path)}}, "test")
     with pytest.raises(OptionError, match="no trained weights"):
         run_panel([good, bad], Settings(), folder, lambda name, total: lambda amount: None)
-    assert not list(folder.iterdir()), "and nothing is begun that the last of them will stop"
+    assert [file.name for file in folder.iterdir()] == [".privaudit-panel"], (
+        "and nothing is begun that the last of them will stop"
+    )
 
 
 def test_what_comes_back_in_the_clear_tells_who_it_is(records: list[Record]) -> None:

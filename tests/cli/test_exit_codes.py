@@ -174,3 +174,63 @@ def test_weights_with_a_damaged_config_are_named(main: Main, content: bytes, tmp
     (tmp_path / "w" / "config.json").write_bytes(content)
     code, said = main("audit", "--utility.weights", "w")
     assert (code, "the weights in w cannot be read" in said, len(said.strip().splitlines())) == (2, True, 1), said
+
+
+PLACES = ["file/inside", "/proc/privaudit"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit", "--out", "PLACE"],
+        ["audit", "--cache", "PLACE"],
+        ["attack", "as-is", "--cache", "PLACE"],
+        ["sweep", "--cache", "PLACE"],
+        ["train", "--out", "PLACE"],
+        ["train", "--prior", "--out", "PLACE"],
+        ["train", "--cache", "PLACE"],
+        ["segment", "scan.nii.gz", "--weights", "phantom-none", "-o", "PLACE/labels.nii.gz"],
+        ["segment", "scan.nii.gz", "--weights", "phantom-none", "-o", "a.nii.gz", "--cache", "PLACE"],
+        ["check", "record.json", "--baseline", "base.json", "--junit", "PLACE/leak.xml"],
+        ["check", "record.json", "--baseline", "base.json", "--sarif", "PLACE/leak.sarif"],
+        ["report", "record.json", "--format", "markdown", "--out", "PLACE/card.md"],
+        ["init", "PLACE/audit.yaml"],
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(
+    main: Main, gate: list[str], arguments: list[str], place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    code, said = main(*(word.replace("PLACE", place) for word in arguments))
+    assert code == 2, said
+    assert "cannot be written: " in said
+    assert place in said
+    assert len(said.strip().splitlines()) == 1
+    assert (tmp_path / "file").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base.json", "file", "record.json"]
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+@pytest.mark.parametrize("option", ["-o", "--variance"])
+def test_segment_never_replaces_the_scan(main: Main, option: str, link: Any, tmp_path: Path) -> None:
+    (tmp_path / "scan.nii.gz").write_text("a scan")
+    name = "scan.nii.gz" if link is None else "link.nii.gz"
+    if link is not None:
+        link(tmp_path / "scan.nii.gz", tmp_path / name)
+    outputs = ["-o", name] if option == "-o" else ["-o", "labels.nii.gz", "--variance", name]
+    code, said = main("segment", "scan.nii.gz", "--weights", "phantom-none", *outputs)
+    assert (code, f"{name} would replace scan.nii.gz, which is read" in said) == (2, True), said
+    assert (tmp_path / "scan.nii.gz").read_text() == "a scan"
+
+
+def test_the_gate_and_a_report_never_replace_what_they_read(main: Main, gate: list[str], tmp_path: Path) -> None:
+    before = [(tmp_path / name).read_bytes() for name in ("record.json", "base.json")]
+    for arguments in (
+        [*gate, "--junit", "base.json"],
+        [*gate, "--sarif", "record.json"],
+        ["report", "record.json", "--format", "json", "--out", "record.json"],
+    ):
+        code, said = main(*arguments)
+        assert (code, "would replace" in said) == (2, True), said
+    assert [(tmp_path / name).read_bytes() for name in ("record.json", "base.json")] == before
