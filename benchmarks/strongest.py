@@ -1,6 +1,6 @@
 """The strongest attack of each kind on several schemes, from the records of finished audits, as one table.
 
-Run with ``python -m benchmarks strongest FOLDER …``: every ``record.json`` below the folders is a column.
+Run with ``python -m benchmarks strongest FOLDER …``: every ``record.json`` below the folders is a row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from privaudit.files import write_text
 from privaudit.results.record import Finding, Record
 from privaudit.results.record_files import read
-from privaudit.results.words import attack_name, interval
+from privaudit.results.words import interval
 
 Chooser = Callable[[Finding], bool]
 
@@ -34,20 +34,17 @@ def _image(attack: str | None = None) -> Chooser:
     return chosen
 
 
-ROWS: Final[dict[str, Chooser]] = {
-    "image: not looking, MS-SSIM": _image("atlas"),
-    "as-is": _image("as-is"),
-    "**strongest**": _image(),
-    "label map: not looking, Dice": lambda f: (f.attack, f.metric) == ("frequent-labels", "map_dice"),
-    "**decode-maps**": lambda f: (f.attack, f.metric, f.victim) == ("decode-maps", "map_dice", "target"),
-    "identity, encoded: `reid`, mAP": _identity("encoded", "reid"),
-    "identity, encoded: `decoded-reid`": _identity("encoded", "decoded-reid"),
-    "**identity, encoded: strongest**": _identity("encoded"),
-    "identity, raw gallery: `reid`, mAP": _identity("raw-gallery", "reid"),
-    "identity, raw gallery: `decoded-reid`": _identity("raw-gallery", "decoded-reid"),
-    "**identity, raw gallery: strongest**": _identity("raw-gallery"),
+COLUMNS: Final[dict[str, Chooser]] = {
+    "image, MS-SSIM: not looking": _image("atlas"),
+    "strongest": _image(),
+    "label map, Dice: not looking": lambda f: (f.attack, f.metric) == ("frequent-labels", "map_dice"),
+    "`decode-maps`": lambda f: (f.attack, f.metric, f.victim) == ("decode-maps", "map_dice", "target"),
+    "who, encoded, mAP: `reid`": _identity("encoded", "reid"),
+    "strongest, encoded": _identity("encoded"),
+    "who, raw gallery, mAP: `reid`": _identity("raw-gallery", "reid"),
+    "strongest, raw gallery": _identity("raw-gallery"),
 }
-SCHEME: Final = "{name}, random fields of {strength}"
+SCHEME: Final = "{name}, random fields of {strength:g}"
 
 
 def cell(record: Record, chosen: Chooser) -> str:
@@ -58,7 +55,7 @@ def cell(record: Record, chosen: Chooser) -> str:
     best = max(found, key=lambda finding: finding.estimate or 0.0)
     names = {finding.attack for finding in found}
     text = interval(best.estimate, best.ci)
-    text += f" ({attack_name(best)})" if len(names) > 1 else ""
+    text += f" ({best.attack})" if len(names) > 1 else ""
     return text + ("" if best.verdict is None else f" {best.verdict}")
 
 
@@ -66,14 +63,14 @@ def title(record: Record) -> str:
     """The scheme; of random fields their strength."""
     params = record.defense.params
     if params.get("weights") == "none":
-        return SCHEME.format(name=record.defense.name, strength=params.get("strength"))
+        return SCHEME.format(name=record.defense.name, strength=float(params.get("strength") or 0.0))
     return record.defense.name
 
 
 def table(records: Sequence[Record]) -> str:
-    """The table in Markdown, a column for each record."""
-    rows = [["", *(title(record) for record in records)], ["---"] * (len(records) + 1)]
-    rows += [[name, *(cell(record, chosen) for record in records)] for name, chosen in ROWS.items()]
+    """The table in Markdown, a row for each record."""
+    rows = [["", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
+    rows += [[title(record), *(cell(record, chosen) for chosen in COLUMNS.values())] for record in records]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
