@@ -37,7 +37,7 @@ def test_every_repeat_is_in_the_record(blobs: Callable[..., dict[str, Any]], tmp
     record = run_audit(parse_spec(blobs("mixup", [attack]), "test"), Settings(out=tmp_path / "run")).record
     assert not record.missing
     for finding in record.primary():
-        (curve,) = finding.curves
+        (curve,) = [line for line in finding.curves if line.name.startswith("training, ")]
         assert curve.x == [1.0, 2.0], "each protocol's repetitions are its own"
         assert curve.y[0] == pytest.approx(finding.estimate)
         assert finding.notes == [spread_of(curve.y)]
