@@ -43,11 +43,12 @@ def pictures_of(run: Path, cache: Path | None, *, utility: bool, jobs: int = 1, 
         PrivauditError: the data is not there any more.
     """
     drawn = [attack.name for attack in all_attacks(read_spec(run / "spec.yaml")) if _drawn(attack)]
-    work = [(name, run, cache) for name in ([SEGMENTED] if utility else []) + drawn]
+    # What takes longest comes first: label maps, and the attacks that learn, which stand last.
+    work = [(name, run, cache) for name in ([SEGMENTED] if utility else []) + drawn[::-1]]
     made = dict(zip([name for name, *_ in work], run_jobs(_part, work, jobs, "drawing", quiet), strict=True))
     maps = made.pop(SEGMENTED, None)
     return [
-        encoding_picture(run, cache, [cells for cells in made.values() if isinstance(cells, list)]),
+        encoding_picture(run, cache, [cells for name in drawn if isinstance(cells := made[name], list)]),
         *attack_pictures(run, cache),
         *([maps] if isinstance(maps, Picture) else []),
     ]

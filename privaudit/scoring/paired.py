@@ -23,7 +23,7 @@ from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, 
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.verdicts import Evidence, decide, with_limit
 
-WHOSE: Final = {"target": "the person scanned", "reference": "the other person, whose scan was mixed in"}
+WHOSE: Final = {"target": "the person scanned", "reference": "the other person (whose scan was mixed in)"}
 
 
 class PairedKind(ClaimKind):

@@ -107,8 +107,8 @@ def noticed(record: Record) -> list[str]:
             continue
         people = min(finding.n_subjects for finding in deciding)
         unseen = (
-            f"with {people} people, an attack that exposes up to {unseen_share(people):.0%} of all people can miss them"
-            " (95 % confidence)"
+            f"Of {people} people attacked, none may be exposed although up to {unseen_share(people):.0%} of all people"
+            " are (95 % confidence)"
         )
         limits = [
             (finding.control.limit, attack_name(finding))
@@ -122,7 +122,7 @@ def noticed(record: Record) -> list[str]:
             limit = "the smallest leak that would be noticed was not measured, as this scheme already leaks"
         else:
             limit = "no planted leak was found, so silence says nothing"
-        out.append(f"{kind.words.title}: {limit}. And {unseen}.")
+        out.append(f"{kind.words.title}: {limit}. {unseen}.")
     return out
 
 

@@ -220,7 +220,9 @@ def test_what_no_encoding_costs_does_not_depend_on_the_defense(tmp_path: Path, r
     figures = []
     for defense, utility in (({"name": "none"}, plain), ({"name": "deformation", "weights": "none"}, rival)):
         data = {**small_audit(tmp_path, tmp_path), "defense": defense, "attacks": ["as-is"], "utility": utility}
-        record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "runs" / defense["name"], quiet=True)).record
+        record = run_audit(
+            parse_spec(data, "test"), Settings(out=tmp_path / "runs" / defense["name"], quiet=True)
+        ).record
         assert not record.missing
         (mean,) = [u for u in record.utility if (u.method, u.structure) == ("no encoding", "mean")]
         figures.append(mean.estimate)
