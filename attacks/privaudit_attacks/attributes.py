@@ -17,9 +17,9 @@ from privaudit.contracts.options import PluginOptions
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.label_prior import GreyValues, LabelPrior
 from privaudit.imaging.map_decoding import decode_maps
-from privaudit.learning.attributes import Floats, Learned, Tissues, learn_class, learn_number, principal, send_own
+from privaudit.learning.attributes import Floats, Learned, Tissues, learn_class, learn_number, principal
 from privaudit.learning.inversion import shared_inverter
-from privaudit.learning.own_people import coarse
+from privaudit.learning.own_people import Others, coarse, send_own
 
 Measure = Callable[[Transcript], list[Floats]]
 """Reads an encoding: features, and then volumes of which principal components are taken."""
@@ -147,11 +147,14 @@ class AttributesAttack(Attack):
         """Features and volumes of own people's encodings, each [n, …], and whose they are [n]."""
         assert task.defense is not None
         keys, everybody = random.Random(task.attack_seed), knowledge.population
+        classes = None
+        if Rung.RETURNED in protocol.knowledge:
+            classes = 1 + max(int(volume.labels.max()) for volume in everybody)
         rows, whose = [], []
-        for person in range(len(everybody)):
+        for person, volume in enumerate(everybody):
             for _ in range(self.options.encodings):
-                returned = Rung.RETURNED in protocol.knowledge
-                rows.append(measure(send_own(task.defense, everybody, person, protocol.views, returned, keys)))
+                others = Others(everybody, person)
+                rows.append(measure(send_own(task.defense, volume, others, keys, protocol.views, classes)))
                 whose.append(person)
             advance(1 / len(everybody))
         return [np.stack(column) for column in zip(*rows, strict=True)], np.array(whose)

@@ -11,20 +11,18 @@ from rich.table import Table
 
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Finding, Record
-from privaudit.results.words import interval, number
+from privaudit.results.words import interval, without_looking
 from privaudit.scoring.kinds import whose
 
 COLOURS = {Verdict.LEAK: "bold red", Verdict.NO_LEAK_DETECTED: "bold green", Verdict.INCONCLUSIVE: "bold yellow"}
 
 
 def _row(finding: Finding) -> list[str]:
-    base = finding.baseline
     return [
         f"{finding.attack} {finding.protocol}{whose(finding)}",
         finding.metric,
         interval(finding.estimate, finding.ci),
-        "–" if base is None else f"{base.name} {number(base.estimate)}",
-        "–" if base is None else interval(base.difference, base.ci, signed=True),
+        *without_looking(finding),
         "–" if finding.control is None else "found" if finding.control.passed else "MISSED",
         str(finding.n_subjects),
         str(finding.verdict or "–"),

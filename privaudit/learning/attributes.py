@@ -7,8 +7,7 @@ by cross-validation in which nobody is on both sides.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,12 +23,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from privaudit.contracts.cohort import Volume
-from privaudit.contracts.defense import Defense
-from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.label_prior import LabelPrior
-from privaudit.imaging.patches import as_tensor, one_hot
-from privaudit.learning.own_people import Others
 
 Floats = NDArray[np.float64]
 FOLDS: Final = 5
@@ -39,28 +33,6 @@ PENALTIES: Final = tuple(10.0**power for power in range(-1, 6))
 """Of ridge regression on features of standard deviation 1."""
 STRENGTHS: Final = tuple(10.0**power for power in range(-4, 3))
 """Inverse penalties of logistic regression."""
-
-
-def send_own(
-    scheme: Defense, people: Sequence[Volume], person: int, views: int, returned: bool, keys: random.Random
-) -> Transcript:
-    """What a server would see of one of the attacker's own people, under a fresh key.
-
-    Args:
-        scheme: what encodes; references are the attacker's other people.
-        people: the attacker's own.
-        person: index of who is sent.
-        views: of the scan.
-        returned: whether a perfect server's maps are in the transcript.
-        keys: source of the key.
-    """
-    volume, image = people[person], as_tensor(people[person].image)
-    x, y, z = image.shape
-    key = scheme.draw_key((x, y, z), Others(people, person), keys)
-    sent = scheme.encode(image, key, views)
-    classes = 1 + max(int(one.labels.max()) for one in people) if returned else 0
-    answer = scheme.respond(one_hot(volume.labels, classes), key, views) if returned else None
-    return Transcript(f"own {person}", sent.views, sent.positions, (x, y, z), volume.affine, answer)
 
 
 @dataclass(frozen=True, eq=False)

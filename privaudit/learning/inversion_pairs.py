@@ -16,10 +16,10 @@ from privaudit.contracts.cohort import Volume
 from privaudit.contracts.defense import Defense
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.deformation import coarse_shape, draw_velocity, integrate, resize, warp
-from privaudit.imaging.patches import Shape, as_tensor, one_hot
+from privaudit.imaging.patches import Shape, as_tensor
 from privaudit.learning.inversion import Inverter
 from privaudit.learning.inversion_network import window_of
-from privaudit.learning.own_people import OneByOne, Others
+from privaudit.learning.own_people import OneByOne, Others, send_own
 
 SPACING: Final = 8
 """Voxels of half the resolution between the control points of the warps."""
@@ -61,12 +61,8 @@ class OwnPairs:
         if warped:
             volume = warped_volume(volume, smooth_warp(keys, shape, STRENGTH * keys.random()))
         others = Warps(Others(self.people, person), keys.getrandbits(62))
-        image, key = as_tensor(volume.image), self.scheme.draw_key(shape, others, keys)
-        sent = self.scheme.encode(image, key, self.views)
-        answer = None
-        if self.returned:
-            answer = self.scheme.respond(one_hot(volume.labels, self.classes), key, self.views)
-        return image, Transcript("own", sent.views, sent.positions, shape, volume.affine, answer)
+        classes = self.classes if self.returned else None
+        return as_tensor(volume.image), send_own(self.scheme, volume, others, keys, self.views, classes)
 
     @cached_property
     def classes(self) -> int:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from privaudit.contracts.cohort import Volume
 from privaudit.contracts.defense import Defense
-from privaudit.imaging.patches import Shape, as_tensor
+from privaudit.contracts.transcript import Transcript
+from privaudit.imaging.patches import Shape, as_tensor, one_hot
 
 FINEST: Final = 48
 """Volumes with a side above this are halved: who somebody is shows in shapes larger than a voxel."""
@@ -58,6 +59,27 @@ def encode_own(defense: Defense, image: Tensor, pool: Sequence[Volume], keys: ra
     """What an attacker gets who encodes a scan itself with a fresh key: the mean of the views [X, Y, Z]."""
     shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
     return defense.encode(image, defense.draw_key(shape, pool, keys), views).averaged(image)
+
+
+def send_own(
+    scheme: Defense, volume: Volume, pool: Sequence[Volume], keys: random.Random, views: int, classes: int | None
+) -> Transcript:
+    """What a server would see of one of the attacker's own people, under a fresh key.
+
+    Args:
+        scheme: what encodes.
+        volume: who is sent.
+        pool: references.
+        keys: source of the key.
+        views: of the scan.
+        classes: of the maps that a perfect server sends back, background included; None where they are not known.
+    """
+    image = as_tensor(volume.image)
+    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+    key = scheme.draw_key(shape, pool, keys)
+    sent = scheme.encode(image, key, views)
+    answer = None if classes is None else scheme.respond(one_hot(volume.labels, classes), key, views)
+    return Transcript("own", sent.views, sent.positions, shape, volume.affine, answer)
 
 
 def hold_out(count: int, least: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -147,7 +147,7 @@ def learn_recogniser(
     chosen, rng = min(PEOPLE, len(people)), np.random.default_rng([seed, 7])
     # Features may differ and have one name: what they make of a scan is in the key too.
     image = as_tensor(people[0].image)
-    seen = [vector.numpy().tobytes() for f in features for vector in (f.sent(image), f.raw(image))]
+    seen = [of(image).numpy().tobytes() for f in features for of in dict.fromkeys((f.sent, f.raw))]
     key = fingerprint(scheme, people, seed, [f.name for f in features], seen)
     sent, raw = _KEPT.learned(
         key, lambda: _own(scheme, people, features, rng, seed, lambda share: advance(0.8 * share)),

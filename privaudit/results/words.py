@@ -37,6 +37,14 @@ def interval(value: float | None, ci: Interval | None, signed: bool = False) -> 
     return text if ci is None or value is None else f"{text} [{number(ci[0], signed)}, {number(ci[1], signed)}]"
 
 
+def without_looking(finding: Finding) -> tuple[str, str]:
+    """The best attacker who does not look, with its figure, and the difference to it; dashes where there is none."""
+    base = finding.baseline
+    if base is None:
+        return "–", "–"
+    return f"{base.name} {number(base.estimate)}", interval(base.difference, base.ci, signed=True)
+
+
 def attack_name(finding: Finding) -> str:
     """Attack and protocol; a protocol called 'default' goes without saying."""
     return finding.attack if finding.protocol == "default" else f"{finding.attack}, {finding.protocol}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from privaudit.contracts.attack import Protocol as AttackProtocol
 from privaudit.contracts.claims import Claim
 from privaudit.contracts.cohort import Attribute, Cohort, Volume
 from privaudit.contracts.plugin import Plugin
+from privaudit.errors import ClaimError
 from privaudit.results.record import Finding, Record
 from privaudit.scoring.arms import Arm
 from privaudit.scoring.images import ImageScorer
@@ -28,6 +29,7 @@ from privaudit.scoring.settings import ScoringSpec
 if TYPE_CHECKING:
     from privaudit.scoring.scorecard import Scorecard, Scored
 
+ClaimT = TypeVar("ClaimT", bound=Claim)
 Titled = tuple[str, Tensor]
 """A volume [X, Y, Z] and what stands above it."""
 
@@ -95,6 +97,26 @@ class Asked:
     images: ImageScorer
     seed: int
     advance: Callable[[float], None]
+
+
+def answered(claims: Iterable[Claim], asked: Asked, wanted: type[ClaimT]) -> Iterator[tuple[str, ClaimT]]:
+    """Yield each request with its claim, checked; every request must be answered once.
+
+    Raises:
+        ClaimError: a claim of another kind, of a request that was not asked or has its answer, or requests without one.
+    """
+    waiting = set(asked.requests)
+    for claim in claims:
+        request = getattr(claim, "request", None)
+        if not isinstance(claim, wanted) or request not in waiting:
+            raise ClaimError(f"attack '{asked.attack.name}' claims something that was not asked", got=repr(claim)[:80])
+        waiting.discard(request)
+        yield request, claim.checked(asked.secrets.cohort.shape, asked.attack.name)
+        asked.advance(1)
+    if waiting:
+        raise ClaimError(
+            f"attack '{asked.attack.name}' left {len(waiting)} of {len(asked.requests)} requests unanswered"
+        )
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ import numpy as np
 from privaudit.contracts.attack import Attack
 from privaudit.contracts.claims import Claim
 from privaudit.contracts.knowledge import Rung
-from privaudit.errors import ClaimError
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Comparison, Control, Finding, Interval, finite
 from privaudit.scoring.arms import GRADED, PLANTED_TEXT, SHARES, Arm
-from privaudit.scoring.kind import Asked, ClaimKind
+from privaudit.scoring.kind import Asked, ClaimKind, answered
 from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, people_of
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.verdicts import Evidence, decide, with_limit
@@ -52,22 +51,8 @@ class PairedKind(ClaimKind):
 
     def score(self, claims: Iterable[Claim], asked: Asked) -> Iterator[Row]:
         """Yield a row for each claim; every request must be answered once."""
-        waiting = set(asked.requests)
-        for claim in claims:
-            request = getattr(claim, "request", None)
-            if not isinstance(claim, self.claim) or request not in waiting:
-                raise ClaimError(
-                    f"attack '{asked.attack.name}' claims something that was not asked", got=repr(claim)[:80]
-                )
-            waiting.discard(request)
-            checked = claim.checked(asked.secrets.cohort.shape, asked.attack.name)
-            row = {"request": request, "person": asked.secrets.person(request), **self.score_one(checked, asked)}
-            yield row
-            asked.advance(1)
-        if waiting:
-            raise ClaimError(
-                f"attack '{asked.attack.name}' left {len(waiting)} of {len(asked.requests)} requests unanswered"
-            )
+        for request, claim in answered(claims, asked, self.claim):
+            yield {"request": request, "person": asked.secrets.person(request), **self.score_one(claim, asked)}
 
     def findings(self, scored: Scored, beside: Sequence[Scored], card: Scorecard) -> list[Finding]:
         """Every metric, for every victim that the rows speak of."""

@@ -9,7 +9,7 @@ from typing import Any
 from privaudit.contracts.knowledge import RUNG_TEXT, Rung
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Finding, Record
-from privaudit.results.words import attack_name, interval, number
+from privaudit.results.words import attack_name, interval, number, without_looking
 from privaudit.scoring.kinds import all_kinds, kind_with, metric_name
 from privaudit.scoring.verdicts import unseen_share
 
@@ -144,15 +144,15 @@ def control_text(finding: Finding) -> str:
 
 def row(finding: Finding) -> dict[str, str]:
     """One line of a table."""
-    base = finding.baseline
+    baseline, difference = without_looking(finding)
     as_is = next((c for c in finding.comparisons if c.name == "as-is"), None)
     return {
         "attack": attack_name(finding),
         "victim": finding.victim,
         "metric": metric_name(finding.metric) + ("" if finding.higher_is_leakier else " (lower is leakier)"),
         "estimate": interval(finding.estimate, finding.ci),
-        "baseline": "–" if base is None else f"{base.name} {number(base.estimate)}",
-        "difference": "–" if base is None else interval(base.difference, base.ci, signed=True),
+        "baseline": baseline,
+        "difference": difference,
         "as_is": "–" if as_is is None else interval(as_is.difference, as_is.ci, signed=True),
         "control": control_text(finding),
         "people": f"{finding.n_subjects} / {finding.n_scans}",

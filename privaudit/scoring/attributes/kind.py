@@ -14,9 +14,9 @@ from privaudit.contracts.claims import Attributes, Claim
 from privaudit.contracts.cohort import Attribute
 from privaudit.errors import ClaimError
 from privaudit.results.record import Comparison, Finding, Interval, Record
-from privaudit.results.words import interval, number
+from privaudit.results.words import interval, number, without_looking
 from privaudit.scoring.attributes.figures import Floats, auc_values, r2_values
-from privaudit.scoring.kind import Asked, Words
+from privaudit.scoring.kind import Asked, Words, answered
 from privaudit.scoring.paired import PairedKind
 from privaudit.scoring.rows import DIGITS, Row
 from privaudit.scoring.scorecard import Scorecard, Scored
@@ -76,20 +76,7 @@ class AttributeKind(PairedKind):
         Raises:
             ClaimError: a request is not answered once, or an attribute is claimed of some and not of others.
         """
-        found: dict[str, Attributes] = {}
-        for claim in claims:
-            request = getattr(claim, "request", None)
-            if not isinstance(claim, Attributes) or request not in asked.requests or request in found:
-                raise ClaimError(
-                    f"attack '{asked.attack.name}' claims something that was not asked", got=repr(claim)[:80]
-                )
-            found[claim.request] = claim.checked(asked.secrets.cohort.shape, asked.attack.name)
-            asked.advance(1)
-        if len(found) < len(asked.requests):
-            missing = len(asked.requests) - len(found)
-            raise ClaimError(
-                f"attack '{asked.attack.name}' left {missing} of {len(asked.requests)} requests unanswered"
-            )
+        found = dict(answered(claims, asked, Attributes))
         truth = {request: asked.secrets.attributes(request) for request in asked.requests}
         people = {request: asked.secrets.person(request) for request in asked.requests}
         columns = {AGE: _ages(found, truth, asked), **_sexes(found, truth, people, asked)}
@@ -136,11 +123,9 @@ class AttributeKind(PairedKind):
         """Both figures of every attack that looks."""
         if finding.role == "baseline":
             return None
-        base = finding.baseline
         return [
             self.metrics[finding.metric], interval(finding.estimate, finding.ci),
-            "–" if base is None else f"{base.name} {number(base.estimate)}",
-            "–" if base is None else interval(base.difference, base.ci, signed=True),
+            *without_looking(finding),
         ]  # fmt: skip
 
     def power(self, people: int, scans: int, scoring: ScoringSpec, rng: np.random.Generator) -> list[str]:

@@ -12,7 +12,7 @@ from privaudit.contracts.claims import Claim, LabelMap
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import ClaimError
 from privaudit.results.record import Finding, Record, finite
-from privaudit.results.words import interval, number
+from privaudit.results.words import interval, number, without_looking
 from privaudit.scoring.kind import Asked, Words, known_of
 from privaudit.scoring.overlap import dice
 from privaudit.scoring.paired import WHOSE, PairedKind
@@ -132,11 +132,9 @@ class LabelMapKind(PairedKind):
         """Dice of every attack that looks, deciding or not."""
         if finding.role == "baseline":
             return None
-        base = finding.baseline
         return [
             finding.victim, interval(finding.estimate, finding.ci), number(finding.details.get("client")),
-            "–" if base is None else f"{base.name} {number(base.estimate)}",
-            "–" if base is None else interval(base.difference, base.ci, signed=True),
+            *without_looking(finding),
         ]  # fmt: skip
 
     def power(self, people: int, scans: int, scoring: ScoringSpec, rng: np.random.Generator) -> list[str]:

@@ -15,7 +15,7 @@ from privaudit.contracts.claims import Claim, Reconstruction
 from privaudit.contracts.knowledge import Rung
 from privaudit.imaging.patches import as_tensor
 from privaudit.results.record import Finding, Record
-from privaudit.results.words import interval, number
+from privaudit.results.words import interval, number, without_looking
 from privaudit.scoring.images import METRICS, PRIMARY_METRIC, pool
 from privaudit.scoring.kind import Asked, Titled, Words, known_of
 from privaudit.scoring.paired import WHOSE, PairedKind
@@ -130,12 +130,10 @@ class ReconstructionKind(PairedKind):
         """MS-SSIM of every attack that looks, deciding or not."""
         if finding.metric != self.primary or finding.role == "baseline":
             return None
-        base = finding.baseline
         return [
             finding.victim, interval(finding.estimate, finding.ci),
             str(record.settings.get("ms_ssim", "–")).removeprefix("MS-SSIM ").partition(":")[0],
-            "–" if base is None else f"{base.name} {number(base.estimate)}",
-            "–" if base is None else interval(base.difference, base.ci, signed=True),
+            *without_looking(finding),
         ]  # fmt: skip
 
     def power(self, people: int, scans: int, scoring: ScoringSpec, rng: np.random.Generator) -> list[str]:
