@@ -22,8 +22,7 @@ Cut = tuple[slice, slice, slice]
 ROUNDS: Final = 20
 """Passes over all patches in which each may still be turned."""
 LEAD: Final = 0.1
-"""Share of a seam's voxels by which one person's maps must agree better than the other's to be told from them: where
-each patch has a reference of its own, the references' maps do not go on."""
+"""Share of a seam's voxels by which one person's maps must agree better than the other's to be told from them."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Order:
 
     Attributes:
         swapped: bool [N], in which patches the two maps change places.
-        known: whether the first maps are the target's: they go on across seams, and the second ones do not.
+        known: whether the first maps are the target's: they go on across seams, and the second ones do not. Those
+            belong to many people if they agree with each other hardly better than first maps agree with second ones.
     """
 
     swapped: NDArray[np.bool_]
@@ -88,13 +88,16 @@ def find_order(first: Ints, second: Ints, positions: Ints) -> Order:
             agreed.append(np.array([[float((a == b).sum()) for b in far] for a in near]))
             voxels += int(tissue.sum())
     swapped = _turned(len(first), pairs, agreed)
-    going = np.zeros(2)
+    going, crossing = np.zeros(2), 0.0
     for (one, other), counts in zip(pairs, agreed, strict=True):
         a, b = int(swapped[one]), int(swapped[other])
         going += counts[a, b], counts[1 - a, 1 - b]
+        crossing += (counts[a, 1 - b] + counts[1 - a, b]) / 2
     if going[1] > going[0]:
         swapped, going = ~swapped, going[::-1]
-    return Order(swapped, voxels > 0 and (going[0] - going[1]) / voxels > LEAD)
+    one_person, others = going
+    clear = one_person - others > LEAD * voxels and one_person - others > others - crossing
+    return Order(swapped, bool(clear))
 
 
 def _turned(patches: int, pairs: Sequence[tuple[int, int]], agreed: Sequence[Floats]) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from privaudit.contracts.scheme import Mixing
@@ -26,6 +26,7 @@ def pieces(person: int, size: Shape = SIZE, stride: Shape = SIZE) -> np.ndarray:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.booleans(), min_size=8, max_size=8), st.integers(0, 10))
+@example([False] * 8, 8)
 def test_turned_patches_are_turned_back_but_nobody_knows_whose_they_are(turned: list[bool], person: int) -> None:
     first, second = pieces(person), pieces(person + 1)
     some = np.array(turned)
