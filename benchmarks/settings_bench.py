@@ -22,7 +22,7 @@ from privaudit.provenance import commit, without_folders
 from privaudit.results.record import Finding, Record
 from privaudit.results.words import interval
 
-VICTIMS, POPULATION = 24, 12
+VICTIMS, POPULATION, SCANS = 24, 12, 2
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,17 @@ class Setting:
     Attributes:
         name: in words.
         options: of mixup.
-        pool: people in the reference pool.
+        pool: people in the reference pool; without one, one for each scan of a victim.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    pool: int = 12
+    pool: int | None = 12
+
+    def people(self, victims: int) -> tuple[int, int]:
+        """Of the pool, and of the whole audit."""
+        pool = SCANS * victims if self.pool is None else self.pool
+        return pool, victims + POPULATION + pool
 
 
 SETTINGS: Final = (
@@ -57,7 +62,7 @@ SETTINGS: Final = (
     Setting("mixtures sent as float16", {"precision": "float16"}),
     Setting("pool of 24", {}, 24),
     Setting("pool of 48", {}, 48),
-    Setting("K = 1, no reference used again", {"views": 1, "reference_reuse": "never"}, 48),
+    Setting("K = 1, no reference used again", {"views": 1, "reference_reuse": "never"}, None),
 )
 COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
     "as-is, MS-SSIM": ("as-is", "ms_ssim"),
@@ -79,23 +84,21 @@ ATTACKS: Final = (
 )
 
 
-def people_for(setting: Setting, victims: int) -> int:
-    """How many people the audit of a setting needs."""
-    return victims + POPULATION + setting.pool
-
-
 def spec_for(setting: Setting, chosen: argparse.Namespace) -> AuditSpec:
     """The audit of one setting: as many victims and people of the attacker's in each."""
     victims: int = chosen.victims
-    people = people_for(setting, victims)
+    pool, people = setting.people(victims)
     dataset: dict[str, Any] = {"name": chosen.dataset, "voxel_mm": chosen.voxel_mm}
-    dataset |= {"subjects": people, "sessions": 2} if chosen.root is None else {"root": str(chosen.root), "rescans": 2}
+    if chosen.root is None:
+        dataset |= {"subjects": people, "sessions": SCANS}
+    else:
+        dataset |= {"root": str(chosen.root), "rescans": SCANS}
     data = {
         "dataset": dataset,
         "defense": {"name": "mixup", "patch_size": chosen.patch_size, **setting.options},
         "attacks": list(ATTACKS),
         "seed": chosen.seed,
-        "split": {"victims": victims / people, "pool": setting.pool / people, "population": POPULATION / people},
+        "split": {"victims": victims / people, "pool": pool / people, "population": POPULATION / people},
         "pictures": {"people": None, "scans": "all"},
         "controls": "single",
         "utility": {"weights": "none"},
@@ -139,7 +142,7 @@ def main(arguments: Sequence[str]) -> None:
     print(" | ".join(head), flush=True)
     for setting in SETTINGS:
         if chosen.only is None or any(text in setting.name for text in chosen.only):
-            needed = people_for(setting, chosen.victims)
+            _, needed = setting.people(chosen.victims)
             if chosen.people is not None and needed > chosen.people:
                 rows.append([setting.name, f"needs {needed} people", *["–"] * (len(COLUMNS) - 1)])
                 continue
