@@ -137,7 +137,8 @@ def learn_class(features: Floats, second: NDArray[np.bool_], people: NDArray[np.
         return list(StratifiedGroupKFold(min(FOLDS, few), shuffle=True, random_state=seed).split(x, y, who))
 
     def fit(x: Floats, y: NDArray[np.bool_], who: NDArray[np.int64]) -> GridSearchCV:
-        model = Pipeline([("scale", StandardScaler()), ("tell", LogisticRegression(solver="newton-cholesky", max_iter=1000))])
+        tell = LogisticRegression(solver="newton-cholesky", max_iter=1000)
+        model = Pipeline([("scale", StandardScaler()), ("tell", tell)])
         tried = {"tell__C": list(STRENGTHS)}
         return GridSearchCV(model, tried, cv=folds(x, y, who), scoring="neg_log_loss").fit(x, y)
 

@@ -110,12 +110,14 @@ def betting_interval(
     past = np.concatenate([np.full((ORDERS, 1), 0.25), spread[:, :-1]], axis=1)
     bets = np.sqrt(2 * math.log(2 / (1 - confidence)) / (past * n))
     candidates = (np.arange(GRID) + 0.5) / GRID
-    gains = np.zeros((2, ORDERS, GRID))
-    for step in range(n):
-        apart, bet = shown[:, step, None] - candidates, bets[:, step, None]
-        gains[0] += np.log1p(np.minimum(bet, BOLDEST / candidates) * apart)
-        gains[1] += np.log1p(-np.minimum(bet, BOLDEST / (1 - candidates)) * apart)
-    capital = 0.5 * np.exp(gains).mean(axis=1)
+    wealth = np.ones((2, ORDERS, GRID))  # overflow is far above the limit, underflow far below
+    boldest = BOLDEST / candidates, BOLDEST / (1 - candidates)
+    with np.errstate(over="ignore", under="ignore"):
+        for step in range(n):
+            apart, bet = shown[:, step, None] - candidates, bets[:, step, None]
+            wealth[0] *= 1 + np.minimum(bet, boldest[0]) * apart
+            wealth[1] *= 1 - np.minimum(bet, boldest[1]) * apart
+        capital = 0.5 * wealth.mean(axis=1)
     kept = candidates[np.maximum(*capital) < 1 / (1 - confidence)]
     estimate = float((sums / counts).mean())
     half = 0.5 / GRID
