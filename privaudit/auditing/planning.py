@@ -95,6 +95,7 @@ def foresee(spec: AuditSpec) -> list[str]:
     everybody = len(cohort.subjects)
     out = [
         f"{cohort.name}: {everybody} people ({roles_text(everybody, split.counts())}), {len(cohort)} scans",
+        *cohort.notes,
         f"{battery}{', '.join(attack.name for attack in spec.attacks)}",
     ]
     scans = statistics.mode(len(cohort.sessions_of(victim)) for victim in split.victims)

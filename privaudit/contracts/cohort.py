@@ -64,7 +64,7 @@ class Cohort(ABC):
     @property
     @abstractmethod
     def scans(self) -> Sequence[ScanId]:
-        """Every scan, sorted by subject and session, without duplicates."""
+        """Every scan, by subject, and each subject's from the earliest on, without duplicates."""
 
     @abstractmethod
     def load(self, scan: ScanId) -> Volume:
@@ -94,7 +94,7 @@ class Cohort(ABC):
         return tuple(sorted({scan.subject for scan in self.scans}))
 
     def sessions_of(self, subject: str) -> tuple[ScanId, ...]:
-        """The scans of one person, sorted by session."""
+        """The scans of one person, the earliest first."""
         return tuple(scan for scan in self.scans if scan.subject == subject)
 
     def marks_of(self, subject: str) -> frozenset[str]:
