@@ -46,6 +46,17 @@ def without_looking(finding: Finding) -> tuple[str, str]:
     return f"{base.name} {number(base.estimate)}", interval(base.difference, base.ci, signed=True)
 
 
+def control_word(finding: Finding) -> str:
+    """What became of the planted leak: found, missed, or seen with too few people to say that it was not chance."""
+    control = finding.control
+    if control is None:
+        return "–"
+    if control.passed:
+        return "found"
+    beyond = control.difference is not None and control.difference > finding.margin
+    return "too few people" if beyond else "MISSED"
+
+
 def roles_text(people: int, split: Mapping[str, int]) -> str:
     """How many people play which part, and how many play none.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from privaudit.contracts.knowledge import RUNG_TEXT
 from privaudit.contracts.report import Report, ReportInput
+from privaudit.results import advice
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Record
 from privaudit.results.words import attack_name, number, roles_text, told
@@ -74,6 +75,7 @@ def _content(source: ReportInput) -> dict[str, Any]:
         "untested": card.untested(record),
         "battery": card.battery(record),
         "noticed": card.noticed(record),
+        "to_try": advice.to_try(record),
         "paper_sizes": card.paper_sizes(record),
         "paper": card.paper_rows(record),
         "roles": roles_text(record.dataset.subjects, record.dataset.split),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privaudit.contracts.report import Report, ReportInput
+from privaudit.results import advice
 from privaudit.results.record import Record
 from privaudit.results.words import attack_name, roles_text, told
 from privaudit_reports import card, panel, utility
@@ -90,6 +91,10 @@ class MarkdownReport(Report):
             parts += ["### What this audit would have noticed", "\n".join(f"- {escape(line)}" for line in lines)]
         rows = [[card.row(f)[column] for column in COLUMNS] for f in record.shown()]
         parts += ["## Figures that decide", table(list(COLUMNS.values()), rows)]
+        if lines := advice.reasons(record):
+            parts += ["### Why figures are INCONCLUSIVE", "\n".join(f"- {escape(line)}" for line in lines)]
+        if lines := advice.to_try(record):
+            parts += ["### What to try", "\n".join(f"- {escape(line)}" for line in lines)]
         if record.health:
             checks = [
                 (
