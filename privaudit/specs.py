@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from privaudit.errors import OptionError, nearest
 from privaudit.files import read_text
@@ -35,15 +35,30 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+def _check_role(value: Any) -> Any:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    good = (
+        0 < value < 1 or (isinstance(value, int) and value > 0) if plain else isinstance(value, str) and value.strip()
+    )
+    if not good:
+        raise ValueError("must be a share above 0 and below 1, a number of people, or a file that names them")
+    return value
+
+
+Role = Annotated[float | int | str, BeforeValidator(_check_role)]
 
 
 class SplitSpec(Section):
-    """Share of the people in each role."""
+    """The people in each role: a share of them, a number, or a file with a name in each line."""
 
-    victims: Share = 0.5
-    pool: Share = 0.25
-    population: Share = 0.25
+    victims: Role = 0.5
+    pool: Role = 0.25
+    population: Role = 0.25
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What may stand in a record: of a file, its name."""
+        return {k: Path(v).name if isinstance(v, str) else v for k, v in self.model_dump(mode="json").items()}
 
 
 def digest_of(spec: BaseModel) -> str:

@@ -14,8 +14,9 @@ from privaudit.auditing.scene import Scene
 from privaudit.auditing.serving import open_service
 from privaudit.auditing.spec import AuditSpec
 from privaudit.contracts import plugin
-from privaudit.contracts.cohort import Dataset, split_subjects
+from privaudit.contracts.cohort import Dataset
 from privaudit.contracts.defense import Defense
+from privaudit.contracts.roles import assign_roles
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
 from privaudit.scoring.images import choose_scorer
@@ -51,8 +52,7 @@ def _open_scene(
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
-    shares = spec.split
-    split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
+    split = assign_roles(cohort.subjects, spec.split, spec.seed)
     scene = Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed)
     requests, attacks = scene.requests, all_attacks(spec)
     scene.service, scene.unserved = open_service(spec.utility, scene, attacks, choose_device(device))

@@ -12,10 +12,12 @@ from privaudit.auditing.jobs import Context, facts_of
 from privaudit.auditing.spec import AuditSpec
 from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack, Learned, Protocol
-from privaudit.contracts.cohort import Dataset, require_unseen, split_subjects
+from privaudit.contracts.cohort import Dataset, require_unseen
 from privaudit.contracts.knowledge import Rung
+from privaudit.contracts.roles import assign_roles
 from privaudit.errors import PluginError
 from privaudit.results.record import Missing
+from privaudit.results.words import roles_text
 from privaudit.scoring.arms import GRADED, Arm
 from privaudit.scoring.kinds import kind_of
 from privaudit.scoring.paired import speaks_of
@@ -88,12 +90,12 @@ def foresee(spec: AuditSpec) -> list[str]:
     Nothing is encoded or attacked; the figures are simulated with the seed of the specification.
     """
     cohort = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values).open()
-    shares = spec.split
-    split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
-    roles = ", ".join(f"{count} {role}" for role, count in split.counts().items())
+    split = assign_roles(cohort.subjects, spec.split, spec.seed)
     battery = "" if spec.battery is None else f"{spec.battery}: "
+    everybody = len(cohort.subjects)
     out = [
-        f"{cohort.name}: {len(cohort.subjects)} people ({roles}), {len(cohort)} scans",
+        f"{cohort.name}: {everybody} people ({roles_text(everybody, split.counts())}), {len(cohort)} scans",
+        *cohort.notes,
         f"{battery}{', '.join(attack.name for attack in spec.attacks)}",
     ]
     scans = statistics.mode(len(cohort.sessions_of(victim)) for victim in split.victims)

@@ -169,7 +169,7 @@ def make_record(
         settings={
             "scoring": spec.scoring.model_dump(mode="json"),
             "ms_ssim": context.scorer.describe(),
-            "split": spec.split.model_dump(mode="json"),
+            "split": spec.split.told,
             "battery": spec.battery,
             "pictures": spec.pictures.model_dump(mode="json"),
             "controls": spec.controls,

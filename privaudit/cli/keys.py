@@ -20,20 +20,19 @@ def key_audit(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Repeat an audit. [default: the operating system's generator]")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and only the verdict line.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the verdict line.")] = False,
 ) -> None:
     """Draw keys and check them for repetitions, short periods and bias: exit 0 clean, 1 faults, 2 bad input.
 
     Options of the defense pass through: --views, --alpha-per.
     """
     import random
-    import sys
 
-    from rich.console import Console
     from rich.table import Table
 
     from privaudit.auditing.key_audit import audit_keys
     from privaudit.cli.routing import read_pairs, route
+    from privaudit.cli.summary import terminal
     from privaudit.contracts import plugin
     from privaudit.contracts.defense import Defense
 
@@ -43,7 +42,7 @@ def key_audit(
     rng = random.SystemRandom() if seed is None else random.Random(seed)
     with progress_bars(quiet) as progress:
         checks = audit_keys(scheme, keys, rng, references, progress("keys", keys))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = terminal()
     if not quiet:
         table = Table("check", "found", "allowed", "")
         for check in checks:

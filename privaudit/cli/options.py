@@ -39,7 +39,7 @@ class Running:
         Path | None, typer.Option("--cache", help="Folder for generated data. [default: the user's cache]")
     ] = None
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto"
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars, and only the verdict line.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the verdict line.")] = False
 
     def __post_init__(self) -> None:
         """Raises :class:`~privaudit.errors.WriteError` where data cannot be kept, before work starts."""

@@ -1,19 +1,55 @@
-"""Progress bars on standard error."""
+"""Progress on standard error: bars where somebody watches, else a line a job."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
 
 if TYPE_CHECKING:
     from privaudit.auditing.opening import Progress
 
+EVERY: Final = 60.0
+"""Seconds after which a job that is not done has another line."""
+
 
 @contextmanager
 def progress_bars(quiet: bool, speed: bool = False) -> Iterator[Progress]:
-    """Progress on stderr, one bar per job, with steps per second if asked; nothing when quiet or not a terminal."""
+    """Progress on stderr, one bar per job, with steps per second if asked; without a terminal a line per job.
+
+    Nothing when quiet.
+    """
+    if quiet:
+        yield lambda name, total: lambda amount: None
+    elif sys.stderr.isatty():
+        with _bars(speed) as progress:
+            yield progress
+    else:
+        yield _lines
+
+
+def _lines(name: str, total: int) -> Callable[[float], None]:
+    """A line when a job is done, and one a minute before."""
+    begun = told = time.monotonic()
+    done = 0.0
+
+    def advance(amount: float) -> None:
+        nonlocal done, told
+        before, done, now = done, done + amount, time.monotonic()
+        ended = before < total - 1e-6 <= done
+        if ended or now - told > EVERY:
+            told = now
+            typer.echo(f"{name}: {done:.0f} of {total}, {now - begun:.0f} s", err=True)
+
+    return advance
+
+
+@contextmanager
+def _bars(speed: bool) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -41,7 +77,6 @@ def progress_bars(quiet: bool, speed: bool = False) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        disable=quiet or not sys.stderr.isatty(),
     )
     with bars:
 

@@ -86,14 +86,36 @@ def check(
     raise typer.Exit(result.exit_code)
 
 
-def baseline(run: Run = None) -> None:
-    """Print the baseline of a run, the file to commit."""
+def baseline(
+    run: Run = None,
+    accept_inconclusive: Annotated[
+        bool,
+        typer.Option("--accept-inconclusive", help="Let INCONCLUSIVE figures pass 'check' until they move."),
+    ] = False,
+) -> None:
+    """Print the baseline of a run, the file to commit.
+
+    Figures that 'check' would not pass, on this very run, are named on standard error.
+    """
     from privaudit.auditing.opening import RUNS
     from privaudit.cards.writing import latest_run
     from privaudit.results.baseline import dump_baseline, make_baseline
+    from privaudit.results.gate import EXIT_CODES
+    from privaudit.results.gate import check as gate_check
     from privaudit.results.record_files import read
 
-    typer.echo(dump_baseline(make_baseline(read(latest_run(RUNS) if run is None else run))), nl=False)
+    record = read(latest_run(RUNS) if run is None else run)
+    made = make_baseline(record, accept_inconclusive)
+    failing = [item for item in gate_check(record, made).items if EXIT_CODES[item.status]]
+    for item in failing:
+        typer.echo(f"privaudit: beware: 'check' will not pass {item.name}: {item.message}", err=True)
+    if failing and not accept_inconclusive:
+        typer.echo(
+            "privaudit: such a figure never passes: audit more people, or add --accept-inconclusive, and it passes"
+            " until it moves",
+            err=True,
+        )
+    typer.echo(dump_baseline(made), nl=False)
 
 
 def compare(

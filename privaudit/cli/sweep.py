@@ -39,13 +39,13 @@ def sweep(
 
     By default: three ranges of α by three numbers of views of mixup. The same command after a kill continues.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from privaudit.auditing.opening import Settings
     from privaudit.auditing.spec import read_spec
     from privaudit.auditing.sweep import SWEEPS, best_dice, grid_points, run_sweep, summarise, write_sweep
     from privaudit.cli.building import unknown_first
+    from privaudit.cli.summary import terminal
     from privaudit.results.words import interval
     from privaudit.scoring.kinds import kinds_in
 
@@ -74,7 +74,7 @@ def sweep(
                 ),
                 row["verdict"],
             )
-        Console(highlight=False, width=None if Console().is_terminal else 160).print(table)
+        terminal().print(table)
     for file in files:
         typer.echo(f"{title}: {file}")
 

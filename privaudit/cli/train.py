@@ -145,7 +145,7 @@ def _merge(
     from privaudit.cli.building import choose_plugins, fill
     from privaudit.cli.routing import read_pairs, route
     from privaudit.segmentation.options import parse_training, read_training
-    from privaudit.specs import SplitSpec
+    from privaudit.specs import SplitSpec, load_yaml
 
     base: Any = model() if config is None else parse_training(model, options, read_training(config), str(config))
     data: dict[str, Any] = base.model_dump()
@@ -157,10 +157,8 @@ def _merge(
         owners["train"].remove("patch_size")  # training follows the defense
     owners["split"] = list(SplitSpec.model_fields)
     routed = route(read_pairs(extra), owners, OWN)
-    try:
-        data["split"] = {**data["split"], **{key: float(value) for key, value in routed.pop("split").items()}}
-    except ValueError:
-        raise OptionError("split shares are numbers", got=extra) from None
+    split = routed.pop("split").items()
+    data["split"] = {**data["split"], **{key: load_yaml(value, f"--split.{key}") for key, value in split}}
     if "defense" in plugins:
         _refuse_unused({**base.train.model_dump(exclude_unset=True), **routed["train"]}, data["defense"]["name"])
     fill(sections, routed)

@@ -58,13 +58,15 @@ class FileCohort(Cohort):
         shareable: bool = False,
         same_images: Literal["refuse", "note"] = "refuse",
         attributes: Mapping[str, Mapping[str, Attribute]] | None = None,
+        order: Sequence[ScanId] | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.name, self.label_names, self.shareable = name, label_names, shareable
         self._root, self._cache, self._attributes = root, cache, attributes or {}
         self._marks: dict[ScanId, str] = {}
         self._same_images: Literal["refuse", "note"] = same_images
-        self._notes: tuple[str, ...] = ()
-        self._files = {scan: files[scan] for scan in sorted(files)}
+        self._told, self._notes = notes, tuple[str, ...]()
+        self._files = {scan: files[scan] for scan in order or sorted(files)}
         self._reading = {scan: reading if isinstance(reading, Reading) else reading[scan] for scan in self._files}
         self.shape, self.voxel_mm = self._common_grid()
 
@@ -86,7 +88,7 @@ class FileCohort(Cohort):
 
     @cached_property
     def scans(self) -> tuple[ScanId, ...]:
-        """Every scan, sorted."""
+        """Every scan, in the order of people, and each person's from the earliest on."""
         return tuple(self._files)
 
     def load(self, scan: ScanId) -> Volume:
@@ -118,8 +120,8 @@ class FileCohort(Cohort):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Images that are there twice, where the user accepts them."""
-        return self._notes
+        """What the dataset says of the scans, and images that are there twice, where the user accepts them."""
+        return (*self._told, *self._notes)
 
     def prepare(self, scans: Sequence[ScanId], jobs: int = 1, quiet: bool = True) -> None:
         """Read the image of each of these scans to its end, and look for the same voxels under two names.

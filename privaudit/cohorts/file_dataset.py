@@ -13,6 +13,7 @@ from pydantic import Field as Option
 from privaudit.cohorts.file_cohort import FileCohort, SameImages, ScanFiles
 from privaudit.cohorts.intensity import IntensityRule
 from privaudit.cohorts.rescans import Rescans, add_rescans
+from privaudit.cohorts.session_order import order_scans
 from privaudit.cohorts.store import cache_folder
 from privaudit.cohorts.volumes import Reading
 from privaudit.contracts.cohort import BRAIN_LABELS, Attribute, Cohort, Dataset, ScanId
@@ -79,10 +80,11 @@ class FileDataset(Dataset):
                 allowed=found.looked_for,
                 todo=f"{self.help_missing} Or try --dataset phantom, which needs no data",
             )
+        order, told = order_scans(root, files, options.shareable)
         cohort = FileCohort(
             self.name, root, files, {scan: found.reading(pair) for scan, pair in files.items()}, cache_folder(cache),
             label_names=self.label_names, shareable=options.shareable, same_images=options.same_images,
-            attributes=found.attributes,
+            attributes=found.attributes, order=order, notes=(told,) if told else (),
         )  # fmt: skip
         return add_rescans(cohort, options.rescans) if options.rescans else cohort
 

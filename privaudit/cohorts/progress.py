@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ def run_jobs(
 ) -> list[T]:
     """Call ``function(*arguments)`` for each entry of ``work``, ``jobs`` at a time, and return what they return.
 
-    The bar goes to standard error, and only to a terminal.
+    The bar goes to standard error; where that is no terminal, a line says when all is done.
     """
     if not work:
         return []
@@ -26,4 +27,7 @@ def run_jobs(
         delayed(function)(*arguments) for arguments in work
     )
     watched = console.is_terminal and not quiet
-    return list(track(calls, title, total=len(work), console=console, disable=not watched, transient=True))
+    found = list(track(calls, title, total=len(work), console=console, disable=not watched, transient=True))
+    if not quiet and not watched:
+        print(f"{title}: {len(work)} of {len(work)}", file=sys.stderr)
+    return found

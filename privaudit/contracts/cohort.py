@@ -64,7 +64,7 @@ class Cohort(ABC):
     @property
     @abstractmethod
     def scans(self) -> Sequence[ScanId]:
-        """Every scan, sorted by subject and session, without duplicates."""
+        """Every scan, by subject, and each subject's from the earliest on, without duplicates."""
 
     @abstractmethod
     def load(self, scan: ScanId) -> Volume:
@@ -94,7 +94,7 @@ class Cohort(ABC):
         return tuple(sorted({scan.subject for scan in self.scans}))
 
     def sessions_of(self, subject: str) -> tuple[ScanId, ...]:
-        """The scans of one person, sorted by session."""
+        """The scans of one person, the earliest first."""
         return tuple(scan for scan in self.scans if scan.subject == subject)
 
     def marks_of(self, subject: str) -> frozenset[str]:
@@ -235,6 +235,11 @@ def split_subjects(
     n_victims = min(n - n_pool - n_population, max(1, round(n * victims)))
     if n_victims < 1:
         raise DataError("too few subjects to split", got=n, allowed="at least 3", todo="add subjects")
+    if sum(shares.values()) > 1 - 1e-9 and n_victims + n_pool + n_population < n:  # rounding leaves nobody out
+        if n * pool - n_pool >= n * victims - n_victims:
+            n_pool += 1
+        else:
+            n_victims += 1
     return Split(
         victims=tuple(sorted(order[:n_victims])),
         pool=tuple(sorted(order[n_victims : n_victims + n_pool])),

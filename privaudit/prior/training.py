@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from privaudit._version import __version__
 from privaudit.contracts import plugin
-from privaudit.contracts.cohort import Cohort, Dataset, Split, all_marks, split_subjects
+from privaudit.contracts.cohort import Cohort, Dataset, Split, all_marks
 from privaudit.contracts.recipe import Recipe
+from privaudit.contracts.roles import assign_roles
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
 from privaudit.files import claim
@@ -190,7 +191,7 @@ class PriorTraining(Loop):
             people=sorted({*all_marks(cohort, [*self.fold.train, *self.fold.validation]), *inherited}),
             training={
                 "version": __version__,
-                "split": spec.split.model_dump(mode="json"),
+                "split": spec.split.told,
                 "seed": spec.seed,
                 "pretrained": None if before is None else history_of(before.name, before.digest, before.config),
                 "command": self._command,
@@ -243,7 +244,7 @@ def open_prior_training(
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     cohort.prepare(cohort.scans, jobs, quiet)
-    split = split_subjects(cohort.subjects, spec.seed, spec.split.victims, spec.split.pool, spec.split.population)
+    split = assign_roles(cohort.subjects, spec.split, spec.seed)
     fold = choose_sample(split, spec.seed, spec.train.validation)
     training = PriorTraining(spec, cohort, dataset.params, fold, folder, device, command)
     claim(folder, "weights")

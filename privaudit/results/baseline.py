@@ -29,6 +29,8 @@ class BaselineFinding(_Model):
     knowledge: list[str]
     params: dict[str, Any]
     limit: float | None = None
+    accepted: bool = False
+    """An INCONCLUSIVE figure that passes the gate for as long as it does not move."""
 
 
 class Baseline(_Model):
@@ -45,8 +47,12 @@ class Baseline(_Model):
     findings: list[BaselineFinding]
 
 
-def make_baseline(record: Record) -> Baseline:
+def make_baseline(record: Record, accept_inconclusive: bool = False) -> Baseline:
     """Take from a record what the gate compares.
+
+    Args:
+        record: the run.
+        accept_inconclusive: let INCONCLUSIVE figures pass the gate for as long as they do not move.
 
     Raises:
         RecordError: the run is incomplete or decides nothing, and so cannot serve.
@@ -67,6 +73,7 @@ def make_baseline(record: Record) -> Baseline:
             BaselineFinding(
                 key=f.key, estimate=f.estimate, ci=f.ci, verdict=f.verdict, n_subjects=f.n_subjects,
                 knowledge=f.knowledge, params=f.params, limit=f.control.limit if f.control else None,
+                accepted=accept_inconclusive and f.verdict is Verdict.INCONCLUSIVE,
             )
             for f in record.shown()
         ],

@@ -14,8 +14,10 @@ from privaudit.results.ci_formats import Case, State
 from privaudit.results.overall import Verdict, covered
 from privaudit.results.record import Finding, Record
 
-Status = Literal["ok", "known leak", "regressed", "unclear", "incomplete"]
-EXIT_CODES: dict[Status, int] = {"ok": 0, "known leak": 0, "regressed": 1, "unclear": 3, "incomplete": 3}
+Status = Literal["ok", "known leak", "accepted", "regressed", "unclear", "incomplete"]
+EXIT_CODES: dict[Status, int] = {
+    "ok": 0, "known leak": 0, "accepted": 0, "regressed": 1, "unclear": 3, "incomplete": 3,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def check(record: Record, baseline: Baseline, tolerance: float = 0.02, allow_kno
     both runs' intervals (their half-widths added in quadrature). Growth beyond the tolerance that is not clear is
     *unclear*. A figure that is missing, not finite, rests on fewer people or other knowledge or options, is
     INCONCLUSIVE, or whose control was missed is *incomplete*. A leak that the baseline accepted passes as *known leak*
-    while it does not grow. Everything must be on the same people, seed and scoring; the defense's options may change,
-    for that is what a gate watches.
+    while it does not grow, and an INCONCLUSIVE figure that it accepted as *accepted* while it does not move. Everything
+    must be on the same people, seed and scoring; the defense's options may change, for that is what a gate watches.
 
     Raises:
         OptionError: the tolerance is negative or not finite.
@@ -130,7 +132,10 @@ def _compare_one(
     leaks_now, leaked_then = finding.verdict is Verdict.LEAK, then.verdict is Verdict.LEAK
     if leaks_now and not leaked_then:
         return "regressed", f"verdict was {then.verdict}, is LEAK: {finding.reason}"
+    undecided = finding.verdict is Verdict.INCONCLUSIVE
     if old is None or new is None or not math.isfinite(old + new) or finding.ci is None or then.ci is None:
+        if then.accepted and undecided and old == new:
+            return "accepted", f"INCONCLUSIVE, as in the baseline: {finding.reason}"
         return "incomplete", "a figure or its interval does not exist"
     growth = (new - old) * (1 if finding.higher_is_leakier else -1)
     noise = math.hypot(finding.ci[1] - finding.ci[0], then.ci[1] - then.ci[0]) / 2
@@ -151,6 +156,10 @@ def _compare_one(
         return ("known leak" if allow_known_leaks else "regressed"), change
     if finding.role == "trivial" or beside:
         return "ok", f"{change}; {finding.reason}"
+    if then.accepted and undecided:
+        moved = abs(growth) > tolerance
+        told = "INCONCLUSIVE, and it has moved since the baseline" if moved else "INCONCLUSIVE, as in the baseline"
+        return ("incomplete" if moved else "accepted"), f"{change}; {told}: {finding.reason}"
     if finding.verdict is not Verdict.NO_LEAK_DETECTED or not _control_found(finding):
         return "incomplete", f"{finding.verdict}: {finding.reason}"
     return "ok", change

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 
 from privaudit.results.record import Finding, Interval
 
@@ -43,6 +44,27 @@ def without_looking(finding: Finding) -> tuple[str, str]:
     if base is None:
         return "–", "–"
     return f"{base.name} {number(base.estimate)}", interval(base.difference, base.ci, signed=True)
+
+
+def control_word(finding: Finding) -> str:
+    """What became of the planted leak: found, missed, or seen with too few people to say that it was not chance."""
+    control = finding.control
+    if control is None:
+        return "–"
+    if control.passed:
+        return "found"
+    beyond = control.difference is not None and control.difference > finding.margin
+    return "too few people" if beyond else "MISSED"
+
+
+def roles_text(people: int, split: Mapping[str, int]) -> str:
+    """How many people play which part, and how many play none.
+
+    >>> roles_text(10, {"victims": 5, "pool": 2, "population": 2})
+    '5 victims, 2 pool, 2 population; 1 without a role'
+    """
+    idle = people - sum(split.values())
+    return ", ".join(f"{count} {role}" for role, count in split.items()) + (f"; {idle} without a role" if idle else "")
 
 
 def attack_name(finding: Finding) -> str:

@@ -140,6 +140,12 @@ def decide(evidence: Evidence, margin: float, control: Control | None, min_subje
             Verdict.INCONCLUSIVE,
             f"does worse than {baseline}, who does not look ({difference:+.3f} {span}): it does not fit this scheme",
         )
+    if control is not None and not control.passed and (control.difference or 0.0) > margin:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"the planted leak is {control.difference:+.3f} ahead of {baseline}, but with {n} people that may be chance"
+            ": the attack's silence says nothing, and more people decide",
+        )
     if control is None or not control.passed:
         return Verdict.INCONCLUSIVE, "the attack missed the planted leak, so its silence says nothing"
     if ci[1] > margin:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from privaudit.contracts import plugin
-from privaudit.contracts.cohort import Dataset, split_subjects
+from privaudit.contracts.cohort import Dataset
 from privaudit.contracts.defense import Defense
+from privaudit.contracts.roles import assign_roles
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
 from privaudit.files import check_own, claim, refuse_same
@@ -78,7 +79,7 @@ def open_training(
     kind, _ = training_of(defense), mixing_recipe(defense, spec.train)  # before data is generated or read
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     cohort.prepare(cohort.scans, jobs, quiet)
-    split = split_subjects(cohort.subjects, spec.seed, spec.split.victims, spec.split.pool, spec.split.population)
+    split = assign_roles(cohort.subjects, spec.split, spec.seed)
     numbers: list[int | None] = [None] if folds == 1 else list(range(folds))
     trainings = [
         kind(

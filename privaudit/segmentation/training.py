@@ -136,7 +136,7 @@ class Training(Loop):
             people=sorted({*all_marks(cohort, [*self.fold.train, *self.fold.validation]), *inherited}),
             training={
                 "version": __version__,
-                "split": spec.split.model_dump(mode="json"),
+                "split": spec.split.told,
                 "seed": spec.seed,
                 "pretrained": None if before is None else history_of(before.name, before.digest, before.config),
                 "command": self._command,

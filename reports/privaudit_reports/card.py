@@ -9,7 +9,7 @@ from typing import Any
 from privaudit.contracts.knowledge import RUNG_TEXT, Rung
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Finding, Record
-from privaudit.results.words import attack_name, interval, number, without_looking
+from privaudit.results.words import attack_name, control_word, interval, number, without_looking
 from privaudit.scoring.kinds import all_kinds, kind_with, metric_name
 from privaudit.scoring.verdicts import unseen_share
 
@@ -135,7 +135,7 @@ def control_text(finding: Finding) -> str:
     """Whether the planted leak was found."""
     if finding.control is None:
         return "–" if finding.role != "primary" else "not run"
-    found = "found" if finding.control.passed else "MISSED"
+    found = control_word(finding)
     # Where the scheme leaks anyway, a small planted leak is found for that alone.
     limit = None if finding.verdict is Verdict.LEAK else finding.control.limit
     smallest = "" if limit is None else f"; from {limit:.0%} on"

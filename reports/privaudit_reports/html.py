@@ -8,9 +8,10 @@ from typing import Any
 
 from privaudit.contracts.knowledge import RUNG_TEXT
 from privaudit.contracts.report import Report, ReportInput
+from privaudit.results import advice
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Record
-from privaudit.results.words import attack_name, number, told
+from privaudit.results.words import attack_name, number, roles_text, told
 from privaudit.scoring.kinds import kinds_in
 from privaudit_reports import card, panel, plots, utility
 
@@ -29,8 +30,10 @@ class HtmlReport(Report):
 
     def render_panel(self, records: Sequence[Record]) -> str:
         """Return the page that sets defenses side by side."""
+        data = records[0].dataset
         page: str = _environment().get_template("panel.html.j2").render(
-            dataset=records[0].dataset, tables=panel.tables(records), svg=plots.panel(records, panel.titles(records)),
+            dataset=data, roles=roles_text(data.subjects, data.split), tables=panel.tables(records),
+            svg=plots.panel(records, panel.titles(records)),
             audits=list(zip(panel.titles(records), records, strict=True)), tags={str(v) for v in Verdict},
         )  # fmt: skip
         return page
@@ -72,8 +75,10 @@ def _content(source: ReportInput) -> dict[str, Any]:
         "untested": card.untested(record),
         "battery": card.battery(record),
         "noticed": card.noticed(record),
+        "to_try": advice.to_try(record),
         "paper_sizes": card.paper_sizes(record),
         "paper": card.paper_rows(record),
+        "roles": roles_text(record.dataset.subjects, record.dataset.split),
         "options": card.flat(record.defense.params),
         "dataset_options": card.flat(record.dataset.params),
         "attack_options": {f.attack: card.flat(f.params) for f in record.findings if f.params},

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privaudit.contracts.report import Report, ReportInput
+from privaudit.results import advice
 from privaudit.results.record import Record
-from privaudit.results.words import attack_name, told
+from privaudit.results.words import attack_name, roles_text, told
 from privaudit_reports import card, panel, utility
 
 COLUMNS = {
@@ -74,7 +75,7 @@ class MarkdownReport(Report):
         if record.skipped:
             lines = [f"- {escape(m.attack)}, {escape(m.protocol)}: {escape(m.error)}" for m in record.skipped]
             parts.append("**Not run:**\n\n" + "\n".join(lines))
-        roles = ", ".join(f"{count} {role}" for role, count in record.dataset.split.items())
+        roles = roles_text(record.dataset.subjects, record.dataset.split)
         options = ", ".join(f"{name}={value}" for name, value in card.flat(record.defense.params)) or "no options"
         parts.append(
             f"{record.dataset.subjects} people ({escape(roles)}), {record.dataset.scans} scans at"
@@ -90,6 +91,10 @@ class MarkdownReport(Report):
             parts += ["### What this audit would have noticed", "\n".join(f"- {escape(line)}" for line in lines)]
         rows = [[card.row(f)[column] for column in COLUMNS] for f in record.shown()]
         parts += ["## Figures that decide", table(list(COLUMNS.values()), rows)]
+        if lines := advice.reasons(record):
+            parts += ["### Why figures are INCONCLUSIVE", "\n".join(f"- {escape(line)}" for line in lines)]
+        if lines := advice.to_try(record):
+            parts += ["### What to try", "\n".join(f"- {escape(line)}" for line in lines)]
         if record.health:
             checks = [
                 (

@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -45,12 +46,14 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(
 def test_an_audit_prints_its_verdict_and_writes_its_cards(cli: Cli, tmp_path: Path) -> None:
     out = cli(*AUDIT, "--subjects", "24", "--pictures.scans", "all")
     assert out.returncode == 0, out.stderr
-    assert out.stderr == ""  # no progress bar where nobody watches
+    # No progress bar where nobody watches: a line a job.
+    assert re.search(r"^as-is\.default\.planted: 24 of 24, \d+ s$", out.stderr, re.MULTILINE), out.stderr
     assert "mixup on blobs (made-up blobs): LEAK" in out.stdout
     for name in ("record.json", "card.html", "card.md", "spec.yaml"):
         assert (tmp_path / "run" / name).is_file()
     again = cli(*AUDIT, "--subjects", "24", "--pictures.scans", "all", "--explain", "--quiet")
     assert "as-is.default.audit: reused" in again.stdout
+    assert again.stderr == ""
     assert read(tmp_path / "run").dataset.subjects == 24
 
 

@@ -98,6 +98,29 @@ def test_the_gate_still_says_what_it_says(main: Main, gate: list[str], tmp_path:
     assert main("check", "record.json", "--baseline", "nowhere.json")[0] == 2
 
 
+def test_a_baseline_warns_of_what_its_own_run_would_not_pass(
+    main: Main, gate: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from privaudit.results.overall import Verdict
+
+    (tmp_path / "record.json").write_text(dumps(record(finding(verdict=Verdict.INCONCLUSIVE))))
+
+    def base(*more: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["privaudit", "baseline", "record.json", *more])
+        with pytest.raises(SystemExit):
+            app.main()
+        printed = capsys.readouterr()
+        (tmp_path / "base.json").write_text(printed.out)
+        return printed.err
+
+    said = base()
+    assert "'check' will not pass average/K=10/target/ms_ssim" in said
+    assert "--accept-inconclusive" in said
+    assert main(*gate)[0] == 3
+    assert base("--accept-inconclusive") == ""
+    assert main(*gate)[0] == 0
+
+
 DAMAGED = {
     "not UTF-8": b"\xff\xfe\x00 schema",
     "nested": b"[" * 100_000,

@@ -52,6 +52,32 @@ def test_an_accepted_leak_passes_until_it_grows_or_is_forbidden() -> None:
     assert code(record(finding(estimate=0.95, verdict=LEAK)), leaking) == 1
 
 
+def test_an_accepted_doubt_passes_until_it_moves_either_way_or_leaks() -> None:
+    doubtful = record(finding(verdict=OPEN), finding("gone", None, verdict=OPEN))
+    accepted = make_baseline(doubtful, accept_inconclusive=True)
+    assert check(doubtful, make_baseline(doubtful)).exit_code == 3
+    result = check(doubtful, accepted)
+    assert (result.exit_code, {item.status for item in result.items}) == (0, {"accepted"})
+    for estimate in (0.72, 0.78):
+        moved = record(finding(estimate=estimate, half=0.1, verdict=OPEN), finding("gone", None, verdict=OPEN))
+        assert check(moved, accepted).exit_code == 3
+    worse = record(finding(estimate=0.8, verdict=OPEN), finding("gone", None, verdict=OPEN))
+    assert check(worse, accepted).exit_code == 1
+    assert check(record(finding(estimate=0.751, verdict=LEAK)), accepted).exit_code == 1
+    appeared = record(finding(verdict=OPEN), finding("gone", 0.74, verdict=OPEN))
+    assert check(appeared, accepted).exit_code == 3
+
+
+def test_only_doubts_are_accepted(tmp_path: Path) -> None:
+    base = make_baseline(record(finding(), finding("open", verdict=OPEN)), accept_inconclusive=True)
+    assert {f.key: f.accepted for f in base.findings} == {
+        "average/K=10/target/ms_ssim": False, "open/K=10/target/ms_ssim": True,
+    }  # fmt: skip
+    (tmp_path / "base.json").write_text(dump_baseline(base))
+    assert read_baseline(tmp_path / "base.json") == base
+    assert check(record(finding(verdict=OPEN), finding("open", verdict=OPEN)), base).exit_code == 3
+
+
 def test_lower_may_be_leakier() -> None:
     base = record(finding(higher_is_leakier=False))
     assert code(record(finding(estimate=0.70, higher_is_leakier=False)), base) == 1
