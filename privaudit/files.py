@@ -57,10 +57,32 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def private_files() -> Iterator[None]:
+    """Let nobody but the user read what the block writes, whoever writes it: files get mode 0600, folders 0700."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder that nobody else may look into, or close one that is there.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    with writing(path):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+
+
+@contextmanager
+def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the same folder and move it to ``path`` when the block ends well.
 
-    The temporary name keeps the suffixes of ``path`` (``.nii.gz``), which some writers look at.
+    The temporary name keeps the suffixes of ``path`` (``.nii.gz``), which some writers look at. A private file can be
+    read by nobody else.
 
     Raises:
         WriteError: the place is missing, full or read-only.
@@ -74,7 +96,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o600 if private else 0o666 & ~_umask())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -86,9 +108,9 @@ def _umask() -> int:
     return mask
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, private: bool = False) -> None:
     """Write UTF-8 text atomically, creating the folder."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

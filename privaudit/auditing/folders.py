@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from privaudit.auditing.spec import AuditSpec, dump_spec, parse_spec, read_spec
+from privaudit.auditing.telling import told
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Report
 from privaudit.errors import PluginError
-from privaudit.files import check_own, writing
+from privaudit.files import check_own, private_folder, write_text, writing
 from privaudit.scoring.arms import Arm
 
 ERROR = re.compile(rf"utility\.error\.txt|[^.]+\.[^.]+\.({'|'.join(get_args(Arm))})\.error\.txt")
@@ -47,6 +49,34 @@ def clear_run(run: Path) -> None:
     with writing(run):
         for file in (run / "record.json", *rendered(run, "card"), *tables, *errors):
             file.unlink(missing_ok=True)
+
+
+WHOLE = Path("jobs") / "spec.yaml"
+"""The specification with its folders, where the one that is told has none: the run's owner alone may read it."""
+
+
+def write_spec(run: Path, spec: AuditSpec, shareable: bool) -> None:
+    """Write the specification of a run; of a cohort that is not shareable without folders, which may name people.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    private_folder(run / WHOLE.parent)
+    write_text(run / WHOLE, dump_spec(spec), private=True)
+    if shareable:
+        write_text(run / "spec.yaml", dump_spec(spec))
+        return
+    short = parse_spec(told(spec.model_dump(mode="json")), "spec.yaml")
+    write_text(run / "spec.yaml", f"# Paths are cut to their last parts; {WHOLE} has them whole.\n{dump_spec(short)}")
+
+
+def spec_of(run: Path) -> AuditSpec:
+    """The specification of a run, with its folders where they are kept.
+
+    Raises:
+        OptionError: it is missing or damaged.
+    """
+    return read_spec(run / WHOLE if (run / WHOLE).is_file() else run / "spec.yaml")
 
 
 def rendered(folder: Path, stem: str) -> list[Path]:

@@ -26,13 +26,17 @@ RUNS = Path("privaudit-runs")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run, as opposed to what: none of this changes a figure (the device may, and is in the record)."""
+    """How to run, as opposed to what: none of this changes a figure (the device may, and is in the record).
+
+    ``pseudonym_key`` is the file of the private key from which pseudonyms follow; None for one of the run's own.
+    """
 
     out: Path | None = None
     cache: Path | None = None
     device: str = "auto"
     jobs: int = 1
     quiet: bool = False
+    pseudonym_key: Path | None = None
 
 
 Progress = Callable[[str, int], Advance]
@@ -76,7 +80,8 @@ def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str
         raise OptionError("--jobs must be at least 1", got=settings.jobs)
     scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet, settings.device)
     scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
-    return Context(spec, scene, scorer, choose_device(settings.device), run_folder(spec, settings.out)), params
+    run, device = run_folder(spec, settings.out), choose_device(settings.device)
+    return Context(spec, scene, scorer, device, run, settings.pseudonym_key), params
 
 
 def quiet_progress(name: str, total: int) -> Advance:

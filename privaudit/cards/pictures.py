@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from privaudit.auditing.folders import spec_of
 from privaudit.auditing.jobs import Context, asked_of
 from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.planning import all_attacks
-from privaudit.auditing.spec import read_spec
 from privaudit.auditing.utility import choose_networks, label_maps, probes
 from privaudit.cards.gallery import claims_of, gallery, illustrations, primary_of
 from privaudit.cohorts.progress import run_jobs
@@ -42,7 +42,7 @@ def pictures_of(run: Path, cache: Path | None, *, utility: bool, jobs: int = 1, 
     Raises:
         PrivauditError: the data is not there any more.
     """
-    drawn = [attack.name for attack in all_attacks(read_spec(run / "spec.yaml")) if _drawn(attack)]
+    drawn = [attack.name for attack in all_attacks(spec_of(run)) if _drawn(attack)]
     # What takes longest comes first: label maps, and the attacks that learn, which stand last.
     work = [(name, run, cache) for name in ([SEGMENTED] if utility else []) + drawn[::-1]]
     made = dict(zip([name for name, *_ in work], run_jobs(_part, work, jobs, "drawing", quiet), strict=True))
@@ -65,7 +65,7 @@ def _drawn(attack: Attack) -> bool:
 
 def claimed(run: Path, cache: Path | None, name: str) -> Cells:
     """What an attack makes of the first requests, a titled volume each, with its score."""
-    spec = read_spec(run / "spec.yaml")
+    spec = spec_of(run)
     context, _ = open_context(spec, Settings(out=run, cache=cache))
     attack = next(attack for attack in all_attacks(spec) if attack.name == name)
     requests, kind, protocol = context.scene.requests[:ROWS], kind_of(attack), primary_of(attack, context)
@@ -83,7 +83,7 @@ def encoding_picture(run: Path, cache: Path | None, claims: Sequence[Cells]) -> 
 
     Under each claim stands its MS-SSIM to the target.
     """
-    context, _ = open_context(read_spec(run / "spec.yaml"), Settings(out=run, cache=cache))
+    context, _ = open_context(spec_of(run), Settings(out=run, cache=cache))
     rows = _sent(context, context.scene.requests[:ROWS])
     mixed = ", the reference it was mixed with" if context.scene.has_bystanders else ""
     return Picture(
@@ -100,7 +100,7 @@ def attack_pictures(run: Path, cache: Path | None) -> list[Picture]:
     Raises:
         PrivauditError: the data is not there any more.
     """
-    spec = read_spec(run / "spec.yaml")
+    spec = spec_of(run)
     context, _ = open_context(spec, Settings(out=run, cache=cache))
     previews = [(attack.name, preview) for attack in all_attacks(spec) if (preview := attack.preview()) is not None]
     return [
@@ -118,7 +118,7 @@ def segmentation_picture(run: Path, cache: Path | None) -> Picture | None:
     Raises:
         PrivauditError: the data is not there any more.
     """
-    context, _ = open_context(read_spec(run / "spec.yaml"), Settings(out=run, cache=cache))
+    context, _ = open_context(spec_of(run), Settings(out=run, cache=cache))
     scene, spec = context.scene, context.spec.utility
     networks, _ = choose_networks(spec, scene)
     if networks is None:

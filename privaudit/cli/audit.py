@@ -71,7 +71,7 @@ def attack(
 CARDS = ("html", "markdown")
 OWN = (
     "dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "controls", "budget", "quiet",
-    "explain",
+    "explain", "pseudonym_key",
 )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def _run(spec: AuditSpec, run: Run, running: Running) -> None:
     from privaudit.cards.writing import write_cards
     from privaudit.cli.summary import print_summary
 
-    settings = Settings(run.out, running.cache, running.device, run.jobs, running.quiet)
+    settings = Settings(run.out, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key)
     with progress_bars(running.quiet) as progress:
         result: Result = run_audit(spec, settings, progress)
     cards = write_cards(result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet)
@@ -147,7 +147,7 @@ def _run_panel(specs: list[AuditSpec], run: Run, running: Running) -> None:
     from privaudit.cli.summary import print_summary
 
     folder = panel_folder(specs, run.out)
-    settings = Settings(None, running.cache, running.device, run.jobs, running.quiet)
+    settings = Settings(None, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key)
     with progress_bars(running.quiet) as progress:
         done = run_panel(specs, settings, folder, progress)
     for place, record in done:

@@ -69,6 +69,14 @@ class Run:
     explain: Annotated[bool, typer.Option("--explain", help="Say why each part was computed, resumed or reused.")] = (
         False
     )
+    pseudonym_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--pseudonym-key",
+            help="Private file from which pseudonyms follow, made if it is missing: runs that share it name people"
+            " alike. [default: one of the run's own]",
+        ),
+    ] = None
     with_images: Annotated[
         bool, typer.Option("--with-images", help="Show voxels on the card of a cohort not shareable.")
     ] = False
