@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from privaudit.errors import OptionError, PrivauditError, WriteError
+from privaudit.errors import OptionError, PrivauditError, WriteError, short
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file that can be seen; names that are too long or impossible are of none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def expanded(path: Path) -> Path:
+    """The path with '~' replaced by the home folder; as it is where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def is_folder(path: Path) -> bool:
+    """The same for a folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def read_text(path: Path, error: type[PrivauditError], todo: str | None = None) -> str:
@@ -34,12 +59,36 @@ def parse_json(text: str, source: str, error: type[PrivauditError], todo: str | 
     """Read JSON.
 
     Raises:
-        PrivauditError: of the class ``error``: ``source`` is not JSON, or is nested or has numbers beyond all measure.
+        PrivauditError: of the class ``error``: ``source`` is not JSON, is nested or has numbers beyond all measure, or
+            names something twice.
     """
     try:
-        return json.loads(text)
+        data = json.loads(
+            text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_each_once,
+        )  # fmt: skip
+        json.dumps(data, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
+        return data
     except (ValueError, RecursionError) as found:
-        raise error(f"{source} is not JSON: {' '.join(str(found).split())[:200]}", todo=todo) from None
+        reason = "half of a character" if isinstance(found, UnicodeEncodeError) else short(found)
+        raise error(f"{source} is not JSON: {reason}", todo=todo) from None
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is beyond all numbers")
+    return number
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is given twice in one object")
+    return found
 
 
 @contextmanager

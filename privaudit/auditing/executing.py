@@ -16,10 +16,11 @@ from privaudit.auditing.opening import Progress, Settings, open_context
 from privaudit.auditing.planning import Steps, all_attacks
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
-from privaudit.auditing.telling import paths_in, without_names
+from privaudit.auditing.telling import without_names
 from privaudit.auditing.utility import choose_networks, probes, run_utility
 from privaudit.errors import DataError, OptionError, PrivauditError, WriteError
 from privaudit.files import private_files, write_text
+from privaudit.paths import paths_in
 from privaudit.scoring.arms import SHARES
 
 UTILITY: Final = Job("utility", "segmentation", "audit")

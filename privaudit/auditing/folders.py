@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 from privaudit.auditing.spec import AuditSpec, dump_spec, parse_spec, read_spec
-from privaudit.auditing.telling import told
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Report
-from privaudit.errors import PluginError
-from privaudit.files import check_own, private_folder, write_text, writing
+from privaudit.errors import OptionError, PluginError
+from privaudit.files import check_own, is_file, read_text, write_text, writing
+from privaudit.paths import told
 from privaudit.scoring.arms import Arm
 
 ERROR = re.compile(rf"utility\.error\.txt|[^.]+\.[^.]+\.({'|'.join(get_args(Arm))})\.error\.txt")
@@ -51,32 +51,32 @@ def clear_run(run: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-WHOLE = Path("jobs") / "spec.yaml"
-"""The specification with its folders, where the one that is told has none: the run's owner alone may read it."""
+CUT: Final = "# Paths are cut to their last parts: folders may name people and places."
+"""The first line of a specification that is told without them."""
 
 
 def write_spec(run: Path, spec: AuditSpec, shareable: bool) -> None:
-    """Write the specification of a run; of a cohort that is not shareable without folders, which may name people.
+    """Write the specification of a run; of a cohort that is not shareable without folders.
 
     Raises:
         WriteError: it cannot be written.
     """
-    private_folder(run / WHOLE.parent)
-    write_text(run / WHOLE, dump_spec(spec), private=True)
-    if shareable:
-        write_text(run / "spec.yaml", dump_spec(spec))
-        return
-    short = parse_spec(told(spec.model_dump(mode="json")), "spec.yaml")
-    write_text(run / "spec.yaml", f"# Paths are cut to their last parts; {WHOLE} has them whole.\n{dump_spec(short)}")
+    cut = spec if shareable else parse_spec(told(spec.model_dump(mode="json")), "spec.yaml")
+    write_text(run / "spec.yaml", dump_spec(spec) if shareable else f"{CUT}\n{dump_spec(cut)}")
 
 
 def spec_of(run: Path) -> AuditSpec:
-    """The specification of a run, with its folders where they are kept.
+    """The specification of a run, to open its data again.
 
     Raises:
-        OptionError: it is missing or damaged.
+        OptionError: it is missing or damaged, or says no more where the data lies.
     """
-    return read_spec(run / WHOLE if (run / WHOLE).is_file() else run / "spec.yaml")
+    if is_file(run / "spec.yaml") and read_text(run / "spec.yaml", OptionError).startswith(CUT):
+        raise OptionError(
+            f"pictures need the data, and {run} does not say where it lies: its cohort is not shareable",
+            todo="repeat the command of the audit with --with-images; what is finished is not computed again",
+        )
+    return read_spec(run / "spec.yaml")
 
 
 def rendered(folder: Path, stem: str) -> list[Path]:

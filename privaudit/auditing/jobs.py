@@ -20,12 +20,12 @@ from privaudit.auditing.pseudonyms import KEY_FILE, Pseudonyms, read_names
 from privaudit.auditing.scene import SLOW, Scene
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
-from privaudit.auditing.telling import marked_name, told
 from privaudit.auditing.witness import encodings_of, first_sent
 from privaudit.contracts.attack import Attack, Facts, Protocol, Task
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import PluginError, PrivauditError
 from privaudit.files import private_folder
+from privaudit.paths import marked_name, told
 from privaudit.provenance import core_code, plugin_code, versions
 from privaudit.scoring.arms import Arm
 from privaudit.scoring.images import ImageScorer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from privaudit.contracts.cohort import Dataset, split_subjects
 from privaudit.contracts.defense import Defense
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
+from privaudit.memory import require_memory
 from privaudit.scoring.images import choose_scorer
 from privaudit.scoring.kinds import kind_of
 
@@ -58,6 +60,7 @@ def _open_scene(
     shares = spec.split
     split = split_subjects(cohort.subjects, spec.seed, shares.victims, shares.pool, shares.population)
     scene = Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed)
+    _check_memory(scene)
     requests, attacks = scene.requests, all_attacks(spec)
     scene.service, scene.unserved = open_service(spec.utility, scene, attacks, choose_device(device))
     if all(kind_of(attack).one_by_one for attack in attacks):
@@ -68,6 +71,20 @@ def _open_scene(
         )
     scene.prepare(requests, jobs, quiet)
     return scene, dataset.params
+
+
+def _check_memory(scene: Scene) -> None:
+    """Refuse grids and numbers of views that cannot fit: all views of a request, and the maps that come back.
+
+    Raises:
+        DataError: they cannot.
+    """
+    shape, views = scene.cohort.shape, scene.defense.views
+    values = views * (1 + scene.classes) + 2 * scene.classes + 4
+    require_memory(
+        4.0 * math.prod(shape) * values, f"a request of {views} views of {shape} voxels",
+        "set a larger voxel_mm, a smaller shape, or fewer views",
+    )  # fmt: skip
 
 
 def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str, Any]]:

@@ -13,9 +13,9 @@ from privaudit.auditing.jobs import Context, Job
 from privaudit.auditing.planning import Steps
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.store import JobFile
-from privaudit.auditing.telling import told
 from privaudit.contracts.attack import Attack, Check, Protocol
 from privaudit.contracts.cohort import count_seen
+from privaudit.paths import told
 from privaudit.provenance import core_code, machine, plugin_code
 from privaudit.results.overall import Verdict, overall
 from privaudit.results.record import DatasetInfo, DefenseInfo, Finding, Health, Missing, Record, Utility

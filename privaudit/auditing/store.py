@@ -183,7 +183,9 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
         try:
             line = json.loads(text)
             found = line.pop("sum")
-            whole = found == _checksum(line, before) and math.isfinite(line.get("seconds", 0.0))
+            # The text itself, not what it means: '0e0' is no damage that a sum over numbers would notice.
+            whole = json.dumps({**line, "sum": found}) == text and found == _checksum(line, before)
+            whole = whole and math.isfinite(line.get("seconds", 0.0))
             whole = whole and ("row" not in line or isinstance(line["row"]["request"], str))
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError, OverflowError):
             break

@@ -1,13 +1,11 @@
-"""What may be told of paths and names: folders often name people and places, and so do messages about files."""
+"""What may stand in messages that are kept: those about files often name people and places."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from privaudit.contracts.cohort import Cohort
 
@@ -15,43 +13,8 @@ SHORTEST: Final = 2
 """Ids shorter than this are not looked for in texts: they are everywhere."""
 
 
-def is_path(value: str) -> bool:
-    """Whether a text is written as a path with folders."""
-    return os.sep in value and "\n" not in value
-
-
-def base_name(value: str) -> str:
-    """The last part of a path; any other text as it is."""
-    return (Path(value).name or os.sep) if is_path(value) else value
-
-
-def marked_name(value: str) -> str:
-    """The same, with a hash of the whole: another folder has another one."""
-    return f"{base_name(value)} ({hashlib.sha256(value.encode()).hexdigest()[:8]})" if is_path(value) else value
-
-
-def told(values: Any, name: Callable[[str], str] = base_name) -> Any:
-    """Options, however nested, with the last parts of paths alone."""
-    if isinstance(values, str):
-        return name(values)
-    if isinstance(values, Mapping):
-        return {key: told(value, name) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [told(value, name) for value in values]
-    return values
-
-
-def paths_in(values: Any) -> set[str]:
-    """Every path among options, however nested."""
-    if isinstance(values, str | Path):
-        return {str(values)} if is_path(str(values)) else set()
-    if isinstance(values, Mapping):
-        values = list(values.values())
-    return {path for value in values for path in paths_in(value)} if isinstance(values, list | tuple) else set()
-
-
 _QUOTED = re.compile(r"""(['"])([^'"\n]*[/\\][^'"\n]*)\1""")
-_PLAIN = re.compile(r"""[^\s'"()<>,;:]*[/\\][^\s'"()<>,;:]*""")
+_PLAIN = re.compile(r"""(?:\b[A-Za-z]:)?[^\s'"()<>,;:]*[/\\][^\s'"()<>,;:]*""")
 
 
 def without_names(text: str, cohort: Cohort, known: Iterable[str] = ()) -> str:
@@ -70,8 +33,8 @@ def without_names(text: str, cohort: Cohort, known: Iterable[str] = ()) -> str:
     text = _PLAIN.sub(lambda found: re.split(r"[/\\]", found[0])[-1], text)
     ids = {scan.subject for scan in cohort.scans} | {scan.session for scan in cohort.scans}
     long = sorted((re.escape(name) for name in ids if len(name) >= SHORTEST), key=len, reverse=True)
-    # Not within longer numbers and words: the session '02' is in many figures.
-    return re.sub(rf"(?<![0-9A-Za-z])(?:{'|'.join(long)})(?![0-9A-Za-z])", "[...]", text) if long else text
+    # Not within longer words, and no decimals: the session '02' would be in many figures.
+    return re.sub(rf"(?<![0-9A-Za-z])(?<!\d\.)(?:{'|'.join(long)})(?![0-9A-Za-z])", "[...]", text) if long else text
 
 
 def _forms(path: str) -> set[str]:

@@ -19,10 +19,10 @@ from privaudit.auditing.jobs import Advance, Context, scene_key
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import UtilitySpec
 from privaudit.auditing.store import JobFile
-from privaudit.auditing.telling import marked_name, told
 from privaudit.contracts.cohort import Cohort
 from privaudit.errors import OptionError
 from privaudit.imaging.patches import Shape, as_tensor, cut, stitch
+from privaudit.paths import marked_name, told
 from privaudit.results.record import Utility
 from privaudit.scoring.overlap import dice
 from privaudit.scoring.rows import DIGITS, Row

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import typer
+
+FAULT: Final = 4
+"""Exit code of a command that looked for faults and found some; 1 is the gate's alone."""
 
 Spec = Annotated[str | None, typer.Argument(metavar="[SPEC.yaml]", help="Audit specification ('privaudit init').")]
 Attacks = Annotated[
