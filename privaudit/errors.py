@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+LONGEST_PART: Final = 600
+"""Characters of a part of a message that privaudit words itself."""
 
 
 class PrivauditError(Exception):
@@ -13,13 +17,13 @@ class PrivauditError(Exception):
 
     def __init__(self, what: str, *, got: object = None, allowed: object = None, todo: str | None = None) -> None:
         self.what, self.got, self.allowed, self.todo = what, got, allowed, todo
-        parts = [what.rstrip(".")]
+        parts = [short(what.rstrip("."), LONGEST_PART)]
         if got is not None:
-            parts.append(f"got {got}")
+            parts.append(f"got {short(got)}")
         if allowed is not None:
-            parts.append(f"allowed: {allowed}")
+            parts.append(f"allowed: {short(allowed, LONGEST_PART)}")
         if todo is not None:
-            parts.append(todo.rstrip("."))
+            parts.append(short(todo.rstrip("."), LONGEST_PART))
         super().__init__("; ".join(parts))
 
 
@@ -49,6 +53,16 @@ class ClaimError(PrivauditError):
 
 class RecordError(PrivauditError):
     """A record or baseline file is missing, unreadable or of another schema."""
+
+
+def short(value: object, most: int = 200) -> str:
+    r"""A value as text of one line, cut where it is long: what somebody gave may be anything.
+
+    >>> short("a\nb"), short("abcdefgh", 6)
+    ('a b', 'abc...')
+    """
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

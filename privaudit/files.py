@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from privaudit.errors import OptionError, PrivauditError, WriteError
+from privaudit.errors import OptionError, PrivauditError, WriteError, short
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file that can be seen; names that are too long or impossible are of none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def expanded(path: Path) -> Path:
+    """The path with '~' replaced by the home folder; as it is where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def is_folder(path: Path) -> bool:
+    """The same for a folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def read_text(path: Path, error: type[PrivauditError], todo: str | None = None) -> str:
@@ -34,12 +59,36 @@ def parse_json(text: str, source: str, error: type[PrivauditError], todo: str | 
     """Read JSON.
 
     Raises:
-        PrivauditError: of the class ``error``: ``source`` is not JSON, or is nested or has numbers beyond all measure.
+        PrivauditError: of the class ``error``: ``source`` is not JSON, is nested or has numbers beyond all measure, or
+            names something twice.
     """
     try:
-        return json.loads(text)
+        data = json.loads(
+            text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_each_once,
+        )  # fmt: skip
+        json.dumps(data, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
+        return data
     except (ValueError, RecursionError) as found:
-        raise error(f"{source} is not JSON: {' '.join(str(found).split())[:200]}", todo=todo) from None
+        reason = "half of a character" if isinstance(found, UnicodeEncodeError) else short(found)
+        raise error(f"{source} is not JSON: {reason}", todo=todo) from None
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is beyond all numbers")
+    return number
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is given twice in one object")
+    return found
 
 
 @contextmanager
@@ -57,10 +106,32 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def private_files() -> Iterator[None]:
+    """Let nobody but the user read what the block writes, whoever writes it: files get mode 0600, folders 0700."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder that nobody else may look into, or close one that is there.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    with writing(path):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+
+
+@contextmanager
+def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the same folder and move it to ``path`` when the block ends well.
 
-    The temporary name keeps the suffixes of ``path`` (``.nii.gz``), which some writers look at.
+    The temporary name keeps the suffixes of ``path`` (``.nii.gz``), which some writers look at. A private file can be
+    read by nobody else.
 
     Raises:
         WriteError: the place is missing, full or read-only.
@@ -74,7 +145,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o600 if private else 0o666 & ~_umask())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -86,9 +157,9 @@ def _umask() -> int:
     return mask
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, private: bool = False) -> None:
     """Write UTF-8 text atomically, creating the folder."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

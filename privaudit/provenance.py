@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from privaudit._version import __version__
+from privaudit.paths import base_name
 
 PACKAGE = Path(__file__).parent
 PRESENTATION = ("cli", "cards", "results/gate.py", "results/compare.py", "results/ci_formats.py",
@@ -79,7 +80,7 @@ def versions(packages: Iterable[str] = ("torch", "numpy", "scipy", "nibabel", "n
 
 def without_folders(words: Iterable[str]) -> str:
     """A command line without folders: they may carry names of people or places, and fingerprints say which data."""
-    return " ".join(Path(word).name if os.sep in word else word for word in words)
+    return " ".join(map(base_name, words))
 
 
 def _command() -> str:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from privaudit.errors import OptionError, nearest
-from privaudit.files import read_text
+from privaudit.errors import OptionError, nearest, short
+from privaudit.files import is_file, read_text
+from privaudit.yaml_reading import load_yaml
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
 
@@ -32,7 +32,7 @@ class PluginSpec(BaseModel):
 class Section(BaseModel):
     """A part of a specification: an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _check_role(value: Any) -> Any:
@@ -46,6 +46,8 @@ def _check_role(value: Any) -> Any:
 
 
 Role = Annotated[float | int | str, BeforeValidator(_check_role)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""What random generators take."""
 
 
 class SplitSpec(Section):
@@ -83,13 +85,20 @@ def validate_spec(model: type[SpecT], sections: Mapping[str, type[BaseModel]], d
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "specification"
+        where = short(".".join(str(part) for part in first["loc"]), 80) or "specification"
         if first["type"] == "extra_forbidden":
-            section = sections.get(str(first["loc"][0]), model)
+            section = sections.get(str(first["loc"][0]), model) if len(first["loc"]) > 1 else model
             raise OptionError(
                 f"{source} has an unknown key '{where}'", todo=nearest(str(first["loc"][-1]), section.model_fields)
             ) from None
-        raise OptionError(f"{source}: '{where}': {first['msg']}", got=repr(first.get("input"))) from None
+        raise OptionError(
+            f"{source}: '{where}': {first['msg']}", got=repr(first.get("input")), todo=quoted(first["type"])
+        ) from None
+
+
+def quoted(defect: str) -> str | None:
+    """What to do about text that YAML reads as a number, a truth value or nothing."""
+    return "put it in quotes, if it is meant as text" if defect == "string_type" else None
 
 
 def named(item: Any) -> Any:
@@ -103,21 +112,6 @@ def read_yaml(path: Path, what: str, todo: str) -> Any:
     Raises:
         OptionError: the file is missing (``what`` it should be, and what ``todo``), cannot be read, or is not YAML.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise OptionError(f"no {what} there", got=path, todo=todo)
     return load_yaml(read_text(path, OptionError, todo), str(path))
-
-
-def load_yaml(text: str, source: str) -> Any:
-    """Read YAML.
-
-    Raises:
-        OptionError: ``source`` is not YAML: a date or a number that is none, say, or nesting beyond all measure.
-    """
-    try:
-        return yaml.safe_load(text)
-    except (
-        yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError
-    ) as error:  # fmt: skip
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise OptionError(f"{source} is not YAML: {reason}") from None

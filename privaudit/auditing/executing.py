@@ -16,9 +16,11 @@ from privaudit.auditing.opening import Progress, Settings, open_context
 from privaudit.auditing.planning import Steps, all_attacks
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
+from privaudit.auditing.telling import without_names
 from privaudit.auditing.utility import choose_networks, probes, run_utility
 from privaudit.errors import DataError, OptionError, PrivauditError, WriteError
-from privaudit.files import write_text
+from privaudit.files import private_files, write_text
+from privaudit.paths import paths_in
 from privaudit.scoring.arms import SHARES
 
 UTILITY: Final = Job("utility", "segmentation", "audit")
@@ -88,16 +90,23 @@ def _worker(spec: AuditSpec, settings: Settings, jobs: Sequence[Job], threads: i
 def _one(spec: AuditSpec, settings: Settings, job: Job, advance: Advance) -> tuple[JobFile | None, str]:
     """Run one job; a plugin's failure is kept as text; bad data, bad options and full disks are raised."""
     context, _ = open_context(spec, settings)
-    try:
-        return _rows(context, job, advance), ""
-    except (DataError, OptionError, WriteError):
-        raise
-    except Exception as error:
-        where = f"jobs/{_title(job)}.error.txt"
-        write_text(context.run / where, traceback.format_exc())
-        # A plugin's message may hold file names, and those names of people.
-        shown = str(error) if context.scene.cohort.shareable or isinstance(error, PrivauditError) else f"see {where}"
-        return None, f"{type(error).__name__}: {shown}"
+    with private_files():
+        try:
+            return _rows(context, job, advance), ""
+        except (DataError, OptionError, WriteError):
+            raise
+        except Exception as error:
+            where = f"jobs/{_title(job)}.error.txt"
+            write_text(context.run / where, _tellable(traceback.format_exc(), context))
+            # A plugin's message may hold names of files and people in ways that nobody has foreseen.
+            own = context.scene.cohort.shareable or isinstance(error, PrivauditError)
+            return None, f"{type(error).__name__}: {_tellable(str(error), context) if own else f'see {where}'}"
+
+
+def _tellable(text: str, context: Context) -> str:
+    """A message as it may stand in files."""
+    renamed = text if context.names is None else context.names.in_text(text)
+    return without_names(renamed, context.scene.cohort, paths_in(context.spec.model_dump()))
 
 
 def _rows(context: Context, job: Job, advance: Advance) -> JobFile | None:

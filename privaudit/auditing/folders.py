@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
+from privaudit.auditing.spec import AuditSpec, dump_spec, parse_spec, read_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Report
-from privaudit.errors import PluginError
-from privaudit.files import check_own, writing
+from privaudit.errors import OptionError, PluginError
+from privaudit.files import check_own, is_file, read_text, write_text, writing
+from privaudit.paths import told
 from privaudit.scoring.arms import Arm
 
 ERROR = re.compile(rf"utility\.error\.txt|[^.]+\.[^.]+\.({'|'.join(get_args(Arm))})\.error\.txt")
@@ -47,6 +49,34 @@ def clear_run(run: Path) -> None:
     with writing(run):
         for file in (run / "record.json", *rendered(run, "card"), *tables, *errors):
             file.unlink(missing_ok=True)
+
+
+CUT: Final = "# Paths are cut to their last parts: folders may name people and places."
+"""The first line of a specification that is told without them."""
+
+
+def write_spec(run: Path, spec: AuditSpec, shareable: bool) -> None:
+    """Write the specification of a run; of a cohort that is not shareable without folders.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    cut = spec if shareable else parse_spec(told(spec.model_dump(mode="json")), "spec.yaml")
+    write_text(run / "spec.yaml", dump_spec(spec) if shareable else f"{CUT}\n{dump_spec(cut)}")
+
+
+def spec_of(run: Path) -> AuditSpec:
+    """The specification of a run, to open its data again.
+
+    Raises:
+        OptionError: it is missing or damaged, or says no more where the data lies.
+    """
+    if is_file(run / "spec.yaml") and read_text(run / "spec.yaml", OptionError).startswith(CUT):
+        raise OptionError(
+            f"pictures need the data, and {run} does not say where it lies: its cohort is not shareable",
+            todo="repeat the command of the audit with --with-images; what is finished is not computed again",
+        )
+    return read_spec(run / "spec.yaml")
 
 
 def rendered(folder: Path, stem: str) -> list[Path]:

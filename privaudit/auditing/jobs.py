@@ -9,12 +9,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from privaudit.auditing.pseudonyms import KEY_FILE, Pseudonyms, read_names
 from privaudit.auditing.scene import SLOW, Scene
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
@@ -22,7 +24,8 @@ from privaudit.auditing.witness import encodings_of, first_sent
 from privaudit.contracts.attack import Attack, Facts, Protocol, Task
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import PluginError, PrivauditError
-from privaudit.files import writing
+from privaudit.files import private_folder
+from privaudit.paths import marked_name, told
 from privaudit.provenance import core_code, plugin_code, versions
 from privaudit.scoring.arms import Arm
 from privaudit.scoring.images import ImageScorer
@@ -57,6 +60,17 @@ class Context:
     scorer: ImageScorer
     device: torch.device
     run: Path
+    pseudonym_key: Path | None = None
+
+    @property
+    def key_file(self) -> Path:
+        """The private key of pseudonyms: the one that was named, or the run's own."""
+        return self.pseudonym_key or self.run / KEY_FILE
+
+    @cached_property
+    def names(self) -> Pseudonyms | None:
+        """Pseudonyms in files; None where the cohort may be shown, and the seed's own may stand there."""
+        return None if self.scene.cohort.shareable else read_names(self.scene.all_names(), self.key_file)
 
 
 def scene_key(context: Context, libraries: tuple[str, ...]) -> dict[str, Any]:
@@ -65,7 +79,7 @@ def scene_key(context: Context, libraries: tuple[str, ...]) -> dict[str, Any]:
     return {
         "code": core_code(),
         "defense code": plugin_code(type(scene.defense)),
-        "defense": {"name": scene.defense.name, **scene.defense.params},
+        "defense": {"name": scene.defense.name, **told(scene.defense.params, marked_name)},
         **({} if (trained := scene.defense.trained) is None else {"defense weights": trained.digest}),
         **({} if not scene.defense.digest else {"defense digest": scene.defense.digest}),
         "encodings": encodings_of(scene),
@@ -92,7 +106,7 @@ def job_key(context: Context, attack: Attack, protocol: Protocol, arm: Arm) -> d
         **scene_key(context, ("torch", "numpy", "scipy")),
         **({} if service is None else {"served by": service.digest}),
         "attack code": plugin_code(type(attack)),
-        "attack": {"name": attack.name, **attack.params},
+        "attack": {"name": attack.name, **told(attack.params, marked_name)},
         "claim code": plugin_code(type(kind_of(attack))),
         "learned": [item.digest for item in attack.learned(facts_of(context))],
         "protocol": {"name": protocol.name, "knowledge": sorted(protocol.knowledge), "views": protocol.views},
@@ -155,7 +169,7 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     # A check of an attack by itself has rows of its own, and of a kind that scores all together some have no answer.
     wanted = None if job.arm == "health" else probes(context, attack, protocol)
     key, path = job_key(context, attack, protocol, job.arm), context.run / "jobs" / f"{job.name}.jsonl"
-    store = JobFile.open(path, key, wanted, every=kind_of(attack).one_by_one)
+    store = JobFile.open(path, key, wanted, every=kind_of(attack).one_by_one, names=context.names)
     if store.done:
         advance(job_size(context, attack, protocol, job.arm))
         return store
@@ -163,8 +177,7 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     workdir = context.run / "jobs" / f"{job.name}.work"
     if store.fresh:
         shutil.rmtree(workdir, ignore_errors=True)
-    with writing(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
+    private_folder(workdir)
     task = task_of(context, attack, protocol, workdir, _timed(advance, context, started), job.arm)
     dtype = torch.get_default_dtype()
     try:

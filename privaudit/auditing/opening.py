@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ from privaudit.contracts.defense import Defense
 from privaudit.contracts.roles import assign_roles
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
+from privaudit.memory import require_memory
 from privaudit.scoring.images import choose_scorer
 from privaudit.scoring.kinds import kind_of
 
@@ -27,13 +29,17 @@ RUNS = Path("privaudit-runs")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run, as opposed to what: none of this changes a figure (the device may, and is in the record)."""
+    """How to run, as opposed to what: none of this changes a figure (the device may, and is in the record).
+
+    ``pseudonym_key`` is the file of the private key from which pseudonyms follow; None for one of the run's own.
+    """
 
     out: Path | None = None
     cache: Path | None = None
     device: str = "auto"
     jobs: int = 1
     quiet: bool = False
+    pseudonym_key: Path | None = None
 
 
 Progress = Callable[[str, int], Advance]
@@ -54,6 +60,7 @@ def _open_scene(
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     split = assign_roles(cohort.subjects, spec.split, spec.seed)
     scene = Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed)
+    _check_memory(scene)
     requests, attacks = scene.requests, all_attacks(spec)
     scene.service, scene.unserved = open_service(spec.utility, scene, attacks, choose_device(device))
     if all(kind_of(attack).one_by_one for attack in attacks):
@@ -66,6 +73,20 @@ def _open_scene(
     return scene, dataset.params
 
 
+def _check_memory(scene: Scene) -> None:
+    """Refuse grids and numbers of views that cannot fit: all views of a request, and the maps that come back.
+
+    Raises:
+        DataError: they cannot.
+    """
+    shape, views = scene.cohort.shape, scene.defense.views
+    values = views * (1 + scene.classes) + 2 * scene.classes + 4
+    require_memory(
+        4.0 * math.prod(shape) * values, f"a request of {views} views of {shape} voxels",
+        "set a larger voxel_mm, a smaller shape, or fewer views",
+    )  # fmt: skip
+
+
 def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str, Any]]:
     """Open data and plugins; checks everything that can be checked before work starts.
 
@@ -76,7 +97,8 @@ def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str
         raise OptionError("--jobs must be at least 1", got=settings.jobs)
     scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet, settings.device)
     scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
-    return Context(spec, scene, scorer, choose_device(settings.device), run_folder(spec, settings.out)), params
+    run, device = run_folder(spec, settings.out), choose_device(settings.device)
+    return Context(spec, scene, scorer, device, run, settings.pseudonym_key), params
 
 
 def quiet_progress(name: str, total: int) -> Advance:

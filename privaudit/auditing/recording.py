@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from privaudit.auditing.scene import Scene
 from privaudit.auditing.store import JobFile
 from privaudit.contracts.attack import Attack, Check, Protocol
 from privaudit.contracts.cohort import count_seen
+from privaudit.paths import told
 from privaudit.provenance import core_code, machine, plugin_code
 from privaudit.results.overall import Verdict, overall
 from privaudit.results.record import DatasetInfo, DefenseInfo, Finding, Health, Missing, Record, Utility
@@ -28,19 +28,19 @@ from privaudit.scoring.scorecard import Scorecard, Scored
 
 def describe_scheme(scene: Scene) -> DefenseInfo:
     """The scheme, and what must be known of how it was trained, if it was."""
-    info = DefenseInfo(name=scene.defense.name, params=scene.defense.params)
+    info = DefenseInfo(name=scene.defense.name, params=told(scene.defense.params))
     trained = scene.defense.trained
     if trained is None:
         return info
-    told = trained.config.training
-    notes = [str(doubt) for doubt in told.get("doubts", [])]
+    training = trained.config.training
+    notes = [str(doubt) for doubt in training.get("doubts", [])]
     attackers = scene.split.population
     if seen := count_seen(trained.config.people, scene.cohort, attackers):
         notes.append(
             f"the scheme was trained on {seen} of the {len(attackers)} people whom the attacker learns from:"
             " an attacker with others may do better"
         )
-    return info.model_copy(update={"flaws": [str(flaw) for flaw in told.get("collapsed", [])], "notes": notes})
+    return info.model_copy(update={"flaws": [str(flaw) for flaw in training.get("collapsed", [])], "notes": notes})
 
 
 def _read_check(row: Row) -> Check:
@@ -128,7 +128,7 @@ def make_record(
 
     Args:
         context: the audit.
-        dataset_params: options of the dataset; of its root only the last part is told.
+        dataset_params: options of the dataset; of paths among all options only the last part is told.
         outcome: of its jobs.
         started: when, as ISO 8601.
         processes: how many worked on it.
@@ -149,12 +149,12 @@ def make_record(
             simulated=cohort.simulated,
             shareable=cohort.shareable,
             split=scene.split.counts(),
-            params={k: v if k != "root" or v is None else Path(v).name for k, v in dataset_params.items()},
+            params=told(dataset_params),
             notes=list(cohort.notes),
         ),
         defense=describe_scheme(scene),
         seed=spec.seed,
-        findings=findings,
+        findings=[finding.model_copy(update={"params": told(finding.params)}) for finding in findings],
         missing=outcome.missing,
         skipped=outcome.skipped,
         utility=outcome.utility,
@@ -173,7 +173,7 @@ def make_record(
             "battery": spec.battery,
             "pictures": spec.pictures.model_dump(mode="json"),
             "controls": spec.controls,
-            "attacks": [attack.model_dump(mode="json") for attack in spec.attacks],
+            "attacks": [told(attack.model_dump(mode="json")) for attack in spec.attacks],
         },
         provenance={
             **machine(context.device.type, torch.get_num_threads()),

@@ -29,6 +29,10 @@ class Roster:
         owners = sorted(split.pool, key=lambda s: digest_from(seed, "owner", s))
         self._owner_alias = {subject: f"R{number:03d}" for number, subject in enumerate(owners, start=1)}
 
+    def all_names(self) -> tuple[str, ...]:
+        """Every opaque name: of requests, of victims, of owners of references."""
+        return (*self._scan_of, *self._alias.values(), *self._owner_alias.values())
+
     @property
     def requests(self) -> tuple[str, ...]:
         """Every encoded scan of every victim, by opaque name."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from privaudit.auditing.executing import UTILITY, Outcomes, execute, sizes
-from privaudit.auditing.folders import check_run, clear_run
+from privaudit.auditing.folders import check_run, clear_run, write_spec
 from privaudit.auditing.jobs import Context, Job
 from privaudit.auditing.opening import Progress, Settings, open_context, quiet_progress, run_folder
 from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan
+from privaudit.auditing.pseudonyms import KEY_FILE, check_key, ready_key
 from privaudit.auditing.recording import Outcome, make_record, with_limits
-from privaudit.auditing.spec import AuditSpec, dump_spec
+from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile, lock, write_table
 from privaudit.auditing.utility import check_weights, choose_networks, utility_figures
 from privaudit.auditing.witness import look_again
@@ -50,6 +51,7 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     settings = settings or Settings()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     check_run(run_folder(spec, settings.out))
+    check_key(settings.pseudonym_key or run_folder(spec, settings.out) / KEY_FILE)
     attacks = all_attacks(spec)
     check_weights(spec.utility)
     context, dataset_params = open_context(spec, settings)
@@ -60,7 +62,8 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     with lock(context.run):
         claim(context.run, "run")
         clear_run(context.run)
-        write_text(context.run / "spec.yaml", dump_spec(spec))
+        write_spec(context.run, spec, context.scene.cohort.shareable)
+        ready_key(context.key_file)
         found = execute(context, settings, sizes(context, steps, utility=networks is not None), progress)
         steps = with_limits(context, steps, _finished(found))
         failed = {(item.attack, item.protocol) for item in _missing(found)}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from privaudit.auditing.battery import BATTERY, BUDGETS, STANDARD, named_battery
 from privaudit.errors import OptionError
 from privaudit.scoring.settings import ScoringSpec
-from privaudit.specs import PluginSpec, Section, SplitSpec, digest_of, named, read_yaml, validate_spec
+from privaudit.specs import PluginSpec, Section, Seed, SplitSpec, digest_of, named, read_yaml, validate_spec
 
 
 class UtilitySpec(Section):
@@ -47,7 +47,7 @@ class AuditSpec(Section):
     dataset: PluginSpec = PluginSpec(name="phantom")
     defense: PluginSpec = PluginSpec(name="mixup")
     attacks: tuple[PluginSpec, ...] = BATTERY["quick"]
-    seed: int = 0
+    seed: Seed = 0
     split: SplitSpec = SplitSpec()
     scoring: ScoringSpec = ScoringSpec()
     utility: UtilitySpec = UtilitySpec()

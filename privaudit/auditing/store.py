@@ -14,7 +14,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +22,9 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from privaudit.auditing.pseudonyms import Pseudonyms
 from privaudit.errors import PrivauditError
-from privaudit.files import write_text, writing
+from privaudit.files import private_folder, write_text, writing
 from privaudit.scoring.rows import Row
 
 
@@ -38,6 +39,7 @@ class JobFile:
         done: whether it is complete; then ``seconds`` is the time it took over all sessions.
         note: why it is reused, resumed or computed, for ``--explain``.
         fresh: whether nothing of this key was there.
+        names: pseudonyms that stand in the file in place of those in ``rows``; None for the same ones.
     """
 
     path: Path
@@ -47,13 +49,15 @@ class JobFile:
     seconds: float = 0.0
     note: str = ""
     fresh: bool = True
+    names: Pseudonyms | None = field(default=None, repr=False)
     _stream: IO[str] | None = field(default=None, repr=False)
     _sum: str = field(default="", repr=False)
 
     @classmethod
     def open(
-        cls, path: Path, key: Mapping[str, Any], requests: Collection[str] | None = None, every: bool = True
-    ) -> JobFile:
+        cls, path: Path, key: Mapping[str, Any], requests: Collection[str] | None = None, every: bool = True,
+        names: Pseudonyms | None = None,
+    ) -> JobFile:  # fmt: skip
         """Read what is there; rows of another key are dropped, and so is all from the first damage on.
 
         Args:
@@ -61,8 +65,10 @@ class JobFile:
             key: what determines the rows.
             requests: whom rows may be of, each once; None to take any.
             every: a job is complete only when each of these requests has its row.
+            names: pseudonyms for the file; the key they come from is part of the job's.
         """
-        job = cls(path, json.loads(json.dumps(key)))
+        parts = {**key, **({} if names is None else {"pseudonyms": names.digest})}
+        job = cls(path, json.loads(json.dumps(parts)), names=names)
         lines = _whole_lines(path)
         if not lines:
             job.note = "computed: no earlier result"
@@ -79,14 +85,16 @@ class JobFile:
         waiting = None if requests is None else set(requests)
         for line in lines[1:]:
             if "row" in line:
+                row = line["row"] if names is None else names.show(line["row"])
                 if waiting is not None:
-                    if line["row"]["request"] not in waiting:
+                    if row["request"] not in waiting:
                         break
-                    waiting.remove(line["row"]["request"])
-                job.rows.append(line["row"])
+                    waiting.remove(row["request"])
+                job.rows.append(row)
             job.seconds = max(job.seconds, float(line.get("seconds", 0.0)))
             job.done = line.get("done") == len(job.rows) and not (every and waiting)
         if job.done:
+            job.rows.sort(key=_request)  # as they were computed
             job.note = "reused"
         else:
             job.note = f"resumed after {len(job.rows)} rows" if job.rows else "computed: an earlier try left nothing"
@@ -103,17 +111,20 @@ class JobFile:
                 self._begin()
 
     def _begin(self) -> None:
-        # Rewriting what is kept drops a torn line and a stale header; the move makes it one step.
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        head: list[dict[str, Any]] = [
-            {"key": self.key},
-            *({"row": row, "seconds": self.seconds} for row in self.rows),
-        ]
-        self._sum = ""
-        temporary.write_text("".join(map(self._sealed, head)), encoding="utf-8")
-        temporary.replace(self.path)
+        # Rewriting what is kept drops a torn line and a stale header.
+        self._rewrite([{"row": self.written(row), "seconds": self.seconds} for row in self.rows])
         self._stream = self.path.open("a", encoding="utf-8")
+
+    def _rewrite(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the file in one step."""
+        private_folder(self.path.parent)
+        self._sum = ""
+        with writing(self.path):
+            write_text(self.path, "".join(map(self._sealed, [{"key": self.key}, *lines])), private=True)
+
+    def written(self, row: Row) -> Row:
+        """The row as it stands in files."""
+        return row if self.names is None else self.names.hide(row)
 
     def _sealed(self, line: Mapping[str, Any]) -> str:
         """The next line of the file, with its checksum."""
@@ -130,12 +141,18 @@ class JobFile:
 
     def append(self, row: Row, seconds: float) -> None:
         """Store one row on disk before returning."""
-        self._write({"row": row, "seconds": seconds})
+        self._write({"row": self.written(row), "seconds": seconds})
         self.rows.append(row)
 
     def finish(self, seconds: float) -> None:
         """Mark the job complete."""
-        self._write({"done": len(self.rows), "seconds": seconds})
+        done = {"done": len(self.rows), "seconds": seconds}
+        if self.names is None:
+            self._write(done)
+        else:  # the order in which rows were computed would tell who is who
+            rows = sorted(map(self.names.hide, self.rows), key=_request)
+            self.close()
+            self._rewrite([*({"row": row} for row in rows), done])
         self.done, self.seconds = True, seconds
         self.close()
 
@@ -145,6 +162,10 @@ class JobFile:
             with suppress(OSError):  # of a full disk, which whoever wrote has been told of
                 self._stream.close()
             self._stream = None
+
+
+def _request(row: Mapping[str, Any]) -> str:
+    return str(row["request"])
 
 
 def _checksum(line: Mapping[str, Any], before: str) -> str:
@@ -162,7 +183,9 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
         try:
             line = json.loads(text)
             found = line.pop("sum")
-            whole = found == _checksum(line, before) and math.isfinite(line.get("seconds", 0.0))
+            # The text itself, not what it means: '0e0' is no damage that a sum over numbers would notice.
+            whole = json.dumps({**line, "sum": found}) == text and found == _checksum(line, before)
+            whole = whole and math.isfinite(line.get("seconds", 0.0))
             whole = whole and ("row" not in line or isinstance(line["row"]["request"], str))
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError, OverflowError):
             break
@@ -206,5 +229,5 @@ def write_table(store: JobFile, folder: Path) -> None:
     columns = dict.fromkeys(name for row in store.rows for name in row if not name.endswith("patches"))
     writer = csv.DictWriter(text, fieldnames=list(columns), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(store.rows)
+    writer.writerows(sorted((store.written(row) for row in store.rows), key=_request))
     write_text(folder / f"{store.path.name.removesuffix('.audit.jsonl')}.csv", text.getvalue())

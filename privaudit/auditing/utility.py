@@ -22,6 +22,7 @@ from privaudit.auditing.store import JobFile
 from privaudit.contracts.cohort import Cohort
 from privaudit.errors import OptionError
 from privaudit.imaging.patches import Shape, as_tensor, cut, stitch
+from privaudit.paths import marked_name, told
 from privaudit.results.record import Utility
 from privaudit.scoring.overlap import dice
 from privaudit.scoring.rows import DIGITS, Row
@@ -100,7 +101,8 @@ def run_utility(context: Context, networks: Networks, advance: Advance) -> JobFi
     """Segment every probe through the defense, or those that a kill left."""
     scene, spec = context.scene, context.spec.utility
     requests = probes(spec, scene)
-    store = JobFile.open(context.run / "jobs" / "utility.jsonl", _key(context, networks), requests)
+    path = context.run / "jobs" / "utility.jsonl"
+    store = JobFile.open(path, _key(context, networks), requests, names=context.names)
     finished = {row["request"] for row in store.rows}
     advance(len(finished))
     if store.done:
@@ -124,7 +126,7 @@ def _key(context: Context, networks: Networks) -> dict[str, Any]:
     return {
         **scene_key(context, ("torch", "numpy", "monai")),
         "weights": networks.used,
-        "utility": context.spec.utility.model_dump(mode="json"),
+        "utility": told(context.spec.utility.model_dump(mode="json"), marked_name),
     }
 
 

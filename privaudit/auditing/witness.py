@@ -25,7 +25,7 @@ def encodings_of(scene: Scene) -> str:
 def look_again(scene: Scene) -> str:
     """Take the digest anew, of the first and the last request.
 
-    Every view is encoded, and one is answered and decoded. All is done twice, with keys that must be equal. One thread
+    Every view is encoded, answered and decoded. All is done twice, with keys that must be equal. One thread
     does it: the last digits of a network's sums depend on how many there are, and workers have fewer.
 
     Args:
@@ -69,7 +69,7 @@ def _seen(scene: Scene, request: str) -> str:
         key, started = scene.draw_key(request), time.perf_counter()
         sent = defense.encode(as_tensor(volume.image), key, defense.views)
         scene.seconds_per_scan = time.perf_counter() - started
-        returned = defense.respond(one_hot(volume.labels, scene.classes), key, 1)
+        returned = defense.respond(one_hot(volume.labels, scene.classes), key, defense.views)
         decoded = defense.decode(returned, key)
         digest = Transcript(request, sent.views, sent.positions, scene.cohort.shape, np.eye(4), returned).digest()
         return digest + hashlib.sha256(decoded.contiguous().numpy().tobytes()).hexdigest()

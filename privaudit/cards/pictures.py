@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from privaudit.auditing.folders import spec_of
 from privaudit.auditing.jobs import Context, asked_of
 from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.planning import all_attacks
-from privaudit.auditing.spec import read_spec
+from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.utility import choose_networks, label_maps, probes
 from privaudit.cards.gallery import claims_of, gallery, illustrations, primary_of
 from privaudit.cohorts.progress import run_jobs
@@ -27,10 +28,12 @@ Cells = list[tuple[str, Tensor]]
 """Volumes with titles, from left to right."""
 
 
-def pictures_of(run: Path, cache: Path | None, *, utility: bool, jobs: int = 1, quiet: bool = True) -> list[Picture]:
+def pictures_of(
+    run: Path, cache: Path | None, *, utility: bool, jobs: int = 1, quiet: bool = True, spec: AuditSpec | None = None
+) -> list[Picture]:
     """Everything that may be drawn of a run: what is sent and recovered, and how it is segmented.
 
-    The run's specification is opened again.
+    The specification is opened again.
 
     Args:
         run: its folder.
@@ -38,34 +41,35 @@ def pictures_of(run: Path, cache: Path | None, *, utility: bool, jobs: int = 1, 
         utility: whether label maps are drawn, too.
         jobs: processes.
         quiet: no progress bar.
+        spec: of the audit; None to read it in the folder.
 
     Raises:
         PrivauditError: the data is not there any more.
     """
-    drawn = [attack.name for attack in all_attacks(read_spec(run / "spec.yaml")) if _drawn(attack)]
+    spec = spec_of(run) if spec is None else spec
+    drawn = [attack.name for attack in all_attacks(spec) if _drawn(attack)]
     # What takes longest comes first: label maps, and the attacks that learn, which stand last.
-    work = [(name, run, cache) for name in ([SEGMENTED] if utility else []) + drawn[::-1]]
+    work = [(name, run, cache, spec) for name in ([SEGMENTED] if utility else []) + drawn[::-1]]
     made = dict(zip([name for name, *_ in work], run_jobs(_part, work, jobs, "drawing", quiet), strict=True))
     maps = made.pop(SEGMENTED, None)
     return [
-        encoding_picture(run, cache, [cells for name in drawn if isinstance(cells := made[name], list)]),
-        *attack_pictures(run, cache),
+        encoding_picture(run, cache, spec, [cells for name in drawn if isinstance(cells := made[name], list)]),
+        *attack_pictures(run, cache, spec),
         *([maps] if isinstance(maps, Picture) else []),
     ]
 
 
-def _part(name: str, run: Path, cache: Path | None) -> Picture | Cells | None:
+def _part(name: str, run: Path, cache: Path | None, spec: AuditSpec) -> Picture | Cells | None:
     """The label maps, or what an attack makes of the requests that are drawn."""
-    return segmentation_picture(run, cache) if name == SEGMENTED else claimed(run, cache, name)
+    return segmentation_picture(run, cache, spec) if name == SEGMENTED else claimed(run, cache, spec, name)
 
 
 def _drawn(attack: Attack) -> bool:
     return kind_of(attack).drawn and attack.preview() is None and attack.name != "as-is"
 
 
-def claimed(run: Path, cache: Path | None, name: str) -> Cells:
+def claimed(run: Path, cache: Path | None, spec: AuditSpec, name: str) -> Cells:
     """What an attack makes of the first requests, a titled volume each, with its score."""
-    spec = read_spec(run / "spec.yaml")
     context, _ = open_context(spec, Settings(out=run, cache=cache))
     attack = next(attack for attack in all_attacks(spec) if attack.name == name)
     requests, kind, protocol = context.scene.requests[:ROWS], kind_of(attack), primary_of(attack, context)
@@ -78,12 +82,12 @@ def claimed(run: Path, cache: Path | None, name: str) -> Cells:
     return cells
 
 
-def encoding_picture(run: Path, cache: Path | None, claims: Sequence[Cells]) -> Picture:
+def encoding_picture(run: Path, cache: Path | None, spec: AuditSpec, claims: Sequence[Cells]) -> Picture:
     """Mid-axial slices of three requests: target, reference, what the server sees, and every attack's claim.
 
     Under each claim stands its MS-SSIM to the target.
     """
-    context, _ = open_context(read_spec(run / "spec.yaml"), Settings(out=run, cache=cache))
+    context, _ = open_context(spec, Settings(out=run, cache=cache))
     rows = _sent(context, context.scene.requests[:ROWS])
     mixed = ", the reference it was mixed with" if context.scene.has_bystanders else ""
     return Picture(
@@ -94,13 +98,12 @@ def encoding_picture(run: Path, cache: Path | None, claims: Sequence[Cells]) -> 
     )
 
 
-def attack_pictures(run: Path, cache: Path | None) -> list[Picture]:
+def attack_pictures(run: Path, cache: Path | None, spec: AuditSpec) -> list[Picture]:
     """What attacks that draw at random make of the first request from several initialisations, and what they hold.
 
     Raises:
         PrivauditError: the data is not there any more.
     """
-    spec = read_spec(run / "spec.yaml")
     context, _ = open_context(spec, Settings(out=run, cache=cache))
     previews = [(attack.name, preview) for attack in all_attacks(spec) if (preview := attack.preview()) is not None]
     return [
@@ -110,7 +113,7 @@ def attack_pictures(run: Path, cache: Path | None) -> list[Picture]:
     ]
 
 
-def segmentation_picture(run: Path, cache: Path | None) -> Picture | None:
+def segmentation_picture(run: Path, cache: Path | None, spec: AuditSpec) -> Picture | None:
     """One mid-axial slice as in the paper's Fig. 2: image, what the server sees, true labels, and every method's.
 
     None where no trained weights fit.
@@ -118,12 +121,12 @@ def segmentation_picture(run: Path, cache: Path | None) -> Picture | None:
     Raises:
         PrivauditError: the data is not there any more.
     """
-    context, _ = open_context(read_spec(run / "spec.yaml"), Settings(out=run, cache=cache))
-    scene, spec = context.scene, context.spec.utility
-    networks, _ = choose_networks(spec, scene)
+    context, _ = open_context(spec, Settings(out=run, cache=cache))
+    scene = context.scene
+    networks, _ = choose_networks(spec.utility, scene)
     if networks is None:
         return None
-    request = probes(spec, scene)[0]
+    request = probes(spec.utility, scene)[0]
     truth = scene.truth(request)
     top = max(scene.cohort.label_names)
     seen = scene.transcript(request, arm="audit").stitched()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from privaudit.auditing.spec import AuditSpec
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Picture, Report, ReportInput
 from privaudit.errors import RecordError
@@ -14,8 +15,9 @@ from privaudit.results.record_files import read
 
 
 def report_input(
-    run: Path, record: Record, with_images: bool, cache: Path | None, jobs: int = 1, quiet: bool = True
-) -> ReportInput:
+    run: Path, record: Record, with_images: bool, cache: Path | None, jobs: int = 1, quiet: bool = True,
+    spec: AuditSpec | None = None,
+) -> ReportInput:  # fmt: skip
     """Collect what a renderer may read; voxels only of shareable cohorts or where the user asked.
 
     Drawing takes a minute, and ``jobs`` processes.
@@ -25,7 +27,7 @@ def report_input(
     if with_images or record.dataset.shareable:
         from privaudit.cards.pictures import pictures_of
 
-        pictures = tuple(pictures_of(run, cache, utility=bool(record.utility), jobs=jobs, quiet=quiet))
+        pictures = tuple(pictures_of(run, cache, utility=bool(record.utility), jobs=jobs, quiet=quiet, spec=spec))
     return ReportInput(record, tables, pictures)
 
 
@@ -36,15 +38,16 @@ def render(source: ReportInput, format_: str) -> tuple[str, str]:
 
 
 def write_cards(
-    run: Path, formats: Sequence[str], with_images: bool, cache: Path | None = None, jobs: int = 1, quiet: bool = True
-) -> list[Path]:
-    """Write ``card.<suffix>`` for each format into the run folder.
+    run: Path, formats: Sequence[str], with_images: bool, cache: Path | None = None, jobs: int = 1, quiet: bool = True,
+    spec: AuditSpec | None = None,
+) -> list[Path]:  # fmt: skip
+    """Write ``card.<suffix>`` for each format into the run folder; ``spec`` says where its data lies.
 
     Raises:
         RecordError: the folder holds no record.
         PluginError: no such format.
     """
-    source = report_input(run, read(run), with_images, cache, jobs, quiet)
+    source = report_input(run, read(run), with_images, cache, jobs, quiet, spec)
     out = []
     for name in formats:
         text, suffix = render(source, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import tempfile
 import traceback
@@ -12,7 +13,7 @@ import typer
 
 from privaudit._version import __version__
 from privaudit.cli import audit, keys, plan, plugins, results, segment, setup, sweep, train
-from privaudit.errors import PrivauditError
+from privaudit.errors import OptionError, PrivauditError
 
 app = typer.Typer(
     name="privaudit",
@@ -67,6 +68,7 @@ def main() -> None:
     code 70: never 1, by which the gate says that leakage has grown.
     """
     try:
+        _check_arguments(sys.argv)
         app()
     except PrivauditError as error:
         typer.echo(f"privaudit: error: {error}", err=True)
@@ -75,6 +77,20 @@ def main() -> None:
         _leave(stop)
     except Exception as error:
         _report(error)
+
+
+def _check_arguments(words: list[str]) -> None:
+    """Paths are hashed, and the command stands in records: it must be text.
+
+    Raises:
+        OptionError: a word is not UTF-8.
+    """
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(word).decode("utf-8", "backslashreplace")
+            raise OptionError("an argument is not UTF-8", got=shown, todo="rename the file or folder") from None
 
 
 def _leave(stop: SystemExit) -> NoReturn:

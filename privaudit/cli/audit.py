@@ -71,7 +71,7 @@ def attack(
 CARDS = ("html", "markdown")
 OWN = (
     "dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "controls", "budget", "quiet",
-    "explain",
+    "explain", "pseudonym_key",
 )  # fmt: skip
 
 
@@ -92,7 +92,8 @@ def build_spec(
     from privaudit.cli.routing import read_pairs, route
     from privaudit.contracts import plugin
     from privaudit.contracts.attack import Attack
-    from privaudit.specs import load_yaml
+    from privaudit.contracts.options import accepts_text_only
+    from privaudit.yaml_reading import load_value
 
     data: dict[str, Any] = (AuditSpec() if base is None else base).model_dump()
     if attacks or budget:
@@ -110,7 +111,10 @@ def build_spec(
     routed = route(read_pairs(extra), owners, OWN)
     for section in SECTIONS:
         data[section] |= {
-            key: load_yaml(value, f"--{section}.{key.replace('_', '-')}") for key, value in routed.pop(section).items()
+            key: value
+            if accepts_text_only(SECTIONS[section].model_fields[key].annotation)
+            else load_value(value, f"--{section}.{key.replace('_', '-')}")
+            for key, value in routed.pop(section).items()
         }
     fill(sections, routed)
     if chosen.seed is not None:
@@ -128,10 +132,10 @@ def _run(spec: AuditSpec, run: Run, running: Running) -> None:
     from privaudit.cards.writing import write_cards
     from privaudit.cli.summary import print_summary
 
-    settings = Settings(run.out, running.cache, running.device, run.jobs, running.quiet)
+    settings = Settings(run.out, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key)
     with progress_bars(running.quiet) as progress:
         result: Result = run_audit(spec, settings, progress)
-    cards = write_cards(result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet)
+    cards = write_cards(result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec)
     if run.explain:
         for name, note in result.notes.items():
             typer.echo(f"{name}: {note}")
@@ -147,11 +151,11 @@ def _run_panel(specs: list[AuditSpec], run: Run, running: Running) -> None:
     from privaudit.cli.summary import print_summary
 
     folder = panel_folder(specs, run.out)
-    settings = Settings(None, running.cache, running.device, run.jobs, running.quiet)
+    settings = Settings(None, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key)
     with progress_bars(running.quiet) as progress:
         done = run_panel(specs, settings, folder, progress)
-    for place, record in done:
-        cards = write_cards(place, CARDS, run.with_images, running.cache, run.jobs, running.quiet)
+    for spec, (place, record) in zip(specs, done, strict=True):
+        cards = write_cards(place, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec)
         print_summary(record, cards, running.quiet)
     for path in write_panel(folder, [record for _, record in done], CARDS):
         typer.echo(f"panel: {path}")

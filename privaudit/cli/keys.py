@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from privaudit.cli.options import grouped
+from privaudit.cli.options import FAULT, grouped
 from privaudit.cli.progress import progress_bars
 
 
@@ -22,7 +22,7 @@ def key_audit(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the verdict line.")] = False,
 ) -> None:
-    """Draw keys and check them for repetitions, short periods and bias: exit 0 clean, 1 faults, 2 bad input.
+    """Draw keys and check them for repetitions, short periods and bias: exit 0 clean, 2 bad input, 4 faults.
 
     Options of the defense pass through: --views, --alpha-per.
     """
@@ -54,4 +54,4 @@ def key_audit(
     source = "the operating system's generator" if seed is None else f"seed {seed}"
     verdict = f"FAULTY: {'; '.join(faults)}" if faults else "no fault found"
     console.print(f"{keys} keys of {defense} from {source}: {verdict}", markup=False, soft_wrap=True)
-    raise typer.Exit(1 if faults else 0)
+    raise typer.Exit(FAULT if faults else 0)

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import typer
+
+FAULT: Final = 4
+"""Exit code of a command that looked for faults and found some; 1 is the gate's alone."""
 
 Spec = Annotated[str | None, typer.Argument(metavar="[SPEC.yaml]", help="Audit specification ('privaudit init').")]
 Attacks = Annotated[
@@ -69,6 +72,14 @@ class Run:
     explain: Annotated[bool, typer.Option("--explain", help="Say why each part was computed, resumed or reused.")] = (
         False
     )
+    pseudonym_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--pseudonym-key",
+            help="Private file from which pseudonyms follow, made if it is missing: runs that share it name people"
+            " alike. [default: one of the run's own]",
+        ),
+    ] = None
     with_images: Annotated[
         bool, typer.Option("--with-images", help="Show voxels on the card of a cohort not shareable.")
     ] = False

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from privaudit.cli.options import FAULT
 from privaudit.errors import OptionError
 
 TEMPLATE = """\
@@ -65,7 +66,7 @@ def init(
 
 
 def doctor() -> None:
-    """Print versions, device, plugins and the data that is found; exit code 1 if something is broken."""
+    """Print versions, device, plugins and the data that is found; exit code 4 if something is broken."""
     import torch
 
     from privaudit.cli.plugins import _base
@@ -89,4 +90,4 @@ def doctor() -> None:
         broken += sum(row.broken is not None for row in rows)
         typer.echo(f"{kind}: " + ", ".join(row.name + (" (BROKEN)" if row.broken else "") for row in rows))
     if broken or (root is not None and not Path(root).is_dir()):
-        raise typer.Exit(1)
+        raise typer.Exit(FAULT)

@@ -10,7 +10,7 @@ import typer
 from privaudit.cli.audit import build_spec
 from privaudit.cli.options import Attacks, Chosen, Running, Spec, grouped
 from privaudit.cli.progress import progress_bars
-from privaudit.errors import OptionError
+from privaudit.errors import OptionError, short
 
 Grid = Annotated[
     list[str] | None,
@@ -85,17 +85,17 @@ def read_grid(items: list[str]) -> dict[str, list[Any]]:
     Raises:
         OptionError: an item is not of that form.
     """
-    from privaudit.specs import load_yaml
+    from privaudit.yaml_reading import load_value
 
     grid: dict[str, list[Any]] = {}
     for item in items:
         name, equals, text = item.partition("=")
         try:
-            values = load_yaml(text, "--grid")
+            values = load_value(text, "--grid")
         except OptionError:
             values = None
         if not equals or not isinstance(values, list) or not values:
-            raise OptionError("--grid cannot be read", got=repr(item), todo="write --grid views='[1, 5, 10]'")
+            raise OptionError("--grid cannot be read", got=repr(short(item)), todo="write --grid views='[1, 5, 10]'")
         grid[name.replace("-", "_")] = values
     return grid
 

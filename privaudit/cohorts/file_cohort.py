@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from typing import Annotated, Final, Literal
 from pydantic import Field as Option
 
 from privaudit.cohorts.hashes import HashMemory
-from privaudit.cohorts.volumes import Reading, read_array, read_grid, read_pair
+from privaudit.cohorts.volumes import BYTES_PER_VOXEL, Reading, read_array, read_grid, read_pair
 from privaudit.contracts.cohort import BRAIN_LABELS, Attribute, Cohort, ScanId, Volume, mark
 from privaudit.errors import DataError
+from privaudit.memory import require_memory
 
 READING_VERSION: Final = 1
 """Raised whenever the same files and options give other voxels."""
@@ -43,6 +46,23 @@ def voxel_mark(path: Path) -> str:
     return mark(read_array(path)[0])
 
 
+def _check_names(files: Mapping[ScanId, ScanFiles], root: Path) -> None:
+    """Names must be text: they are hashed, sorted and compared.
+
+    Raises:
+        DataError: one is not.
+    """
+    for pair in files.values():
+        for path in (pair.image, pair.labels):
+            try:
+                str(path.relative_to(root)).encode()
+            except UnicodeEncodeError:
+                raise DataError(
+                    f"{os.fsencode(path).decode('utf-8', 'backslashreplace')} has a name that is not UTF-8",
+                    todo="rename it",
+                ) from None
+
+
 class FileCohort(Cohort):
     """Scans read from files whenever they are asked for; none is kept."""
 
@@ -68,7 +88,12 @@ class FileCohort(Cohort):
         self._told, self._notes = notes, tuple[str, ...]()
         self._files = {scan: files[scan] for scan in order or sorted(files)}
         self._reading = {scan: reading if isinstance(reading, Reading) else reading[scan] for scan in self._files}
+        _check_names(self._files, root)
         self.shape, self.voxel_mm = self._common_grid()
+        require_memory(
+            math.prod(self.shape) * BYTES_PER_VOXEL, f"a scan of {self.shape} voxels of {self.voxel_mm:g} mm",
+            "set a larger voxel_mm, or a smaller shape",
+        )  # fmt: skip
 
     def _common_grid(self) -> tuple[tuple[int, int, int], float]:
         first: tuple[Path, tuple[int, int, int], float] | None = None

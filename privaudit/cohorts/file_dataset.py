@@ -18,7 +18,8 @@ from privaudit.cohorts.store import cache_folder
 from privaudit.cohorts.volumes import Reading
 from privaudit.contracts.cohort import BRAIN_LABELS, Attribute, Cohort, Dataset, ScanId
 from privaudit.contracts.options import PluginOptions
-from privaudit.errors import DataError
+from privaudit.errors import DataError, short
+from privaudit.files import expanded, is_folder
 
 Side = Annotated[int, Option(ge=8, le=1024)]
 BoxShape = tuple[Side, Side, Side]
@@ -111,9 +112,9 @@ def find_root(root: Path | None, dataset: str, how: str) -> Path:
         base = os.environ.get("PRIVAUDIT_DATA")
         if not base:
             raise DataError(f"dataset '{dataset}' needs a folder: give --root, or set PRIVAUDIT_DATA", todo=todo)
-        own = Path(base).expanduser() / dataset
+        own = expanded(Path(base)) / dataset
         root = own if own.is_dir() else Path(base)
-    root = root.expanduser()
-    if not root.is_dir():
-        raise DataError(f"{root} is no folder", todo=todo)
+    root = expanded(root)
+    if not is_folder(root):
+        raise DataError(f"{short(root)} is no folder", todo=todo)
     return root

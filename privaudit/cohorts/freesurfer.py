@@ -13,7 +13,8 @@ from typing import Final
 
 from privaudit.cohorts.file_cohort import ScanFiles
 from privaudit.contracts.cohort import ScanId
-from privaudit.errors import DataError, OptionError
+from privaudit.errors import DataError, OptionError, short
+from privaudit.files import expanded
 
 FOLDER_NAME: Final = r"(?:sub-)?(?P<subject>[A-Za-z0-9]+)(?:[_-](?:ses-)?(?P<session>[A-Za-z0-9]+))?(?:\.long\.[^.]+)?"
 """SUBJECT, SUBJECT_VISIT or sub-SUBJECT_ses-VISIT, with or without the ending of a longitudinal run."""
@@ -73,9 +74,9 @@ def names_from_pattern(folders: list[Path], pattern: str | None) -> dict[Path, S
     names = {}
     for folder in folders:
         found = expression.fullmatch(folder.name)
-        if found is not None:
+        if found is not None and found["subject"]:
             names[folder] = ScanId(found["subject"], found.groupdict().get("session") or "1")
-        elif pattern is None:
+        elif found is not None or pattern is None:
             raise DataError(
                 f"{folder}: person and visit cannot be read from the name",
                 allowed="SUBJECT, SUBJECT_VISIT",
@@ -91,8 +92,11 @@ def names_from_csv(folders: list[Path], table: Path) -> dict[Path, ScanId]:
         DataError: the table cannot be used, or a folder's name holds no image id, or several, of the table.
     """
     try:
-        with table.expanduser().open(encoding="utf-8-sig", newline="") as stream:
-            rows = {_bare(row["Image Data ID"]): (row["Subject"], row["Visit"]) for row in csv.DictReader(stream)}
+        with expanded(table).open(encoding="utf-8-sig", newline="") as stream:
+            rows = {
+                _bare(row["Image Data ID"]): (row["Subject"].strip(), row["Visit"].strip().replace(" ", "") or "1")
+                for row in csv.DictReader(stream)
+            }
     except (OSError, UnicodeDecodeError, KeyError, AttributeError, csv.Error) as error:
         raise DataError(
             f"{table} is no download table of the image archive",
@@ -107,8 +111,7 @@ def names_from_csv(folders: list[Path], table: Path) -> dict[Path, ScanId]:
                 f"{folder}: its name holds {len(ids)} image ids of {table}",
                 todo="name each folder after its image id, as I123456",
             )
-        subject, visit = rows[ids.pop()]
-        names[folder] = ScanId(subject.strip(), visit.strip().replace(" ", "") or "1")
+        names[folder] = ScanId(*rows[ids.pop()])
     return names
 
 
@@ -134,8 +137,8 @@ def gather(names: Mapping[Path, ScanId], image: str) -> dict[ScanId, ScanFiles]:
 def _compile(pattern: str) -> re.Pattern[str]:
     try:
         expression = re.compile(pattern)
-    except re.error as error:
-        raise OptionError("option 'pattern' is no regular expression", got=f"{pattern} ({error})") from None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise OptionError("option 'pattern' is no regular expression", got=f"{short(pattern)} ({error})") from None
     if "subject" not in expression.groupindex:
         raise OptionError(
             "option 'pattern' names no person",

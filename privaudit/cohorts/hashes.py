@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class HashMemory:
         self, cache: Path, root: Path, hash_of: Callable[[Path], str] = hash_file, kind: str = ""
     ) -> None:  # fmt: skip
         self._root, self._hash_of = root, hash_of
-        name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+        name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
         self._path = cache / "hashes" / f"{name}{kind}.json"
 
     def hashes(self, paths: Iterable[Path], jobs: int = 1, quiet: bool = True) -> dict[str, str]:

@@ -24,9 +24,11 @@ def check_rule(rule: float | str) -> float | str:
         number = -1.0
     if text.startswith("p") and 50 < number <= 100:
         return text
-    if not text.startswith("p") and 0 < number < np.inf:
+    if not text.startswith("p") and 1e-30 <= number <= 1e30:
         return number
-    raise ValueError("must be a positive number (clip there and divide) or a percentile such as p99.9 (above p50)")
+    raise ValueError(
+        "must be a positive number (1e-30 to 1e30: clip there and divide) or a percentile such as p99.9 (above p50)"
+    )
 
 
 IntensityRule = Annotated[

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from privaudit.contracts.cohort import Attribute
-from privaudit.errors import DataError
+from privaudit.errors import DataError, short
 
 TABLE: Final = "participants.tsv"
 MISSING: Final = frozenset({"", "n/a", "na", "nan"})
@@ -30,13 +30,16 @@ def read_participants(root: Path) -> dict[str, dict[str, Attribute]]:
         ('n/a') is left out. Empty where there is no table.
 
     Raises:
-        DataError: the table names nobody, or an age is no number of years.
+        DataError: the table is unreadable or names nobody, or an age is no number of years.
     """
     path = root / TABLE
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no table", got=short(error, 100), todo="save it as UTF-8, or remove it") from None
     if rows and "participant_id" not in rows[0]:
         raise DataError(f"{path} has no column 'participant_id'", todo="name people as BIDS does, or remove the file")
     found = {}

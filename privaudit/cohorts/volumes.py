@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,15 @@ from privaudit.cohorts.labels import AS_IS, MAP_LABELS, map_labels
 from privaudit.cohorts.streams import readable, unpacked
 from privaudit.contracts.cohort import Volume
 from privaudit.errors import DataError
+from privaudit.memory import require_memory
 
 SAME_PLACE: Final = 0.1
 """How far corners of image and label map may lie apart, in voxels."""
 
+LARGEST: Final = 1e30
+"""Intensities whose sums still are float32."""
+BYTES_PER_VOXEL: Final = 24
+"""Of a scan while it is read: image and labels as stored, as float32, and resampled class by class."""
 MOST_SHEAR: Final = 0.5
 MOST_TILT: Final = 1.0
 """Degrees that pass as right-angled, and as running along the world's axes."""
@@ -73,7 +79,13 @@ def read_pair(image_path: Path, label_path: Path, reading: Reading) -> Volume:
     scan = _fit(scan, reading, image_path)
     if reading.ascending:
         _check_ascending(scan, label_path)
-    image = normalise(scan.image, reading.intensity)
+    with np.errstate(all="ignore"):
+        image = normalise(scan.image, reading.intensity)
+    if not np.isfinite(image).all():
+        raise DataError(
+            f"{image_path} has intensities that cannot be divided", got=f"intensity {reading.intensity}",
+            todo="set the option intensity to the value that shall become 1",
+        )  # fmt: skip
     if not image.any():
         raise DataError(f"{image_path} has no positive intensity", todo="check the file, or the option brain_only")
     return Volume(np.ascontiguousarray(image), np.ascontiguousarray(scan.labels), _plain(scan.affine))
@@ -131,7 +143,8 @@ def read_array(path: Path) -> tuple[NDArray[Any], Affine]:
     """
     image = open_image(path)
     shape = _shape(image.shape, path)
-    with readable(path):
+    require_memory(math.prod(shape) * BYTES_PER_VOXEL, f"{path}, of {shape} voxels,", "check the size in its header")
+    with readable(path), np.errstate(all="ignore"):
         image = unpacked(image)
         voxels = np.asanyarray(image.dataobj)
     if voxels.dtype.kind not in "buif":
@@ -163,10 +176,14 @@ def _affine(image: Any, path: Path) -> Affine:
 def _check_image(image: NDArray[Any], path: Path) -> None:
     if image.dtype.kind == "f" and (bad := int(np.count_nonzero(~np.isfinite(image)))):
         raise DataError(f"{path} holds {bad} NaN or infinite voxels", todo="repair it, or drop the scan")
-    if image.min() == image.max():
+    least, most = float(image.min()), float(image.max())
+    if least == most:
+        raise DataError(f"{path} is constant", got=f"{least} everywhere", todo="export it again, or drop the scan")
+    if max(abs(least), abs(most)) > LARGEST or 0 < most < 1 / LARGEST:
         raise DataError(
-            f"{path} is constant", got=f"{image.flat[0]} everywhere", todo="export it again, or drop the scan"
-        )
+            f"{path} holds intensities beyond what can be computed with", got=f"{least:.3g} to {most:.3g}",
+            allowed=f"{1 / LARGEST:g} to {LARGEST:g}", todo="scale it, or check scl_slope in its header",
+        )  # fmt: skip
 
 
 def _check_same_grid(

@@ -11,8 +11,9 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from privaudit.errors import OptionError, nearest
-from privaudit.specs import load_yaml
+from privaudit.errors import OptionError, nearest, short
+from privaudit.specs import quoted
+from privaudit.yaml_reading import load_value
 
 
 class PluginOptions(BaseModel):
@@ -21,7 +22,7 @@ class PluginOptions(BaseModel):
     Give each field a type, a default and a ``Field(description=...)``: ``privaudit attacks show NAME`` prints them.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 OptionsT = TypeVar("OptionsT", bound=PluginOptions)
@@ -38,22 +39,25 @@ def parse_options(model: type[OptionsT], values: Mapping[str, Any], owner: str) 
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise OptionError(f"{owner} has no option '{key}'", todo=nearest(name, known))
-        clean[name] = value if name in clean or not isinstance(value, str) else _read(model, name, value)
+            raise OptionError(f"{owner} has no option '{short(key, 80)}'", todo=nearest(name, known))
+        if name in clean:
+            raise OptionError(f"{owner} option '{name}' is given twice", todo="remove one of them")
+        clean[name] = _read(model, name, value) if isinstance(value, str) else value
     try:
         return model.model_validate(clean)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "options"
         raise OptionError(
-            f"{owner} option '{name}' is not usable: {first['msg']}", got=repr(first.get("input"))
-        ) from None
+            f"{owner} option '{short(name, 80)}' is not usable: {first['msg']}", got=repr(first.get("input")),
+            todo=quoted(first["type"]),
+        ) from None  # fmt: skip
 
 
 def _read(model: type[PluginOptions], name: str, text: str) -> Any:
     if accepts_text_only(model.model_fields[name].annotation):
         return text
-    return load_yaml(text, f"option '{name}', given as {text[:80]!r},")
+    return load_value(text, f"option '{name}', given as {short(text, 80)!r},")
 
 
 def accepts_text_only(annotation: object) -> bool:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from privaudit.errors import OptionError, PrivauditError, WriteError
+from privaudit.errors import OptionError, PrivauditError, WriteError, short
 from privaudit.files import atomic_path
 
 
@@ -69,7 +69,7 @@ def load_checkpoint(
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
             if metadata.get("key") != key:
                 raise OptionError(
                     f"{path} is the checkpoint of another training",
@@ -77,17 +77,22 @@ def load_checkpoint(
                     todo="give another --out, or remove the file to start afresh",
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise PrivauditError(f"the checkpoint {path} is damaged: {error}", todo="remove it") from None
-    model.load_state_dict(_part(tensors, "model."))
-    for number, tensor in enumerate(shadow):
-        tensor.copy_(tensors[f"ema.{number}"])
-    state: dict[int, dict[str, Any]] = {}
-    for name, tensor in _part(tensors, "adam.").items():
-        parameter, _, what = name.partition(".")
-        state.setdefault(int(parameter), {})[what] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return Progress(**json.loads(metadata["progress"]))
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            raise ValueError("a number is not finite")
+        progress = Progress(**json.loads(metadata["progress"]))
+        model.load_state_dict(_part(tensors, "model."))
+        for number, tensor in enumerate(shadow):
+            tensor.copy_(tensors[f"ema.{number}"])
+        state: dict[int, dict[str, Any]] = {}
+        for name, tensor in _part(tensors, "adam.").items():
+            parameter, _, what = name.partition(".")
+            state.setdefault(int(parameter), {})[what] = tensor
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except PrivauditError:
+        raise
+    except Exception as error:  # what libraries say of a broken file can be anything
+        raise PrivauditError(f"the checkpoint {path} is damaged: {short(error)}", todo="remove it") from None
+    return progress
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

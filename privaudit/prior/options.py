@@ -10,7 +10,7 @@ from privaudit.learning.options import LoopOptions
 from privaudit.prior.network import Architecture, Context
 from privaudit.segmentation.networks import STEP, Size
 from privaudit.segmentation.options import Preset
-from privaudit.specs import PluginSpec, SplitSpec, digest_of
+from privaudit.specs import PluginSpec, Seed, SplitSpec, digest_of
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -44,8 +44,8 @@ class PriorOptions(LoopOptions):
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="share of the patches placed over labelled tissue, every label as often"
     )
-    steps: Annotated[int, Field(ge=1)] = Field(default=1500, description="optimiser steps")
-    batch: Annotated[int, Field(ge=1)] = Field(default=8, description="patches per step and process")
+    steps: Annotated[int, Field(ge=1, le=10**9)] = Field(default=1500, description="optimiser steps")
+    batch: Annotated[int, Field(ge=1, le=4096)] = Field(default=8, description="patches per step and process")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.995, description="decay of the weights' moving average, which is what is saved; 0 for none"
     )
@@ -72,7 +72,7 @@ class PriorSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     dataset: PluginSpec = PluginSpec(name="phantom")
-    seed: int = 0
+    seed: Seed = 0
     split: SplitSpec = SplitSpec()
     train: PriorOptions = PriorOptions()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -35,7 +37,8 @@ def spread_out(alpha: Tensor, shares: Tensor) -> Tensor:
 def kept(file: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors in a file; where it is not there they are made and written, so that a kill loses nothing finished."""
     if file.is_file():
-        return load_file(file)
+        with suppress(OSError, SafetensorError):  # a damaged one is made again
+            return load_file(file)
     found = make()
     with atomic_path(file) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in found.items()}, temporary)

@@ -6,22 +6,25 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from privaudit.errors import OptionError, PrivauditError
-from privaudit.files import write_text
-from privaudit.segmentation.networks import parameters
-from privaudit.segmentation.weights import pretrained_text
+from privaudit.errors import OptionError
+from privaudit.files import is_file, is_folder, write_text
+from privaudit.results.markdown import code, escape
+from privaudit.segmentation.model_card import pretrained_text
+from privaudit.segmentation.networks import STEP, parameters
+from privaudit.segmentation.weights import check_origin, check_tensors, unreadable
 
 if TYPE_CHECKING:
     from privaudit.prior.network import ScoreNet
 
 CONFIG, CARD, SCORE = "prior.json", "README.md", "score"
+NUMBERS = "diffusion_pytorch_model.safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -34,10 +37,10 @@ class Level(BaseModel):
         trivial: the same of the best predictor that knows the voxels' mean and variance alone.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    sigma: float
-    error: float
-    trivial: float
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    sigma: Annotated[float, Field(gt=0)]
+    error: Annotated[float, Field(gt=0)]
+    trivial: Annotated[float, Field(gt=0)]
 
 
 class PriorConfig(BaseModel):
@@ -52,17 +55,24 @@ class PriorConfig(BaseModel):
         dataset: name, options, fingerprint and number of people it was trained on.
         people: marks of the training people.
         training: options, steps done, seconds, device, version.
+        sha256: of the network's file; None where a version wrote it that told none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    voxel_mm: float
-    patch_size: int
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    voxel_mm: Annotated[float, Field(gt=0)]
+    patch_size: Annotated[int, Field(ge=2 * STEP, le=1024, multiple_of=STEP)]
     mean: float
-    sd: float
-    levels: list[Level]
+    sd: Annotated[float, Field(gt=0)]
+    levels: Annotated[list[Level], Field(min_length=1)]
     dataset: dict[str, Any]
     people: list[str]
     training: dict[str, Any]
+    sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PriorConfig:
+        check_origin(self.dataset, ("name", "kind"))
+        return self
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,8 @@ def save_prior(folder: Path, config: PriorConfig, network: ScoreNet) -> None:
 
     scheduler = AnnealedLangevinScheduler([level.sigma for level in config.levels])
     PatchPipeline(network, scheduler).save_pretrained(folder, safe_serialization=True)
+    digest = hashlib.sha256((folder / SCORE / NUMBERS).read_bytes()).hexdigest()
+    config = config.model_copy(update={"sha256": digest})
     write_text(folder / CARD, model_card(folder.name, config, network))
     write_text(folder / CONFIG, json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
 
@@ -106,9 +118,9 @@ def load_prior(folder: Path) -> Prior:
     """
     from privaudit.prior.network import ScoreNet  # diffusers takes seconds to import
 
-    if not folder.exists() and len(folder.parts) == 1 and (SHIPPED / folder.name / CONFIG).is_file():
+    if len(folder.parts) == 1 and not is_folder(folder) and is_file(SHIPPED / folder.name / CONFIG):
         folder = SHIPPED / folder.name
-    if not (folder / CONFIG).is_file():
+    if not is_file(folder / CONFIG):
         names = ", ".join(path.name for path in shipped_priors()) or "none"
         raise OptionError(
             "no trained prior there", got=folder, allowed=f"a folder with {CONFIG}, or shipped priors: {names}",
@@ -117,11 +129,11 @@ def load_prior(folder: Path) -> Prior:
     try:
         config = read_prior_config(folder)
         network = ScoreNet.from_pretrained(folder / SCORE, use_safetensors=True, low_cpu_mem_usage=False)
-        data = (folder / SCORE / "diffusion_pytorch_model.safetensors").read_bytes()
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise PrivauditError(f"the prior in {folder} cannot be read: {reason}", todo="train or copy it again") from None
-    return Prior(folder.name, config, network.eval(), hashlib.sha256(data).hexdigest()[:12])
+        digest = hashlib.sha256((folder / SCORE / NUMBERS).read_bytes()).hexdigest()
+        check_tensors(network, digest, config.sha256)
+    except Exception as error:  # what libraries say of a broken file can be anything
+        raise unreadable("prior", folder, error) from None
+    return Prior(folder.name, config, network.eval(), digest[:12])
 
 
 def read_prior_config(folder: Path) -> PriorConfig:
@@ -138,7 +150,7 @@ def model_card(name: str, config: PriorConfig, network: ScoreNet) -> str:
     """The model card, as Markdown."""
     training, data = config.training, config.dataset
     batch = training["options"]["batch"]
-    simulated = f", {data['simulated']}" if data["simulated"] else ""
+    simulated = f", {escape(data['simulated'])}" if data["simulated"] else ""
     levels = "\n".join(
         f"| {level.sigma:.3g} | {level.error:.4f} | {level.trivial:.4f} | {level.error / level.trivial:.3f} |"
         for level in config.levels
@@ -148,19 +160,21 @@ def model_card(name: str, config: PriorConfig, network: ScoreNet) -> str:
         "positions": "told where in the volume a patch lies",
         "atlas": "told where in the volume a patch lies, and the mean of the attacker's sample there",
     }[network.context]
-    return f"""# {name}
+    return f"""# {escape(name)}
 
 Score prior of raw patches, for source separation (`privaudit attack bss`), trained by privaudit {training["version"]}.
 
 - **What**: `{network.architecture}`, size `{network.size}`, {parameters(network):,} numbers; patches of
   {config.patch_size}³ voxels of {config.voxel_mm:g} mm; {told}.
-- **Trained on**: `{data["name"]}` ({data["kind"]} people{simulated}), {data["people"]} people, {data["scans"]} scans,
+- **Trained on**: {code(data["name"])} ({data["kind"]} people{simulated}), {data["people"]} people, {
+        data["scans"]
+    } scans,
   data fingerprint `{data["fingerprint"][:12]}`.
 - **How**: denoising score matching, {training["steps"]:,} steps of {batch} patches in
   {training["seconds"] / 60:.0f} minutes on {training["device"]} ({training["threads"]} threads){
         pretrained_text(training["pretrained"])
     }.
-- **Command**: `{training["command"]}`
+- **Command**: {code(training["command"])}
 
 Held-out error, the mean of (σ s + n)² over voxels of {data["validation_people"]} people, beside the best predictor that
 knows the voxels' mean and variance alone:

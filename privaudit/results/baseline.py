@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import RecordError
-from privaudit.files import parse_json, read_text
+from privaudit.files import is_file, parse_json, read_text
 from privaudit.results.overall import Verdict
 from privaudit.results.record import SCHEMA_VERSION, Interval, Record
 
@@ -97,7 +97,7 @@ def read_baseline(path: Path) -> Baseline:
         RecordError: it is missing, unreadable, or of another version.
     """
     hint = "make one with 'privaudit baseline RUN'"
-    if not path.is_file():
+    if not is_file(path):
         raise RecordError(f"no baseline at {path}", todo=hint)
     data = parse_json(read_text(path, RecordError, hint), str(path), RecordError, hint)
     version = data.get("privaudit_baseline") if isinstance(data, dict) else None

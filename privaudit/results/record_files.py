@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from privaudit.errors import RecordError
-from privaudit.files import parse_json, read_text
+from privaudit.files import is_file, is_folder, parse_json, read_text
 from privaudit.results.record import SCHEMA_VERSION, Record
 
 
@@ -47,8 +47,8 @@ def read(path: Path) -> Record:
     Raises:
         RecordError: nothing is there, or it is no record.
     """
-    file = path / "record.json" if path.is_dir() else path
-    if not file.is_file():
+    file = path / "record.json" if is_folder(path) else path
+    if not is_file(file):
         raise RecordError(f"no record at {file}", todo="give a run folder, or finish the audit first")
     return loads(read_text(file, RecordError, "give a record.json or its run folder"), str(file))
 

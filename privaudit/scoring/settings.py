@@ -25,5 +25,5 @@ class ScoringSpec(Section):
         default=0.1, description="least gain that counts of claims about age (R²) and sex (AUC)"
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    resamples: Annotated[int, Field(ge=200)] = 5000
+    resamples: Annotated[int, Field(ge=200, le=1_000_000)] = 5000
     min_subjects: Annotated[int, Field(ge=2)] = Field(default=10, description="fewer people decide nothing")

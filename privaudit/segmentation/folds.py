@@ -9,6 +9,7 @@ from typing import Any
 
 from privaudit.contracts.cohort import Cohort, ScanId, Split
 from privaudit.errors import DataError
+from privaudit.paths import told
 
 
 @dataclass(frozen=True)
@@ -60,5 +61,5 @@ def describe_data(cohort: Cohort, fold: Fold, params: dict[str, Any]) -> dict[st
         "people": len(fold.train),
         "scans": len(scans_of(cohort, fold.train)),
         "validation_people": len(fold.validation),
-        "params": {k: v for k, v in params.items() if k != "root"},
+        "params": told({k: v for k, v in params.items() if k != "root"}),
     }

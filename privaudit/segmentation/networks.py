@@ -5,10 +5,10 @@ Maps are [B, C, X, Y, Z] with C classes, background first.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from privaudit.contracts.defense import ClientKind
@@ -33,7 +33,7 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     size: Size
-    classes: int
+    classes: Annotated[int, Field(ge=2, le=256)]
     unmixing: bool
     client: ClientKind = "none"
 

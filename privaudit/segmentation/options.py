@@ -13,7 +13,7 @@ from privaudit.errors import OptionError
 from privaudit.learning.discriminator import Backbone
 from privaudit.learning.options import LoopOptions
 from privaudit.segmentation.networks import STEP, Size
-from privaudit.specs import PluginSpec, SplitSpec, digest_of, named, read_yaml, validate_spec
+from privaudit.specs import PluginSpec, Seed, SplitSpec, digest_of, named, read_yaml, validate_spec
 
 Preset = Literal["quick", "standard", "paper"]
 
@@ -74,7 +74,7 @@ class TrainSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     dataset: PluginSpec = PluginSpec(name="phantom")
     defense: PluginSpec = PluginSpec(name="mixup")
-    seed: int = 0
+    seed: Seed = 0
     split: SplitSpec = SplitSpec()
     train: TrainOptions = TrainOptions()
 

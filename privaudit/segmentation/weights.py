@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from privaudit.contracts.cohort import Cohort, require_unseen
-from privaudit.errors import OptionError, PrivauditError, WriteError
-from privaudit.files import atomic_path, write_text
-from privaudit.segmentation.networks import NetworkConfig, ProtectedSegmentation, build, parameters
+from privaudit.errors import OptionError, PrivauditError, short
+from privaudit.files import atomic_path, is_file, is_folder, write_text
+from privaudit.segmentation.model_card import model_card
+from privaudit.segmentation.networks import STEP, NetworkConfig, ProtectedSegmentation, build
 
 CONFIG, CARD = "config.json", "README.md"
 SEGMENTATION, UNMIXING, CLIENT = "segmentation.safetensors", "unmixing.safetensors", "client.safetensors"
@@ -37,18 +38,31 @@ class WeightsConfig(BaseModel):
         people: marks of the training people (:meth:`.Cohort.marks_of`): nobody of them is tested.
         training: options, steps done, seconds, device, version.
         scores: Dice on held-out people's patches, by method and structure.
+        sha256: of the networks' files one after another; None where a version wrote them that told none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     network: NetworkConfig
     labels: dict[int, str]
-    voxel_mm: float
-    patch_size: int
+    voxel_mm: Annotated[float, Field(gt=0)]
+    patch_size: Annotated[int, Field(ge=2 * STEP, le=1024, multiple_of=STEP)]
     defense: dict[str, Any]
     dataset: dict[str, Any]
     people: list[str]
     training: dict[str, Any]
     scores: dict[str, float | None]
+    sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> WeightsConfig:
+        if list(self.labels) != list(range(self.network.classes)):
+            raise ValueError(f"there are {self.network.classes} classes, and labels for {list(self.labels)}")
+        check_origin(self.defense, ("name",))
+        check_origin(self.dataset, ("name", "kind"))
+        for told in ("collapsed", "doubts"):
+            if not all(isinstance(word, str) for word in self.training.get(told, ())):
+                raise ValueError(f"training.{told} is no list of texts")
+        return self
 
 
 @dataclass(frozen=True)
@@ -68,12 +82,13 @@ def save_weights(folder: Path, config: WeightsConfig, networks: ProtectedSegment
     Raises:
         WriteError: the disk is full or the folder cannot be written.
     """
+    hasher = hashlib.sha256()
     for name, module in _files(networks).items():
+        data = save(_tensors(module.state_dict()))
+        hasher.update(data)
         with atomic_path(folder / name) as temporary:
-            try:
-                save_file(_tensors(module.state_dict()), temporary)
-            except SafetensorError as error:
-                raise WriteError(f"{folder / name} cannot be written: {error}", todo="make room") from None
+            temporary.write_bytes(data)
+    config = config.model_copy(update={"sha256": hasher.hexdigest()})
     write_text(folder / CARD, model_card(folder.name, config, networks))
     write_text(folder / CONFIG, json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
 
@@ -94,9 +109,9 @@ def find_weights(folder: Path) -> Path:
     Raises:
         OptionError: neither is there.
     """
-    if not folder.exists() and (SHIPPED / folder.name / CONFIG).is_file() and len(folder.parts) == 1:
+    if len(folder.parts) == 1 and not is_folder(folder) and is_file(SHIPPED / folder.name / CONFIG):
         folder = SHIPPED / folder.name
-    if not (folder / CONFIG).is_file():
+    if not is_file(folder / CONFIG):
         names = ", ".join(path.name for path in shipped()) or "none"
         raise OptionError(
             "no trained weights there", got=folder, allowed=f"a folder with {CONFIG}, or shipped weights: {names}",
@@ -121,12 +136,44 @@ def load_weights(folder: Path) -> Weights:
             data = (folder / name).read_bytes()
             module.load_state_dict(load(data))
             hasher.update(data)
-    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise PrivauditError(
-            f"the weights in {folder} cannot be read: {reason}", todo="train or copy them again"
-        ) from None
+        check_tensors(networks, hasher.hexdigest(), config.sha256)
+    except Exception as error:  # what libraries say of a broken file can be anything
+        raise unreadable("weights", folder, error) from None
     return Weights(folder.name, folder, config, networks.eval(), hasher.hexdigest()[:12])
+
+
+def unreadable(what: str, folder: Path, error: Exception) -> PrivauditError:
+    """One line about a folder of something trained that is damaged."""
+    reason = short(error) or type(error).__name__
+    return PrivauditError(f"the {what} in {folder} cannot be read: {reason}", todo="train or copy them again")
+
+
+def check_tensors(network: nn.Module, found: str, told: str | None) -> None:
+    """Refuse numbers that are not those which were trained.
+
+    Args:
+        network: as loaded.
+        found: hash of the files.
+        told: hash of what was written; None where it is not known.
+
+    Raises:
+        ValueError: a number is not finite, or the hashes differ.
+    """
+    if told not in (None, found):
+        raise ValueError("the numbers are not those that were trained: their hash differs from that in the config")
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):
+        raise ValueError("a number is not finite")
+
+
+def check_origin(data: Mapping[str, Any], needed: Sequence[str]) -> None:
+    """Refuse a description without what is read of it later.
+
+    Raises:
+        ValueError: something is missing, or is no text.
+    """
+    for name in needed:
+        if not isinstance(data.get(name), str):
+            raise ValueError(f"'{name}' is missing, or is no text")
 
 
 def read_config(folder: Path) -> WeightsConfig:
@@ -182,45 +229,3 @@ def require_fit(weights: Weights, cohort: Cohort, defense: str, patch_size: int 
             f"the weights '{weights.name}' do not fit: {reason}", todo="train some with 'privaudit train'"
         )
     require_unseen(f"the weights '{weights.name}' were", weights.config.people, cohort, victims)
-
-
-def pretrained_text(pretrained: dict[str, Any] | None) -> str:
-    """What training had gone before, in words."""
-    if pretrained is None:
-        return ""
-    own = f", starting from `{pretrained['name']}` ({pretrained['steps']:,} steps on `{pretrained['dataset']}`, hash"
-    return f"{own} `{pretrained['sha256']}`{pretrained_text(pretrained['pretrained'])})"
-
-
-def model_card(name: str, config: WeightsConfig, networks: ProtectedSegmentation) -> str:
-    """The model card, as Markdown."""
-    training, data, batch = config.training, config.dataset, config.training["options"]["batch"]
-    sizes = f"{parameters(networks.segmentation):,} numbers"
-    if networks.unmixing is not None:
-        sizes += f", unmixing network {parameters(networks.unmixing):,}"
-    if networks.client is not None:
-        sizes += f", the client's network {parameters(networks.client):,}"
-    collapsed = "".join(f"\n**COLLAPSED: {flaw}.**\n" for flaw in training.get("collapsed", []))
-    collapsed += "".join(f"\n*Beware: {doubt}.*\n" for doubt in training.get("doubts", []))
-    simulated = f", {data['simulated']}" if data["simulated"] else ""
-    scores = "\n".join(f"| {name} | {'–' if v is None else f'{v:.3f}'} |" for name, v in config.scores.items())
-    return f"""# {name}
-
-Segmentation networks for the defense `{config.defense["name"]}`, trained by privaudit {training["version"]}.
-{collapsed}
-- **What**: 3-D U-Net++, size `{config.network.size}`, {sizes};
-  patches of {config.patch_size}³ voxels of {config.voxel_mm:g} mm; classes {", ".join(config.labels.values())}.
-- **Trained on**: `{data["name"]}` ({data["kind"]} people{simulated}), {data["people"]} people, {data["scans"]} scans,
-  data fingerprint `{data["fingerprint"][:12]}`.
-- **How**: {training["steps"]:,} steps of {batch} patches in {training["seconds"] / 60:.0f} minutes on
-  {training["device"]} ({training["threads"]} threads){pretrained_text(training.get("pretrained"))}.
-- **Command**: `{training["command"]}`
-
-On patches of {data["validation_people"]} held-out people, at the end of the training:
-
-| | |
-|---|---|
-{scores}
-
-Labels of real cohorts may be pseudo-labels; the weights are then as good as those. Not for clinical use.
-"""

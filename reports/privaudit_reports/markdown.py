@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from privaudit.contracts.report import Report, ReportInput
 from privaudit.results import advice
+from privaudit.results.markdown import code, escape
 from privaudit.results.record import Record
 from privaudit.results.words import attack_name, roles_text, told
 from privaudit_reports import card, panel, utility
@@ -24,17 +25,9 @@ COLUMNS = {
 }
 
 
-def escape(text: object) -> str:
-    """Keep text from being read as markup or as a table's edge."""
-    out = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
-    for mark in "\\`*_|[]":
-        out = out.replace(mark, "\\" + mark)
-    return out
-
-
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines = ["| " + " | ".join(escape(cell) for cell in header) + " |", "|" + "---|" * len(header)]
     lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
 
@@ -114,9 +107,9 @@ class MarkdownReport(Report):
         for found in utility.tables(record):
             parts += [escape(found.caption), table(tuple(found.header), found.rows)]
         parts += ["## Not tested here", "\n".join(f"- {escape(text)}" for text in card.untested(record))]
-        parts += ["## How it was made", f"`{str(record.provenance.get('command', '')).replace('`', '')}`"]
+        parts += ["## How it was made", code(record.provenance.get("command", ""))]
         parts.append(
-            f"privaudit {record.provenance.get('version')}, commit {record.provenance.get('commit')}, data"
-            f" {record.dataset.fingerprint[:12]}; {escape(record.settings.get('ms_ssim', ''))}"
+            f"privaudit {escape(record.provenance.get('version'))}, commit {escape(record.provenance.get('commit'))},"
+            f" data {escape(record.dataset.fingerprint[:12])}; {escape(record.settings.get('ms_ssim', ''))}"
         )
         return "\n\n".join(parts) + "\n"

@@ -203,10 +203,11 @@ def test_a_killed_run_goes_on_with_the_patches_it_had(
 
 @pytest.mark.slow
 def test_the_card_shows_a_gallery_and_samples_of_the_prior(blobs: Blobs, blob_prior: Path, tmp_path: Path) -> None:
+    from privaudit.auditing.folders import spec_of
     from privaudit.cards.pictures import attack_pictures
 
     audited(blobs, tmp_path / "run", blob_prior, alpha="estimated", levels=3)
-    gallery, prior = attack_pictures(tmp_path / "run", None)
+    gallery, prior = attack_pictures(tmp_path / "run", None, spec_of(tmp_path / "run"))
     assert (gallery.name, prior.name) == ("bss-gallery", "bss-prior")
     assert "3 initialisations" in gallery.caption
     assert gallery.png[:4] == prior.png[:4] == b"\x89PNG"

@@ -61,7 +61,6 @@ def test_whatever_byte_is_damaged_nothing_wrong_is_taken(tmp_path: Path, place: 
     path.write_bytes(content)
     job = JobFile.open(path, KEY, REQUESTS)
     assert job.rows == ROWS[: len(job.rows)]
-    # A blank where there was one is all that may change; the last line's end cannot be told from a torn one.
     assert job.done is not changed
 
 

@@ -7,7 +7,7 @@ import torch
 
 from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.planning import all_attacks
-from privaudit.auditing.spec import dump_spec, parse_spec
+from privaudit.auditing.spec import parse_spec
 from privaudit.cards.pictures import _drawn, _sent, claimed
 
 
@@ -29,9 +29,8 @@ def test_what_the_server_sees_is_shown_whatever_attacks(
     spec = parse_spec(data, "here")
     context, _ = open_context(spec, Settings(out=tmp_path))
     request = context.scene.requests[0]
-    (tmp_path / "spec.yaml").write_text(dump_spec(spec))
     row = _sent(context, [request])[0]
-    row += [claimed(tmp_path, None, attack.name)[0] for attack in all_attacks(spec) if _drawn(attack)]
+    row += [claimed(tmp_path, None, spec, attack.name)[0] for attack in all_attacks(spec) if _drawn(attack)]
     shown = [title.replace("\n", " ") for title, _ in row]
     assert len(shown) == len(titles)
     for one, expected in zip(shown, titles, strict=True):

@@ -41,7 +41,8 @@ def records(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     for defense, scheme in (("none", {"name": "none"}), ("pure-noise", noise)):
         data = {
             "dataset": {"name": "blobs", "subjects": 64}, "defense": scheme, "attacks": ONE_OF_EACH,
-            "scoring": {"resamples": 500}, "split": {"victims": 0.4, "pool": 0.1, "population": 0.5}, "controls": "single",
+            "scoring": {"resamples": 500}, "split": {"victims": 0.4, "pool": 0.1, "population": 0.5},
+            "controls": "single",
         }  # fmt: skip
         settings = Settings(out=tmp_path_factory.mktemp("kinds") / defense)
         found[defense] = run_audit(parse_spec(data, "test"), settings).record

@@ -3,7 +3,9 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -93,6 +95,46 @@ def test_hostile_text_is_escaped(name: str) -> None:
         }
     )
     assert "<script>" not in render(name, hostile)
+
+
+MARKUP = "# a *b* `c` [d](http://e.test) ![f](g) <img src=h> |i| @j ~~k~~ www.l.test \n- m\n> n &lt; \\"
+
+
+def hostile_words(data: Any) -> Any:
+    """The same data with markup in every text that is free."""
+    if isinstance(data, str):
+        return data if data in FIXED else f"{MARKUP} {data}"
+    if isinstance(data, dict):
+        return {key: hostile_words(value) for key, value in data.items()}
+    return [hostile_words(value) for value in data] if isinstance(data, list | tuple) else data
+
+
+FIXED = {
+    "1.1", "target", "reference", "identity", "ms_ssim", "map", "rank1", "primary", "secondary", "baseline", "trivial",
+    "mean", "dice", "naive", "learned", *map(str, Verdict),
+}  # fmt: skip
+"""Texts that are no free ones: they choose what is shown."""
+
+
+def tokens_of(text: str) -> list[Any]:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    return [inner for token in parser.parse(text) for inner in (token, *(token.children or ()))]
+
+
+def test_nothing_in_a_record_is_markup_in_a_card() -> None:
+    """The hostile card has the tokens of the plain one, and more text: no link, picture, HTML or further heading."""
+    marked = Record.model_validate(hostile_words(full().model_dump(mode="json")))
+    report = plugin.create("reports", "markdown", Report)
+    for show in (lambda r: render("markdown", r), lambda r: report.render_panel([r, r])):
+        plain, hostile = (Counter(token.type for token in tokens_of(show(source))) for source in (full(), marked))
+        more = {kind.removesuffix("_open") for kind in hostile if hostile[kind] > plain[kind] and "_close" not in kind}
+        assert more <= {"text", "text_special", "list_item", "paragraph"}, "attacks of other names are not tested here"
+        assert not {token.content.strip() for token in tokens_of(show(marked))} & {"m", "n <", "n &lt;"}
+        assert "@j" not in show(marked)
+        assert "http://" not in show(marked)
+        assert "e.test" in show(marked), "it is shown, as text"
 
 
 def test_pictures_appear_only_when_given() -> None:
