@@ -28,6 +28,16 @@ class PluginSpec(BaseModel):
         """The options as given, unchecked: the plugin checks them."""
         return dict(self.model_extra or {})
 
+    @property
+    def label(self) -> str:
+        """What names folders: the class's name where a plugin is given by its place."""
+        return self.name.rpartition(":")[2]
+
+    def told(self) -> dict[str, Any]:
+        """What a record says of it: of a place without its folders, which may carry names."""
+        place, colon, name = self.name.rpartition(":")
+        return {**self.model_dump(mode="json"), "name": f"{Path(place).name}{colon}{name}" if colon else name}
+
 
 class Section(BaseModel):
     """A part of a specification: an unknown key is an error."""

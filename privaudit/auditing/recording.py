@@ -173,7 +173,7 @@ def make_record(
             "battery": spec.battery,
             "pictures": spec.pictures.model_dump(mode="json"),
             "controls": spec.controls,
-            "attacks": [attack.model_dump(mode="json") for attack in spec.attacks],
+            "attacks": [attack.told() for attack in spec.attacks],
         },
         provenance={
             **machine(context.device.type, torch.get_num_threads()),
