@@ -21,6 +21,7 @@ from privaudit.contracts.defense import Defense
 from privaudit.contracts.references import stamp
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
+from privaudit.imaging.patches import as_tensor
 from privaudit.scoring.images import choose_scorer
 from privaudit.scoring.kinds import kind_of
 
@@ -67,6 +68,7 @@ def _open_scene(
             for request in scene.some_requests(part.scans, part.people)
         )
     scene.prepare(requests, jobs, quiet)
+    scene.defense.ahead(((as_tensor(scene.truth(r).image), scene.draw_key(r)) for r in requests), jobs)
     return scene, dataset.params
 
 

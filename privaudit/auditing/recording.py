@@ -27,20 +27,30 @@ from privaudit.scoring.scorecard import Scorecard, Scored
 
 
 def describe_scheme(scene: Scene) -> DefenseInfo:
-    """The scheme, and what must be known of how it was trained, if it was."""
-    info = DefenseInfo(name=scene.defense.name, params=scene.defense.params)
+    """The scheme, and what must be known of what it sends, and of how it was trained, if it was."""
+    told = list(scene.defense.notes)
+    if scene.off_grid is not None:
+        sides = " × ".join(map(str, scene.off_grid))
+        told.append(
+            f"what is sent is not on the image's grid, but {sides} numbers: 'values' and 'values-reid' read them all,"
+            " other attacks see them as an image, resampled or as the scheme shows it, and planted leaks are images in"
+            " their form, as finely as fits"
+        )
+    if not scene.defense.answers:
+        told.append("nothing is known of what a server sends back: maps were not attacked")
+    info = DefenseInfo(name=scene.defense.name, params=scene.defense.params, notes=told)
     trained = scene.defense.trained
     if trained is None:
         return info
-    told = trained.config.training
-    notes = [str(doubt) for doubt in told.get("doubts", [])]
+    training = trained.config.training
+    notes = told + [str(doubt) for doubt in training.get("doubts", [])]
     attackers = scene.split.population
     if seen := count_seen(trained.config.people, scene.cohort, attackers):
         notes.append(
             f"the scheme was trained on {seen} of the {len(attackers)} people whom the attacker learns from:"
             " an attacker with others may do better"
         )
-    return info.model_copy(update={"flaws": [str(flaw) for flaw in told.get("collapsed", [])], "notes": notes})
+    return info.model_copy(update={"flaws": [str(flaw) for flaw in training.get("collapsed", [])], "notes": notes})
 
 
 def _read_check(row: Row) -> Check:

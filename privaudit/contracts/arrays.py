@@ -31,7 +31,7 @@ ALLOWED: Final = "an array of numbers, or a list of arrays of equal shape, one f
 
 @dataclass(frozen=True, repr=False)
 class ArrayKey(Key):
-    """The secret of one scan: a seed of 256 bits."""
+    """The secret of one scan: a seed of 63 bits, which every command can take."""
 
     seed: int
 
@@ -75,7 +75,7 @@ class ArrayDefense(Defense):
 
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         """A fresh seed."""
-        return ArrayKey(rng.getrandbits(256))
+        return ArrayKey(rng.getrandbits(63))
 
     def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         """The arrays, as every attack reads them."""

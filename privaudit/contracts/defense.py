@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -118,6 +118,9 @@ class Defense(Plugin):
     def notes(self) -> tuple[str, ...]:
         """What a reader of any figure must know of how it was run, in sentences without a full stop."""
         return ()
+
+    def ahead(self, scans: Iterable[tuple[Tensor, Key]], jobs: int) -> None:
+        """Encode scans that will be asked for, where that takes long, so many at a time; by default nothing."""
 
     def as_image(self, sent: Tensor, shape: Shape) -> Tensor | None:
         """One view that is off the image's grid, float32 of any shape, as an image; None to have it resampled."""
