@@ -12,6 +12,7 @@ from privaudit.contracts.claims import Reconstruction
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.options import PluginOptions
 from privaudit.contracts.transcript import Transcript
+from privaudit.learning.inversion import Inverter, shared_inverter
 from privaudit.learning.values import LEAST, ValuesInverter, shared_values
 
 
@@ -24,7 +25,9 @@ class ValuesOptions(PluginOptions):
 
 
 class ValuesAttack(Attack):
-    """The atlas and a correction, by ridge regression from everything that is sent to the image.
+    """The atlas and a correction, by ridge regression from everything that is sent to the image, or voxel by voxel.
+
+    Which of the two is decided by the attacker's own people, left out one by one.
 
     Vectors, channels and other sizes are read as they are; the standard battery is joined by it where what is sent is
     not on the image's grid. Where the values tell nothing the correction is 0, and the claim is the atlas.
@@ -57,13 +60,18 @@ class ValuesAttack(Attack):
         with task.ahead(0.9 * len(transcripts)) as advance:
             inverter = self._learn(protocol, knowledge, task, advance)
         for transcript in transcripts:
-            yield Reconstruction(transcript.request, inverter.invert(transcript))
+            if isinstance(inverter, ValuesInverter):
+                yield Reconstruction(transcript.request, inverter.invert(transcript))
+            else:
+                yield Reconstruction(transcript.request, inverter.invert(transcript.averaged()))
 
     def _learn(
         self, protocol: Protocol, knowledge: Knowledge, task: Task, advance: Callable[[float], None]
-    ) -> ValuesInverter:
+    ) -> ValuesInverter | Inverter:
+        """The de-encoder of all values, or that of the view as an image: what helps own people left out more."""
         assert task.defense is not None
-        return shared_values(
-            task.defense, knowledge.population, knowledge.atlas, protocol.views, self.options.encodings,
-            task.common_seed, advance,
-        )  # fmt: skip
+        people, atlas, o = knowledge.population, knowledge.atlas, self.options
+        args = (task.defense, people, atlas, protocol.views, o.encodings, task.common_seed)
+        whole = shared_values(*args, lambda share: advance(0.5 * share))
+        local = shared_inverter(*args, lambda share: advance(0.5 * share))
+        return whole if whole.left <= local.left else local
