@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from privaudit.auditing.opening import Settings
     from privaudit.auditing.run import run_audit
     from privaudit.auditing.spec import AuditSpec, parse_spec
+    from privaudit.contracts.arrays import ArrayDefense
     from privaudit.contracts.attack import Attack, Check, Facts, Illustration, Learned, Protocol, Task
     from privaudit.contracts.claims import Attributes, Claim, LabelMap, Reconstruction, Similarity
     from privaudit.contracts.cohort import Cohort, Dataset, ScanId, Volume
@@ -25,17 +26,20 @@ if TYPE_CHECKING:
     from privaudit.contracts.scheme import Mixing, Scheme
     from privaudit.contracts.transcript import Transcript
     from privaudit.imaging.atlas import Atlas
+    from privaudit.interactive import Audited, audit
     from privaudit.results.overall import Verdict
     from privaudit.results.record import Finding, Record
     from privaudit.scoring.kind import Asked, ClaimKind, Words
     from privaudit.scoring.paired import PairedKind
 
 __all__ = [
+    "ArrayDefense",
     "Asked",
     "Atlas",
     "Attack",
     "Attributes",
     "AuditSpec",
+    "Audited",
     "Check",
     "Claim",
     "ClaimKind",
@@ -73,6 +77,7 @@ __all__ = [
     "Volume",
     "Words",
     "__version__",
+    "audit",
     "parse_spec",
     "run_audit",
 ]
@@ -82,6 +87,7 @@ _HOME = {
     "run_audit": "privaudit.auditing.run",
     "AuditSpec": "privaudit.auditing.spec",
     "parse_spec": "privaudit.auditing.spec",
+    "ArrayDefense": "privaudit.contracts.arrays",
     "Attack": "privaudit.contracts.attack",
     "Check": "privaudit.contracts.attack",
     "Facts": "privaudit.contracts.attack",
@@ -115,6 +121,8 @@ _HOME = {
     "Atlas": "privaudit.imaging.atlas",
     "Finding": "privaudit.results.record",
     "Record": "privaudit.results.record",
+    "Audited": "privaudit.interactive",
+    "audit": "privaudit.interactive",
     "Verdict": "privaudit.results.overall",
     "Asked": "privaudit.scoring.kind",
     "ClaimKind": "privaudit.scoring.kind",

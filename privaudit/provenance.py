@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import os
@@ -17,7 +18,7 @@ from privaudit._version import __version__
 from privaudit.paths import base_name
 
 PACKAGE = Path(__file__).parent
-PRESENTATION = ("cli", "cards", "results/gate.py", "results/compare.py", "results/ci_formats.py",
+PRESENTATION = ("cli", "cards", "interactive.py", "results/gate.py", "results/compare.py", "results/ci_formats.py",
                 "results/pytest_plugin.py", "contracts/report.py")  # fmt: skip
 """Rooms and files that no score depends on."""
 
@@ -39,14 +40,37 @@ def core_code() -> str:
 
 def plugin_code(cls: type) -> str:
     """Hash of the source of the package a plugin class lives in, or of its file if that stands alone."""
-    file = inspect.getsourcefile(cls)
+    try:
+        file = inspect.getsourcefile(cls)
+    except TypeError:  # a notebook's
+        file = None
     if file is None:
         return "unknown"
     depth = cls.__module__.count(".")
     if not depth:
-        return _hash_files([Path(file)], Path(file).parent)
+        return _hash_files(_with_helpers(Path(file)), Path(file).parent)
     package = Path(file).parents[depth - 1]
     return core_code() if package == PACKAGE else _hash_files(package.rglob("*.py"), package)
+
+
+def _with_helpers(file: Path) -> list[Path]:
+    """A file that stands alone, and the files beside it that it imports, and they, and so on."""
+    found, todo = {file}, [file]
+    while todo:
+        try:
+            tree = ast.parse(todo.pop().read_bytes())
+        except (SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            beside = {file.parent / f"{name.partition('.')[0]}.py" for name in names}
+            for name in names:
+                beside |= set((file.parent / name.partition(".")[0]).glob("*.py"))
+            new = [other for other in sorted(beside) if other.is_file() and other not in found]
+            found |= set(new)
+            todo += new
+    return sorted(found)
 
 
 @cache

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from privaudit.errors import OptionError, nearest, short
 from privaudit.files import is_file, read_text
+from privaudit.paths import told
 from privaudit.yaml_reading import load_yaml
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
@@ -27,6 +28,16 @@ class PluginSpec(BaseModel):
     def values(self) -> dict[str, Any]:
         """The options as given, unchecked: the plugin checks them."""
         return dict(self.model_extra or {})
+
+    @property
+    def label(self) -> str:
+        """What names folders: the class's name where a plugin is given by its place."""
+        return self.name.rpartition(":")[2]
+
+    def told(self) -> dict[str, Any]:
+        """What a record says of it: places and paths without their folders, which may carry names."""
+        place, colon, name = self.name.rpartition(":")
+        return {**told(self.model_dump(mode="json")), "name": f"{Path(place).name}{colon}{name}" if colon else name}
 
 
 class Section(BaseModel):

@@ -84,6 +84,7 @@ class BssAttack(Attack):
     name = "bss"
     summary = "blind source separation: target and reference sampled under a score prior of raw patches"
     claim = "reconstruction"
+    on_grid = True
     Options = BssOptions
     options: BssOptions
     beside = ("wiener",)

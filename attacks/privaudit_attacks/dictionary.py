@@ -51,6 +51,7 @@ class DictionaryAttack(Attack):
     name = "dictionary"
     summary = "the reference found among the pool's scans by likelihood, and subtracted"
     claim = "reconstruction"
+    on_grid = True
     Options = DictionaryOptions
     options: DictionaryOptions
     cheap = True

@@ -75,10 +75,10 @@ class InvertAttack(Attack):
         found = []
         for effort in self.options.effort:
             quick = effort == "linear"
-            found.append(Protocol(effort, frozenset(rungs), cheap=quick))
+            found.append(Protocol(effort, frozenset(rungs), cheap=quick, fresh=not quick))
             if views_sent > 1:
                 of_all, held = f"{effort} K={views_sent}", frozenset(rungs | {Rung.VIEWS})
-                found.append(Protocol(of_all, held, views=views_sent, cheap=quick))
+                found.append(Protocol(of_all, held, views=views_sent, cheap=quick, fresh=not quick))
         return tuple(found)
 
     def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:

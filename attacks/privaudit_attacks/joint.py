@@ -45,6 +45,7 @@ class JointAttack(Attack):
     name = "joint"
     summary = "all requests unmixed together, by the references that they share"
     claim = "reconstruction"
+    on_grid = True
     cheap = True
     together = True
     Options = JointOptions

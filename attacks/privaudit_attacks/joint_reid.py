@@ -41,6 +41,7 @@ class JointReidAttack(Attack):
     name = "joint-reid"
     summary = "re-identification on the pictures of all requests unmixed together"
     claim = "similarity"
+    on_grid = True
     Options = JointReidOptions
     options: JointReidOptions
 

@@ -73,7 +73,7 @@ class LearnedReidAttack(Attack):
             Protocol(
                 name + (f"{REPEAT}{number}" if number > 1 else ""), HELD[name] | base, views,
                 primary=number == 1, curve=None if once else f"training, {name}", curve_x=float(number),
-                repeated=not once,
+                repeated=not once, fresh=True,
             )
             for name in self.options.protocols
             for number in range(1, self.options.repeats + 1)

@@ -56,7 +56,7 @@ class UnwrappedReidAttack(Attack):
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
         """The ones asked for, of one view."""
-        return retrievals(self.options.protocols, (Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION))
+        return retrievals(self.options.protocols, (Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION), fresh=True)
 
     def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
         """Whether there are people to learn from."""

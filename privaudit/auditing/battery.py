@@ -45,6 +45,8 @@ _FULL: Final = (
     _attack("learned-reid"),
     _attack("registered-reid"),
 )
+OFF_GRID: Final = (_attack("values"), _attack("values-reid"))
+"""What joins an audit where encodings are not on the image's grid: other attacks see them resampled."""
 BATTERY: Final[Mapping[Budget, tuple[PluginSpec, ...]]] = {
     "quick": _QUICK,
     "full": _FULL,

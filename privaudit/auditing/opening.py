@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from privaudit.auditing.battery import OFF_GRID
+from privaudit.auditing.first_request import check_contract
 from privaudit.auditing.jobs import Advance, Context
 from privaudit.auditing.planning import all_attacks
 from privaudit.auditing.scene import Scene
@@ -17,9 +19,11 @@ from privaudit.auditing.spec import AuditSpec
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset
 from privaudit.contracts.defense import Defense
+from privaudit.contracts.references import stamp
 from privaudit.contracts.roles import assign_roles
 from privaudit.devices import choose_device
 from privaudit.errors import OptionError
+from privaudit.imaging.patches import as_tensor
 from privaudit.memory import require_memory
 from privaudit.scoring.images import choose_scorer
 from privaudit.scoring.kinds import kind_of
@@ -48,12 +52,12 @@ Progress = Callable[[str, int], Advance]
 
 def run_folder(spec: AuditSpec, out: Path | None) -> Path:
     """Where a run lives: ``--out``, or a folder named after the specification."""
-    return out if out is not None else RUNS / f"{spec.dataset.name}-{spec.defense.name}-{spec.digest}"
+    return out if out is not None else RUNS / f"{spec.dataset.label}-{spec.defense.label}-{spec.digest}"
 
 
 @lru_cache(maxsize=1)
 def _open_scene(
-    spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool, device: str
+    spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool, device: str, code: tuple[str, ...]
 ) -> tuple[Scene, dict[str, Any]]:
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
@@ -61,6 +65,7 @@ def _open_scene(
     split = assign_roles(cohort.subjects, spec.split, spec.seed)
     scene = Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed)
     _check_memory(scene)
+    check_contract(scene)
     requests, attacks = scene.requests, all_attacks(spec)
     scene.service, scene.unserved = open_service(spec.utility, scene, attacks, choose_device(device))
     if all(kind_of(attack).one_by_one for attack in attacks):
@@ -70,6 +75,7 @@ def _open_scene(
             for request in scene.some_requests(part.scans, part.people)
         )
     scene.prepare(requests, jobs, quiet)
+    scene.defense.ahead(((as_tensor(scene.truth(r).image), scene.draw_key(r)) for r in requests), jobs)
     return scene, dataset.params
 
 
@@ -95,10 +101,17 @@ def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str
     """
     if settings.jobs < 1:
         raise OptionError("--jobs must be at least 1", got=settings.jobs)
-    scene, params = _open_scene(spec, settings.cache, settings.jobs, settings.quiet, settings.device)
+    # A file given by its place may have been edited since: then nothing of it may be kept.
+    code = tuple(stamp(item.name) for item in (spec.dataset, spec.defense, *spec.attacks))
+    asked = spec.model_copy(update={"attacks": tuple(attack for attack in spec.attacks if attack not in OFF_GRID)})
+    scene, params = _open_scene(asked, settings.cache, settings.jobs, settings.quiet, settings.device, code)
     scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
-    run, device = run_folder(spec, settings.out), choose_device(settings.device)
-    return Context(spec, scene, scorer, device, run, settings.pseudonym_key), params
+    run = run_folder(spec, settings.out)
+    if scene.off_grid is not None:
+        names = {attack.name for attack in spec.attacks}
+        more = tuple(attack for attack in OFF_GRID if attack.name not in names)
+        spec = spec.model_copy(update={"attacks": (*spec.attacks, *more)})
+    return Context(spec, scene, scorer, choose_device(settings.device), run, settings.pseudonym_key), params
 
 
 def quiet_progress(name: str, total: int) -> Advance:

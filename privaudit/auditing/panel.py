@@ -49,7 +49,7 @@ def panel_folder(specs: Sequence[AuditSpec], out: Path | None) -> Path:
     if out is not None:
         return out
     together = digest_of(specs[0].model_copy(update={"seed": int("".join(s.digest for s in specs), 16) % 2**31}))
-    return PANELS / f"{specs[0].dataset.name}-{together}"
+    return PANELS / f"{specs[0].dataset.label}-{together}"
 
 
 def run_panel(
@@ -70,7 +70,7 @@ def run_panel(
         look_again(context.scene)
     claim(folder, "panel")
     for spec in specs:
-        name = spec.defense.name
+        name = spec.defense.label
         run = folder / f"{name}-{spec.digest}"
 
         def bars(job: str, total: int, name: str = name) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from privaudit.auditing.jobs import Context, facts_of
+from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import AuditSpec
 from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack, Learned, Protocol
@@ -36,6 +37,10 @@ def all_attacks(spec: AuditSpec) -> list[Attack]:
     wanted += [name for attack in asked for name in attack.beside]
     trivial = [PluginSpec(name=name) for name in dict.fromkeys(wanted) if name not in names]
     asked = [plugin.create("attacks", t.name, Attack) for t in trivial] + asked
+    if len({attack.name for attack in asked}) < len(asked):
+        raise PluginError(
+            "two attacks have one name", got=sorted(a.name for a in asked), todo="give yours another name"
+        )
     return sorted(asked, key=lambda attack: not attack.trivial)
 
 
@@ -57,7 +62,7 @@ def plan(context: Context, attacks: list[Attack]) -> tuple[Steps, list[Missing]]
     """Every attack's protocols with the arms they need: a control for each figure that decides a verdict.
 
     Returns:
-        What can be run, and what cannot for want of a trained network, with the reason.
+        What can be run, and what cannot, with the reason: :func:`cannot_run`.
     """
     out: Steps = []
     skipped = []
@@ -65,8 +70,7 @@ def plan(context: Context, attacks: list[Attack]) -> tuple[Steps, list[Missing]]
         kind, protocols = kind_of(attack), attack.protocols(context.scene.defense.views)
         _check_protocols(attack, protocols)
         for protocol in protocols:
-            if Rung.SERVED in protocol.knowledge and context.scene.service is None:
-                why = f"there is no trained server network: {context.scene.unserved}"
+            if why := cannot_run(context.scene, attack, protocol):
                 skipped.append(Missing(attack=attack.name, protocol=protocol.name, error=why))
                 continue
             if kind.needs_sessions or Rung.GALLERY in protocol.knowledge:
@@ -82,6 +86,19 @@ def plan(context: Context, attacks: list[Attack]) -> tuple[Steps, list[Missing]]
                     arms.append("health")
             out.append((attack, protocol, arms))
     return out, skipped
+
+
+def cannot_run(scene: Scene, attack: Attack, protocol: Protocol) -> str:
+    """Why a protocol is not for what this scheme sends, or for these data; '' if it is."""
+    if Rung.SERVED in protocol.knowledge and scene.service is None:
+        return f"there is no trained server network: {scene.unserved}"
+    if Rung.RETURNED in protocol.knowledge and not scene.defense.answers:
+        return f"'{scene.defense.name}' does not say what a server sends back"
+    if attack.on_grid and scene.off_grid is not None:
+        return "it solves for mixtures voxel by voxel, and what is sent is not on the image's grid"
+    if protocol.fresh and not scene.defense.fresh:
+        return "it needs encodings of images of its own choosing, and only recorded ones are there"
+    return ""
 
 
 def foresee(spec: AuditSpec) -> list[str]:

@@ -15,7 +15,8 @@ from torch import Tensor
 from privaudit.contracts.defense import Defense, Encoded, Key
 from privaudit.contracts.scheme import Mixing
 from privaudit.contracts.wrapped import Wrapped
-from privaudit.imaging.patches import cut
+from privaudit.imaging.off_grid import as_image, spread
+from privaudit.imaging.patches import Shape, cut
 
 QUIET: Final = 1e-6
 """Spread below which an image is constant."""
@@ -71,12 +72,28 @@ class Planted(Wrapped):
             others = self.inner.bystanders(key, len(sent.views))
             assert others is not None
             raw = others
-        return Encoded(plant(sent.views, raw, self.share), sent.positions)
+        views = plant(sent.views, raw, self.share)
+        if sent.sent is None:
+            return Encoded(views, sent.positions)
+        return self._off_grid(sent.sent, views, sent.positions, raw)
+
+    def _off_grid(self, sent: Tensor, views: Tensor, positions: NDArray[np.int64], raw: Tensor) -> Encoded:
+        """The same where other things than images are sent: the leak is an image in their form, as finely as fits.
+
+        Where the scheme says how what it sends looks as an image, the leak is planted in that, too.
+        """
+        planted = plant(sent, torch.stack([spread(one[0], sent.shape[1:]) for one in raw]), self.share)
+        shape: Shape = (views.shape[2], views.shape[3], views.shape[4])
+        if self.inner.as_image(sent[0], shape) is None:
+            views = torch.stack([as_image(one, shape) for one in planted])[:, None]
+        return Encoded(views, positions, planted)
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
         """What a perfect server returns, blended with labels of what is planted."""
-        # Where patches are cut does not depend on what is in them.
-        positions = self.inner.encode(torch.zeros(labels.shape[1:]), key, 1).positions
+        # Where patches are cut does not depend on what is in them; what is recorded or off the grid is not cut.
+        positions = np.zeros((1, 3), dtype=np.int64)
+        if self.inner.fresh:
+            positions = self.inner.encode(torch.zeros(labels.shape[1:]), key, 1).positions
         return self.answered(self.inner.respond(labels, key, views), labels, positions, key)
 
     def answered(self, answer: Tensor, labels: Tensor, positions: NDArray[np.int64], key: Key) -> Tensor:

@@ -27,13 +27,23 @@ from privaudit.scoring.scorecard import Scorecard, Scored
 
 
 def describe_scheme(scene: Scene) -> DefenseInfo:
-    """The scheme, and what must be known of how it was trained, if it was."""
-    info = DefenseInfo(name=scene.defense.name, params=told(scene.defense.params))
+    """The scheme, and what must be known of what it sends, and of how it was trained, if it was."""
+    notes = list(scene.defense.notes)
+    if scene.off_grid is not None:
+        sides = " × ".join(map(str, scene.off_grid))
+        notes.append(
+            f"what is sent is not on the image's grid, but {sides} numbers: 'values' and 'values-reid' read them all,"
+            " other attacks see them as an image, resampled or as the scheme shows it, and planted leaks are images in"
+            " their form, as finely as fits"
+        )
+    if not scene.defense.answers:
+        notes.append("nothing is known of what a server sends back: maps were not attacked")
+    info = DefenseInfo(name=scene.defense.name, params=told(scene.defense.params), notes=notes)
     trained = scene.defense.trained
     if trained is None:
         return info
     training = trained.config.training
-    notes = [str(doubt) for doubt in training.get("doubts", [])]
+    notes += [str(doubt) for doubt in training.get("doubts", [])]
     attackers = scene.split.population
     if seen := count_seen(trained.config.people, scene.cohort, attackers):
         notes.append(
@@ -173,7 +183,7 @@ def make_record(
             "battery": spec.battery,
             "pictures": spec.pictures.model_dump(mode="json"),
             "controls": spec.controls,
-            "attacks": [told(attack.model_dump(mode="json")) for attack in spec.attacks],
+            "attacks": [attack.told() for attack in spec.attacks],
         },
         provenance={
             **machine(context.device.type, torch.get_num_threads()),

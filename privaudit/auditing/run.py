@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from privaudit.auditing.executing import UTILITY, Outcomes, execute, sizes
@@ -52,9 +52,10 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     check_run(run_folder(spec, settings.out))
     check_key(settings.pseudonym_key or run_folder(spec, settings.out) / KEY_FILE)
-    attacks = all_attacks(spec)
+    all_attacks(spec)  # a misspelt one shows before data are read
     check_weights(spec.utility)
     context, dataset_params = open_context(spec, settings)
+    attacks, settings = all_attacks(context.spec), replace(settings, out=context.run)
     look_again(context.scene)
     steps, skipped = plan(context, attacks)
     learned = learned_by(context, attacks)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Final
-from typing import Protocol as TypingProtocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from privaudit.auditing.answering import Answering
+from privaudit.auditing.first_request import check_form, check_sent
 from privaudit.auditing.planting import Planted
 from privaudit.auditing.references import References
 from privaudit.auditing.roster import Roster
@@ -25,7 +24,7 @@ from privaudit.contracts.cohort import Cohort, ScanId, Split, Volume
 from privaudit.contracts.defense import Defense, Encoded, Key
 from privaudit.contracts.knowledge import GalleryEntry, Knowledge, Rung
 from privaudit.contracts.transcript import LazyTranscripts, Transcript
-from privaudit.errors import KnowledgeError, PluginError
+from privaudit.errors import KnowledgeError
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.patches import as_tensor, most_likely, one_hot, stitch
 from privaudit.scoring.arms import SHARES, Arm
@@ -35,18 +34,6 @@ SENT_KEPT: Final = 2**29
 """Bytes of slow encodings that are held: every attack asks for them again."""
 SLOW: Final = 0.1
 """Seconds from which encoding a scan is slow: a client's network, say, or a random field."""
-
-
-class Answering(TypingProtocol):
-    """Trained networks of the scheme; :class:`privaudit.auditing.serving.Service`."""
-
-    digest: str
-
-    def respond(self, sent: Tensor) -> Tensor:
-        """Maps [V, N, C, *patch] of views [V, N, *patch]."""
-
-    def decode(self, answers: Tensor, defense: Defense, key: Key) -> Tensor:
-        """What the client makes of them, [C, X, Y, Z]."""
 
 
 class Scene(Roster):
@@ -63,8 +50,10 @@ class Scene(Roster):
         self._key: tuple[str, Key] | None = None
         self._sent: dict[tuple[str, int], Encoded] = {}
         self._served: tuple[str, Tensor] | None = None
+        self.form: tuple[int, ...] = ()
+        """Shape of one view."""
         self.encodings, self.seconds_per_scan = "", 0.0
-        """Digest of what is sent, and how long that takes; :mod:`privaudit.auditing.witness` fills them."""
+        """Digest of what is sent, and how long that takes: of :mod:`privaudit.auditing.witness`."""
         self.service: Answering | None = None
         """The trained networks, where the audit has any and an attack asks for their maps."""
         self.unserved = ""
@@ -158,15 +147,21 @@ class Scene(Roster):
     def _encode(self, request: str, key: Key, views: int) -> Encoded:
         kept = self._sent.get((request, views))
         if kept is not None:  # an attack may write on what it is given
-            return replace(kept, views=kept.views.clone())
+            return kept.copied()
         started = time.perf_counter()
         sent = self.defense.encode(as_tensor(self.truth(request).image), key, views)
-        if not math.isfinite(float(sent.views.sum())):
-            raise PluginError(f"defense '{self.defense.name}' sends values that are not finite", todo="mend its encode")
-        held = sum(encoded.views.nbytes for encoded in self._sent.values())
-        if time.perf_counter() - started > SLOW and held + sent.views.nbytes <= SENT_KEPT:
-            self._sent[request, views] = replace(sent, views=sent.views.clone())
+        check_sent(self.defense, sent)
+        self.form = check_form(self.defense, sent, self.form)
+        held = sum(encoded.nbytes for encoded in self._sent.values())
+        if time.perf_counter() - started > SLOW and held + sent.nbytes <= SENT_KEPT:
+            self._sent[request, views] = sent.copied()
         return sent
+
+    @cached_property
+    def off_grid(self) -> tuple[int, ...] | None:
+        """Shape of what is sent of one view where that is not on the image's grid; None where it is."""
+        sent = self._encode(self.requests[0], self._key_of(self.requests[0]), 1).sent
+        return None if sent is None else tuple(sent.shape[1:])
 
     def forget(self) -> None:
         """Drop encodings that are held."""
@@ -189,7 +184,7 @@ class Scene(Roster):
             sent = scheme.blended(sent, as_tensor(volume.image), key)
             answers = [None if a is None else scheme.answered(a, labels, sent.positions, key) for a in answers]
         place = sent.positions.copy(), self.cohort.shape, volume.affine.copy()
-        return Transcript(request, sent.views, *place, *answers)
+        return Transcript(request, sent.views, *place, *answers, sent=sent.sent)
 
     def scheme_of(self, arm: Arm) -> Defense:
         """The scheme that sends on an arm: the defense, or one with a planted leak."""

@@ -64,7 +64,7 @@ def grid_points(base: AuditSpec, grid: Mapping[str, Sequence[Any]], out: Path) -
         data = base.model_dump(mode="json")
         data["defense"] |= options
         spec = parse_spec(data, "sweep")
-        points.append(Point(options, spec, out / f"{spec.defense.name}-{spec.digest}"))
+        points.append(Point(options, spec, out / f"{spec.defense.label}-{spec.digest}"))
     return points
 
 

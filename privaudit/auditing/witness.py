@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from privaudit.contracts.defense import Encoded
 from privaudit.contracts.transcript import Transcript
 from privaudit.errors import DataError, OptionError, PluginError
 from privaudit.imaging.patches import as_tensor, one_hot
@@ -69,9 +71,11 @@ def _seen(scene: Scene, request: str) -> str:
         key, started = scene.draw_key(request), time.perf_counter()
         sent = defense.encode(as_tensor(volume.image), key, defense.views)
         scene.seconds_per_scan = time.perf_counter() - started
+        if not defense.answers:
+            return _transcript(scene, request, sent).digest()
         returned = defense.respond(one_hot(volume.labels, scene.classes), key, defense.views)
         decoded = defense.decode(returned, key)
-        digest = Transcript(request, sent.views, sent.positions, scene.cohort.shape, np.eye(4), returned).digest()
+        digest = replace(_transcript(scene, request, sent), returned=returned).digest()
         return digest + hashlib.sha256(decoded.contiguous().numpy().tobytes()).hexdigest()
     except (DataError, OptionError):
         raise
@@ -83,4 +87,8 @@ def first_sent(scene: Scene) -> str:
     """Digest of what is sent for the first request, encoded anew: no attack may change it."""
     request = scene.requests[0]
     sent = scene.defense.encode(as_tensor(scene.truth(request).image), scene.draw_key(request), 1)
-    return Transcript(request, sent.views, sent.positions, scene.cohort.shape, np.eye(4)).digest()
+    return _transcript(scene, request, sent).digest()
+
+
+def _transcript(scene: Scene, request: str, sent: Encoded) -> Transcript:
+    return Transcript(request, sent.views, sent.positions, scene.cohort.shape, np.eye(4), sent=sent.sent)

@@ -12,13 +12,14 @@ from torch import Tensor
 from privaudit.auditing.folders import spec_of
 from privaudit.auditing.jobs import Context, asked_of
 from privaudit.auditing.opening import Settings, open_context
-from privaudit.auditing.planning import all_attacks
+from privaudit.auditing.planning import all_attacks, cannot_run
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.utility import choose_networks, label_maps, probes
 from privaudit.cards.gallery import claims_of, gallery, illustrations, primary_of
 from privaudit.cohorts.progress import run_jobs
 from privaudit.contracts.attack import Attack
 from privaudit.contracts.report import Picture
+from privaudit.errors import PrivauditError
 from privaudit.imaging.patches import as_tensor
 from privaudit.scoring.kinds import kind_of
 
@@ -68,11 +69,25 @@ def _drawn(attack: Attack) -> bool:
     return kind_of(attack).drawn and attack.preview() is None and attack.name != "as-is"
 
 
-def claimed(run: Path, cache: Path | None, spec: AuditSpec, name: str) -> Cells:
-    """What an attack makes of the first requests, a titled volume each, with its score."""
+def claimed(run: Path, cache: Path | None, spec: AuditSpec, name: str) -> Cells | None:
+    """What an attack makes of the first requests, a titled volume each, with its score.
+
+    None where it cannot run, or its plugin or the scheme's fails: the record says so, and a card is drawn without.
+    """
+    try:
+        return _claimed(run, cache, spec, name)
+    except PrivauditError:
+        raise
+    except Exception:
+        return None
+
+
+def _claimed(run: Path, cache: Path | None, spec: AuditSpec, name: str) -> Cells | None:
     context, _ = open_context(spec, Settings(out=run, cache=cache))
     attack = next(attack for attack in all_attacks(spec) if attack.name == name)
     requests, kind, protocol = context.scene.requests[:ROWS], kind_of(attack), primary_of(attack, context)
+    if cannot_run(context.scene, attack, protocol):
+        return None
     claims = claims_of(context, attack, protocol, requests)
     title = f"{attack.name} {protocol.name}".removesuffix(" default")
     cells = []
@@ -105,7 +120,8 @@ def attack_pictures(run: Path, cache: Path | None, spec: AuditSpec) -> list[Pict
         PrivauditError: the data is not there any more.
     """
     context, _ = open_context(spec, Settings(out=run, cache=cache))
-    previews = [(attack.name, preview) for attack in all_attacks(spec) if (preview := attack.preview()) is not None]
+    attacks = [a for a in all_attacks(spec) if not cannot_run(context.scene, a, primary_of(a, context))]
+    previews = [(attack.name, preview) for attack in attacks if (preview := attack.preview()) is not None]
     return [
         Picture(f"{name}-{shown.name}", shown.caption, draw(shown.rows))
         for name, preview in previews

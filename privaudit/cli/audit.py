@@ -105,7 +105,8 @@ def build_spec(
         data["attacks"] = [dict(item) for item in asked]
     sections = choose_plugins(data, dataset=chosen.dataset, defense=chosen.defense)
     for item in data["attacks"]:
-        sections[item["name"]] = (item, plugin.load("attacks", item["name"], Attack).Options)
+        cls = plugin.load("attacks", item["name"], Attack)
+        sections[cls.name] = (item, cls.Options)
     owners = {name: list(options.model_fields) for name, (_, options) in sections.items()}
     owners |= {section: list(model.model_fields) for section, model in SECTIONS.items()}
     routed = route(read_pairs(extra), owners, OWN)

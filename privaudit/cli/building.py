@@ -32,8 +32,8 @@ def choose_plugins(data: dict[str, Any], **wanted: str | None) -> Sections:
     for kind, name in wanted.items():
         if name is not None and name != data[kind]["name"]:
             data[kind] = {"name": name}
-        options = plugin.load(bases[kind][0], data[kind]["name"], bases[kind][1]).Options
-        sections[data[kind]["name"]] = data[kind], options
+        cls = plugin.load(bases[kind][0], data[kind]["name"], bases[kind][1])
+        sections[cls.name] = data[kind], cls.Options
     return sections
 
 

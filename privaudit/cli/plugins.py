@@ -1,7 +1,8 @@
-"""``privaudit attacks|defenses|datasets|reports|claims list|show NAME``."""
+"""``privaudit attacks|defenses|datasets|reports|claims list|show NAME``, and ``check NAME`` of the first two."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,7 +68,35 @@ def make_app(kind: str) -> typer.Typer:
         for option, type_, default, text in rows:
             typer.echo(f"  --{option.replace('_', '-')}  {type_}  [default: {default}]\n      {text}")
 
+    if kind in ("attacks", "defenses"):
+        app.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_check(kind))
     return app
+
+
+def _check(kind: str) -> Callable[..., None]:
+    def check(
+        context: typer.Context,
+        name: Annotated[str, typer.Argument(help="Name of the plugin, or its place: my_file.py:MyClass.")],
+    ) -> None:
+        """Check that one keeps its contract, on toy volumes; exit code 3 if it does not. Its options are options."""
+        import tempfile
+        from pathlib import Path
+
+        from privaudit.auditing.conformance import check_attack, check_defense
+        from privaudit.cli.routing import read_pairs
+
+        values = {key.rpartition(".")[2]: value for key, value in read_pairs(context.args)}
+        failed = False
+        with tempfile.TemporaryDirectory() as folder:
+            found = check_defense(name, values) if kind == "defenses" else check_attack(name, values, Path(folder))
+            for item in found:
+                word = "nothing to check" if item.passed is None else "ok" if item.passed else "FAILED"
+                typer.echo(f"{word:<16}  {item.what}{f': {item.told}' if item.told else ''}")
+                failed |= item.passed is False
+        if failed:
+            raise typer.Exit(3)
+
+    return check
 
 
 def _show_protocols(cls: type[Plugin]) -> None:

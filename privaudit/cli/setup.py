@@ -52,17 +52,62 @@ scoring:
 """
 
 
+ENCODER = '''\
+"""An encoder of your own. Audit it: privaudit audit --defense {name}:MyEncoder
+
+Check first that it keeps the contract, in seconds: privaudit defenses check {name}:MyEncoder
+"""
+
+import numpy as np
+
+import privaudit
+
+
+class MyEncoder(privaudit.ArrayDefense):
+    """Half of the image, in noise."""
+
+    def encode_array(self, image: np.ndarray, rng: np.random.Generator, scan: str) -> np.ndarray:
+        """What leaves the building.
+
+        image: float32 [X, Y, Z], intensities in [0, 1]; a copy, you may write on it.
+        rng:   draw everything secret from it, and from nothing else: equal keys must give equal encodings.
+        scan:  an opaque id of the scan.
+
+        Return numbers of any shape: the image's, other sizes, channels, a vector; or a list of arrays, if several
+        views of one scan are sent. One shape for all scans.
+        """
+        return 0.5 * image + 0.5 * rng.random(image.shape)
+
+    # Optional. If what you send is not on the image's grid, and can be shown as an image, say how; attacks that compare
+    # voxels use it. Without it they see what you send resampled.
+    #
+    # def image_of(self, sent: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    #     ...
+
+
+# A function does as well: privaudit audit --defense {name}:encode
+def encode(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same as a function."""
+    return 0.5 * image + 0.5 * rng.random(image.shape)
+'''
+
+
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("audit.yaml"),
+    path: Annotated[Path | None, typer.Argument(help="File to write. [default: audit.yaml]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
+    encoder: Annotated[
+        bool, typer.Option("--encoder", help="An encoder in Python. [default of PATH: my_encoder.py]")
+    ] = False,
 ) -> None:
-    """Write a commented audit specification to start from."""
+    """Write a commented audit specification to start from, or an encoder."""
     from privaudit.files import write_text
 
+    path = path or Path("my_encoder.py" if encoder else "audit.yaml")
     if path.exists() and not force:
         raise OptionError(f"{path} is already there", todo="choose another name, or add --force")
-    write_text(path, TEMPLATE.format(name=path))
-    typer.echo(f"wrote {path}; run it with: privaudit audit {path}")
+    write_text(path, ENCODER.replace("{name}", str(path)) if encoder else TEMPLATE.format(name=path))
+    what = f"--defense {path}:MyEncoder" if encoder else str(path)
+    typer.echo(f"wrote {path}; run it with: privaudit audit {what}")
 
 
 def doctor() -> None:

@@ -52,7 +52,7 @@ def sweep(
     path, extra = unknown_first(spec, context.args)
     base = build_spec(extra, read_spec(path) if path else None, chosen, attack, None, str(path or ""))
     wanted = read_grid(grid) if grid else DEFAULT_GRID
-    folder = out or SWEEPS / f"{base.dataset.name}-{base.defense.name}-{base.digest}"
+    folder = out or SWEEPS / f"{base.dataset.label}-{base.defense.label}-{base.digest}"
     points = grid_points(base, wanted, folder)
     check(points)
     settings = Settings(cache=running.cache, device=running.device, quiet=True)

@@ -145,7 +145,8 @@ def _merge(
     from privaudit.cli.building import choose_plugins, fill
     from privaudit.cli.routing import read_pairs, route
     from privaudit.segmentation.options import parse_training, read_training
-    from privaudit.specs import SplitSpec, load_yaml
+    from privaudit.specs import SplitSpec
+    from privaudit.yaml_reading import load_yaml
 
     base: Any = model() if config is None else parse_training(model, options, read_training(config), str(config))
     data: dict[str, Any] = base.model_dump()

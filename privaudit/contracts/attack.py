@@ -40,6 +40,8 @@ class Protocol:
         repeated: the line's points repeat one measurement with other seeds: their mean and spread are noted.
         requests: how many requests, at least, are handed over at once, as if the server had no others; None for all.
             A protocol with a number never decides; such protocols draw a line of their own.
+        fresh: whether it encodes more than each of the attacker's own scans as it is: changed images, or one image
+            under several keys. Where only recorded encodings are there, it cannot run.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Protocol:
     repeated: bool = False
     cheap: bool = True
     requests: int | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,8 @@ class Attack(Plugin):
     """Whether it takes seconds, so that smaller planted leaks are tried too, for its detection limit."""
     together: ClassVar[bool] = False
     """Whether it needs all transcripts at once, so that a killed job begins again."""
+    on_grid: ClassVar[bool] = False
+    """Whether it solves for mixtures voxel by voxel: what is sent off the image's grid is nothing to it."""
     about: ClassVar[tuple[str, ...] | None] = None
     """Whose privacy its claims speak of ('target', 'reference'); None for everybody whom its kind of claim knows."""
     beside: ClassVar[tuple[str, ...]] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -32,10 +32,24 @@ class Key:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """What is sent: ``views`` float32 [V, N, *patch] and ``positions`` int64 [N, 3] of the patches' corners."""
+    """What is sent: ``views`` float32 [V, N, *patch] and ``positions`` int64 [N, 3] of the patches' corners.
+
+    Where what is sent is not on the image's grid, that is ``sent``, float32 [V, *any], and ``views`` show it as images.
+    """
 
     views: Tensor
     positions: NDArray[np.int64]
+    sent: Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes."""
+        return int(self.views.nbytes) + (0 if self.sent is None else int(self.sent.nbytes))
+
+    def copied(self) -> Encoded:
+        """The same with tensors of its own."""
+        sent = None if self.sent is None else self.sent.clone()
+        return Encoded(self.views.clone(), self.positions.copy(), sent)
 
     def averaged(self, image: Tensor) -> Tensor:
         """The mean of the views as a volume of the shape of the image [X, Y, Z]."""
@@ -89,6 +103,28 @@ class Defense(Plugin):
             OptionError: there are none, they do not fit, or a victim was trained on.
         """
         return self
+
+    @property
+    def answers(self) -> bool:
+        """Whether it says what a server sends back, and what the client makes of it."""
+        return type(self).respond is not Defense.respond and type(self).decode is not Defense.decode
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it encodes any image under any key; False where only encodings that were recorded are there."""
+        return True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of any figure must know of how it was run, in sentences without a full stop."""
+        return ()
+
+    def ahead(self, scans: Iterable[tuple[Tensor, Key]], jobs: int) -> None:
+        """Encode scans that will be asked for, where that takes long, so many at a time; by default nothing."""
+
+    def as_image(self, sent: Tensor, shape: Shape) -> Tensor | None:
+        """One view that is off the image's grid, float32 of any shape, as an image; None to have it resampled."""
+        return None
 
     @property
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from privaudit.contracts.options import PluginOptions, parse_options
+from privaudit.contracts.references import is_reference, load_reference
 from privaudit.errors import PluginError, nearest
 
 Kind = Literal["attacks", "defenses", "datasets", "reports", "claims"]
@@ -84,18 +85,20 @@ def _points(kind: Kind, places: tuple[tuple[str, int], ...]) -> dict[str, list[E
 
 
 def load(kind: Kind, name: str, base: type[P]) -> type[P]:
-    """Import one plugin class.
+    """Import one plugin class, by name or by its place (:mod:`privaudit.contracts.references`).
 
     Raises:
         PluginError: the name is unknown, two distributions claim it, or it cannot be imported.
     """
+    if is_reference(name):
+        return load_reference(kind, name, base)
     known = points(kind)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise PluginError(
             f"no {kind[:-1]} is called '{name}'",
-            todo=f"{hint}Known: {', '.join(known) or 'none'} (see 'privaudit {kind} list')",
+            todo=f"{hint}Known: {', '.join(known) or 'none'} (see 'privaudit {kind} list'), or file.py:Class",
         )
     if len(known[name]) > 1:
         owners = " and ".join(sorted(f"{_distribution(p)} ({p.value})" for p in known[name]))

@@ -26,6 +26,6 @@ class RetrievalOptions(PluginOptions):
     )
 
 
-def retrievals(names: Sequence[Retrieval], rungs: Iterable[Rung]) -> tuple[Protocol, ...]:
+def retrievals(names: Sequence[Retrieval], rungs: Iterable[Rung], fresh: bool = False) -> tuple[Protocol, ...]:
     """A protocol for each retrieval, of one view, with what the attack needs."""
-    return tuple(Protocol(name, frozenset(rungs) | HELD[name]) for name in names)
+    return tuple(Protocol(name, frozenset(rungs) | HELD[name], fresh=fresh) for name in names)

@@ -28,6 +28,8 @@ class Transcript:
         affine: float64 [4, 4], voxel to world in millimetres.
         returned: float32 [V, N, C, *patch], the maps a perfect server sends back; None without the 'returned' rung.
         served: the same of the trained server network, probabilities; None without the 'served' rung.
+        sent: float32 [V, *any], what is really sent where that is not on the image's grid; ``views`` then show it as
+            images, and may lose some of it. None where ``views`` are what is sent.
     """
 
     request: str
@@ -37,6 +39,11 @@ class Transcript:
     affine: NDArray[np.float64]
     returned: Tensor | None = None
     served: Tensor | None = None
+    sent: Tensor | None = None
+
+    def values(self) -> Tensor:
+        """All that is sent, whatever its shape: float32 [V, n]."""
+        return (self.views if self.sent is None else self.sent).flatten(1)
 
     def stitched(self, view: int = 0) -> Tensor:
         """One view as a volume [X, Y, Z], overlaps averaged."""
@@ -62,7 +69,8 @@ class Transcript:
         """The same request with only its first views."""
         returned = None if self.returned is None else self.returned[:views]
         served = None if self.served is None else self.served[:views]
-        return replace(self, views=self.views[:views], returned=returned, served=served)
+        sent = None if self.sent is None else self.sent[:views]
+        return replace(self, views=self.views[:views], returned=returned, served=served, sent=sent)
 
     def recut(self, size: int) -> Transcript:
         """The first view in patches of ``size`` without what came back, where it was sent in others or whole."""
@@ -70,7 +78,7 @@ class Transcript:
             return self.first(1)
         positions = grid_positions(self.shape, (size,) * 3, (size,) * 3)
         views = cut(self.stitched(), positions, (size,) * 3)[None]
-        return replace(self, views=views, returned=None, served=None, positions=positions)
+        return replace(self, views=views, returned=None, served=None, positions=positions, sent=None)
 
     def digest(self) -> str:
         """SHA-256 (hex) over everything in it: equal seeds must give equal transcripts."""
@@ -78,7 +86,7 @@ class Transcript:
         hasher.update(self.views.contiguous().numpy().tobytes())
         hasher.update(self.positions.tobytes())
         hasher.update(self.affine.tobytes())
-        for maps in (self.returned, self.served):
+        for maps in (self.returned, self.served, self.sent):
             if maps is not None:
                 hasher.update(maps.contiguous().numpy().tobytes())
         return hasher.hexdigest()

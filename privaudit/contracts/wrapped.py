@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from privaudit.contracts.cohort import Volume
 from privaudit.contracts.defense import Defense, Key, Trained
 from privaudit.imaging.mixing import Draw
@@ -26,6 +28,20 @@ class Wrapped(Defense):
     def params(self) -> dict[str, object]:
         """Those of the scheme, with its name; what is around it adds its own, which make it another scheme."""
         return {"scheme": self.inner.name, **self.inner.params}
+
+    @property
+    def answers(self) -> bool:
+        """As the scheme."""
+        return self.inner.answers
+
+    @property
+    def fresh(self) -> bool:
+        """As the scheme."""
+        return self.inner.fresh
+
+    def as_image(self, sent: Tensor, shape: Shape) -> Tensor | None:
+        """As the scheme's."""
+        return self.inner.as_image(sent, shape)
 
     @property
     def trained(self) -> Trained | None:

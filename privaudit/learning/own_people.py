@@ -79,7 +79,7 @@ def send_own(
     key = scheme.draw_key(shape, pool, keys)
     sent = scheme.encode(image, key, views)
     answer = None if classes is None else scheme.respond(one_hot(volume.labels, classes), key, views)
-    return Transcript("own", sent.views, sent.positions, shape, volume.affine, answer)
+    return Transcript("own", sent.views, sent.positions, shape, volume.affine, answer, None, sent.sent)
 
 
 def hold_out(count: int, least: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

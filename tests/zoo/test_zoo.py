@@ -18,10 +18,10 @@ from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Cohort, Dataset
 from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError
+from privaudit.imaging.cubes import from_blocks, symmetries, to_blocks
 from privaudit.imaging.patches import as_tensor
 from privaudit_zoo import BROKEN, PRIVATE
 from privaudit_zoo.base import FIXED_SEED, ZooKey
-from privaudit_zoo.blocks import from_blocks, symmetries, to_blocks
 from privaudit_zoo.grey import levels
 from privaudit_zoo.linear import kernel_spectrum, orthogonal
 from privaudit_zoo.readings import READINGS, contours, values

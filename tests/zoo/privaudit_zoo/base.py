@@ -4,48 +4,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from privaudit.contracts.cohort import Volume
-from privaudit.contracts.defense import Defense, Encoded, Key
+from privaudit.contracts.defense import Key
+from privaudit.contracts.seeded import SeededDefense, SeedKey
 from privaudit.imaging.patches import Shape
 
 FIXED_SEED: Final = 20_200_813
 """The key of schemes with one key for everything; whoever holds a copy of the scheme has it, the attacker too."""
 
 
-@dataclass(frozen=True, repr=False)
-class ZooKey(Key):
-    """Everything secret about one scan comes from this seed; 256 bits of it are what a cipher takes."""
-
-    seed: int
-
-    def generator(self) -> torch.Generator:
-        """A generator on the CPU; equal keys give equal draws."""
-        return torch.Generator().manual_seed(self.seed % 2**63)
+ZooKey = SeedKey
 
 
-class ZooDefense(Defense):
+class ZooDefense(SeededDefense):
     """One view of the whole volume. ``keyed = False`` says that there is no key, or the same one for every scan."""
 
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         """A fresh seed, or the fixed one."""
-        return ZooKey(rng.getrandbits(256) if self.keyed else FIXED_SEED)
-
-    def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
-        """The hidden image as one view of one patch: float32 [1, 1, X, Y, Z]."""
-        assert isinstance(key, ZooKey)
-        hidden = self.hide(image.float().clone(), key)
-        return Encoded(hidden.float().contiguous()[None, None], np.zeros((1, 3), dtype=np.int64))
-
-    def hide(self, image: Tensor, key: ZooKey) -> Tensor:
-        """Hide an image [X, Y, Z] with values in [0, 1]; the result has its shape. The argument may be written on."""
-        raise NotImplementedError
+        return SeedKey(rng.getrandbits(256) if self.keyed else FIXED_SEED)
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
         """The labels [1, 1, C, X, Y, Z] with classes shifted by a one-time pad, as an encrypting server returns them.
@@ -60,7 +41,7 @@ class ZooDefense(Defense):
 
     @staticmethod
     def _shifted(maps: Tensor, key: Key, sign: int) -> Tensor:
-        assert isinstance(key, ZooKey)
+        assert isinstance(key, SeedKey)
         classes = len(maps)
         pad = torch.randint(classes, maps.shape[1:], generator=torch.Generator().manual_seed((key.seed >> 64) % 2**63))
         source = (torch.arange(classes)[:, None, None, None] - sign * pad) % classes

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from privaudit.contracts.options import PluginOptions
+from privaudit.imaging.cubes import pixelated
 from privaudit_zoo.base import ZooDefense, ZooKey
 
 
@@ -33,11 +34,7 @@ class PixelateDefense(ZooDefense):
 
     def hide(self, image: Tensor, key: ZooKey) -> Tensor:
         """Means of cubes, each spread over its cube."""
-        side = self.options.block
-        means = torch.nn.functional.avg_pool3d(image[None, None], side, ceil_mode=True)[0, 0]
-        for axis, length in enumerate(image.shape):
-            means = means.repeat_interleave(side, dim=axis).narrow(axis, 0, length)
-        return means
+        return pixelated(image, self.options.block)
 
 
 class BinaryOptions(PluginOptions):

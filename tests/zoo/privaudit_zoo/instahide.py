@@ -13,9 +13,10 @@ from privaudit.contracts.cohort import Volume
 from privaudit.contracts.defense import Key
 from privaudit.contracts.recipe import Recipe
 from privaudit.errors import OptionError
+from privaudit.imaging.cubes import random_signs
 from privaudit.imaging.patches import Shape, as_tensor
+from privaudit.imaging.shares import bounded_weights
 from privaudit_zoo.base import ZooDefense, ZooKey
-from privaudit_zoo.signs import random_signs
 
 OTHERS: Final = 3
 """People of the pool in each mixture."""
@@ -56,7 +57,7 @@ class InstaHideDefense(ZooDefense):
         if len(pool) < OTHERS:
             raise OptionError(f"'{self.name}' mixes {OTHERS} people of the pool in", got=len(pool), todo="larger pool")
         whose = tuple(rng.sample(range(len(pool)), OTHERS))
-        weights = draw_weights(rng)
+        weights = bounded_weights(1 + OTHERS, GREATEST, rng)
         others = sum(w * as_tensor(pool[i].image) for w, i in zip(weights[1:], whose, strict=True))
         assert isinstance(others, Tensor)
         return InstaHideKey(rng.getrandbits(256), others, weights[0], whose)
@@ -75,12 +76,3 @@ class InstaHideDefense(ZooDefense):
     def training_recipe(self, size: int) -> Recipe:
         """Raw patches: nothing is trained for the zoo."""
         return Recipe(size, alpha=None)
-
-
-def draw_weights(rng: random.Random) -> list[float]:
-    """Four weights that add up to 1, none above :data:`GREATEST`, the greatest first."""
-    while True:
-        parts = [rng.gammavariate(1, 1) for _ in range(1 + OTHERS)]
-        weights = sorted((part / sum(parts) for part in parts), reverse=True)
-        if weights[0] <= GREATEST:
-            return weights

@@ -8,9 +8,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from privaudit.imaging.cubes import from_blocks, random_orthogonal, to_blocks
 from privaudit.imaging.patches import Shape
 from privaudit_zoo.base import ZooDefense, ZooKey
-from privaudit_zoo.blocks import from_blocks, to_blocks
 
 BLOCK: Final = 8
 """Side in voxels of the cubes that are rotated as vectors."""
@@ -38,9 +38,7 @@ class OrthogonalDefense(ZooDefense):
 @lru_cache(maxsize=2)
 def orthogonal(seed: int) -> Tensor:
     """A random orthogonal matrix [512, 512], uniform up to the signs of its columns."""
-    square = torch.randn((BLOCK**3, BLOCK**3), generator=ZooKey(seed).generator(), dtype=torch.float64)
-    q: Tensor = torch.linalg.qr(square).Q
-    return q.float()
+    return random_orthogonal(BLOCK**3, ZooKey(seed).generator())
 
 
 class ConvolutionDefense(ZooDefense):

@@ -9,8 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from privaudit.imaging.cubes import from_blocks, to_blocks
 from privaudit_zoo.base import ZooDefense, ZooKey
-from privaudit_zoo.blocks import from_blocks, to_blocks
 
 PATCH: Final = 4
 """Side in voxels of the patches that are encoded one by one."""

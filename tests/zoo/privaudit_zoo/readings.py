@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage, stats
 from torch import Tensor
 
-from privaudit_zoo.blocks import to_blocks
+from privaudit.imaging.cubes import to_blocks
 from privaudit_zoo.grey import levels
 from privaudit_zoo.scrambled import BLOCK
 

@@ -7,8 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from privaudit.imaging.cubes import from_blocks, scrambled, to_blocks
 from privaudit_zoo.base import ZooDefense, ZooKey
-from privaudit_zoo.blocks import from_blocks, symmetries, to_blocks
 
 BLOCK: Final = 8
 """Side in voxels of the cubes that are scrambled."""
@@ -30,14 +30,7 @@ class EtcDefense(ZooDefense):
 
     def hide(self, image: Tensor, key: ZooKey) -> Tensor:
         """Scramble; cubes cut off at the far border are not sent."""
-        generator = key.generator()
-        blocks = to_blocks(image, BLOCK)
-        count = len(blocks)
-        ways = symmetries(BLOCK)
-        blocks = blocks[torch.randperm(count, generator=generator)]
-        blocks = blocks.gather(1, ways[torch.randint(len(ways), (count,), generator=generator)])
-        negative = torch.rand((count, 1), generator=generator) < 0.5
-        return from_blocks(torch.where(negative, 1 - blocks, blocks), BLOCK, image.shape)
+        return scrambled(image, BLOCK, key.generator())
 
 
 class FixedEtcDefense(EtcDefense):

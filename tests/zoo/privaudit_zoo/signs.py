@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
+from privaudit.imaging.cubes import random_signs
 from privaudit_zoo.base import ZooDefense, ZooKey
-
-
-def random_signs(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """float32 of this shape, each -1 or 1."""
-    return 2.0 * torch.randint(2, shape, generator=generator).float() - 1
 
 
 class SignsDefense(ZooDefense):

@@ -1,0 +1,174 @@
+"""Learning from all values that are sent, whatever their shape: nothing is taken for a voxel, and nothing resampled.
+
+The attacker's own people are encoded with fresh keys. Ridge regression in its dual form takes their values to their
+images (Saunders, Gammerman and Vovk, ICML 1998); its penalty is chosen by people who were left out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense
+from privaudit.contracts.transcript import Transcript
+from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.patches import as_tensor
+from privaudit.learning.kept import Kept
+from privaudit.learning.own_people import Others, fingerprint, send_own
+from privaudit.learning.ridge import CLEAR, PENALTIES
+
+Floats = NDArray[np.float64]
+LEAST: Final = 3
+"""People to learn from: one is left out, and two have a mean."""
+PEOPLE: Final = 48
+"""Of the attacker's own people, at most so many are learned from."""
+FLOOR: Final = 1e-9
+"""Spread below which a value is constant."""
+
+
+class Reader:
+    """What is read of an encoding: its values and their sizes, each in standard deviations of own people's.
+
+    Signs that are drawn at random are nothing to sizes.
+
+    Args:
+        sent: own people's encodings [n, m], the mean of their views.
+    """
+
+    def __init__(self, sent: Tensor) -> None:
+        self._usual = [(part.mean(dim=0), part.std(dim=0)) for part in (sent, sent.abs())]
+
+    def read(self, sent: Tensor) -> list[Tensor]:
+        """Unit vectors [n, m] of values and of sizes; what is constant among own people is left out."""
+        found = []
+        for part, (mean, spread) in zip((sent, sent.abs()), self._usual, strict=True):
+            apart = torch.where(spread > FLOOR, (part - mean) / spread.clamp_min(FLOOR), 0)
+            found.append(torch.nn.functional.normalize(apart, dim=1))
+        return found
+
+    def likeness(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Floats:
+        """The mean correlation of values and of sizes, [n, k]."""
+        return np.mean([(a @ b.T).double().numpy() for a, b in zip(one, other, strict=True)], axis=0)
+
+
+def values_of(transcript: Transcript) -> Tensor:
+    """All values of one scan, views averaged: float32 [m]."""
+    return transcript.values().mean(dim=0)
+
+
+def own_values(
+    scheme: Defense, people: Sequence[Volume], views: int, encodings: int, seed: int, advance: Callable[[float], None]
+) -> Tensor:
+    """Values [people * encodings, m] of the attacker's own people, each encoded several times with fresh keys."""
+    keys, rows = random.Random(f"values {seed}"), []
+    for person, volume in enumerate(people):
+        others = Others(people, person)
+        for _ in range(encodings):
+            rows.append(values_of(send_own(scheme, volume, others, keys, views, None)))
+        advance(1 / len(people))
+    return torch.stack(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class ValuesInverter:
+    """A fitted de-encoder.
+
+    Attributes:
+        atlas: mean image [X, Y, Z] of own people.
+        reader: of encodings.
+        known: what was read of own people, values and sizes, each [n, m].
+        weights: float32 [n, X, Y, Z] of own encodings; empty where no correction helps.
+        left: squared error of people left out, as a share of the atlas's; 1 where no correction helps.
+    """
+
+    atlas: Tensor
+    reader: Reader
+    known: Sequence[Tensor]
+    weights: Tensor
+    left: float
+
+    def invert(self, transcript: Transcript) -> Tensor:
+        """The picture [X, Y, Z] behind what was sent."""
+        if not len(self.weights):
+            return self.atlas.clone()
+        kernel = self.reader.likeness(self.reader.read(values_of(transcript)[None]), self.known)[0]
+        return (self.atlas + torch.einsum("n,nxyz->xyz", torch.from_numpy(kernel).float(), self.weights)).clamp(0, 1)
+
+
+def learn_values(
+    scheme: Defense, people: Sequence[Volume], atlas: Atlas, views: int, encodings: int, seed: int,
+    advance: Callable[[float], None],
+) -> ValuesInverter:  # fmt: skip
+    """Fit a de-encoder on people whom the attacker encodes itself.
+
+    Args:
+        scheme: what encodes.
+        people: the attacker's own, at least three.
+        atlas: their mean and variance.
+        views: of each encoding, averaged.
+        encodings: of each person, each with a fresh key.
+        seed: of keys.
+        advance: called with shares of the work; they add up to 1.
+    """
+    chosen = people[:PEOPLE]
+    sent = own_values(scheme, chosen, views, encodings, seed, lambda share: advance(0.8 * share))
+    reader = Reader(sent)
+    known = reader.read(sent)
+    kernel = reader.likeness(known, known)
+    images = torch.stack([as_tensor(volume.image) for volume in chosen])
+    # What each person differs by from the others' mean, so that those left out are judged as strangers are.
+    apart = torch.stack([image - atlas.mean_without(image, len(people)) for image in images])
+    flat = apart.flatten(1)
+    products = (flat @ flat.T).double().numpy()
+    owners = np.repeat(np.arange(len(chosen)), encodings)
+    best, penalty = 0.0, None
+    for tried in PENALTIES:
+        gains = _gains(kernel, products, owners, tried)
+        if gains.mean() > max(best, CLEAR * gains.std(ddof=1) / np.sqrt(len(gains))):
+            best, penalty = float(gains.mean()), tried
+    advance(0.2)
+    if penalty is None:
+        return ValuesInverter(atlas.mean, reader, known, torch.empty((0, *atlas.mean.shape)), 1.0)
+    solved = np.linalg.inv(kernel + penalty * np.eye(len(kernel)))
+    of_people = torch.from_numpy(np.stack([solved[:, owners == p].sum(axis=1) for p in range(len(chosen))], axis=1))
+    weights = torch.einsum("np,pxyz->nxyz", of_people.float(), apart)
+    return ValuesInverter(atlas.mean, reader, known, weights, 1 - best * len(chosen) / float(np.trace(products)))
+
+
+def _gains(kernel: Floats, products: Floats, owners: NDArray[np.int64], penalty: float) -> Floats:
+    """By how much a correction lowers the squared error of each person left out, mean over the encodings."""
+    gains = np.empty(len(products))
+    for person in range(len(products)):
+        mine = owners == person
+        rest = kernel[np.ix_(~mine, ~mine)] + penalty * np.eye(int((~mine).sum()))
+        weights = np.linalg.solve(rest, kernel[np.ix_(~mine, mine)]).T
+        by_person = np.zeros((len(weights), len(products)))
+        np.add.at(by_person.T, owners[~mine], weights.T)
+        gains[person] = np.mean(
+            2 * by_person @ products[:, person] - np.einsum("ep,pq,eq->e", by_person, products, by_person)
+        )
+    return gains
+
+
+_KEPT: Kept[ValuesInverter] = Kept()
+
+
+def shared_values(
+    scheme: Defense, people: Sequence[Volume], atlas: Atlas, views: int, encodings: int, seed: int,
+    advance: Callable[[float], None],
+) -> ValuesInverter:  # fmt: skip
+    """:func:`learn_values`, or what it gave for the same arguments before; of too few people, the atlas."""
+    if len(people) < LEAST:
+        advance(1)
+        nothing = torch.empty((0, *atlas.mean.shape))
+        return ValuesInverter(atlas.mean, Reader(torch.zeros(2, 1)), [torch.zeros(0, 1)] * 2, nothing, 1.0)
+    key = fingerprint(scheme, people, "values", views, encodings, seed)
+    return _KEPT.learned(key, lambda: learn_values(scheme, people, atlas, views, encodings, seed, advance), advance)

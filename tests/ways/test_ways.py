@@ -1,0 +1,323 @@
+"""The ways to bring an encoder: a file, a function, a command, a folder of what it has made."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+import privaudit
+from privaudit.auditing.scene import Scene
+from privaudit.contracts import plugin
+from privaudit.contracts.arrays import function_defense
+from privaudit.contracts.cohort import Cohort, Dataset, split_subjects
+from privaudit.contracts.defense import Defense
+from privaudit.errors import PluginError, PrivauditError
+from privaudit.imaging.patches import as_tensor
+from privaudit.results.overall import Verdict
+from tests.ways.encoders import noisy, projected
+
+HERE = Path(__file__).parent
+FILE = HERE / "encoders.py"
+TINY: dict[str, Any] = {
+    "dataset": {"name": "blobs", "subjects": 20}, "attacks": ["as-is", {"name": "reid", "protocols": ["encoded"]}],
+    "scoring": {"resamples": 200}, "pictures": {"people": 3}, "controls": "single", "utility": {"weights": "none"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def audited(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, privaudit.Audited]:
+    """One seeded encoder, brought in three ways; and what the third has made, as a fourth."""
+    out = tmp_path_factory.mktemp("ways")
+    words = f"{sys.executable} {HERE / 'encode_noisy.py'} {{input}} {{output}} {{seed}}"
+    command = {"name": "command", "command": words, "format": "npy", "keep": str(out / "kept")}
+    found = {
+        "file": privaudit.audit(f"{FILE}:NoisyEncoder", out=out / "file", **TINY),
+        "function": privaudit.audit(noisy, out=out / "function", **TINY),
+        "command": by_spec(command, out / "command"),
+    }
+    record_what_is_sent(out / "recorded")
+    found["folder"] = by_spec({"name": "recorded", "root": str(out / "recorded")}, out / "folder")
+    return found
+
+
+def by_spec(defense: dict[str, Any], out: Path) -> privaudit.Audited:
+    spec = privaudit.parse_spec({**TINY, "defense": defense}, "test")
+    result = privaudit.run_audit(spec, privaudit.Settings(out=out))
+    return privaudit.Audited(result.run, result.record)
+
+
+def scene_of(defense: Defense, subjects: int = 20) -> Scene:
+    cohort = plugin.create("datasets", "blobs", Dataset, {"subjects": subjects}).open()
+    split = split_subjects(cohort.subjects, 0)
+    return Scene(cohort, split, defense.fitted(cohort, split.victims), 0)
+
+
+def record_what_is_sent(root: Path) -> None:
+    """Write what the noisy encoder sends of each scan, with the audit's keys, as BIDS derivatives."""
+    scene = scene_of(function_defense(noisy)())
+    request_of = {scan: request for request, scan in scene._scan_of.items()}
+    for scan in scene.cohort.scans:
+        if scan in request_of:
+            sent = scene.transcript(request_of[scan]).views[0, 0].numpy()
+        else:
+            sent = noisy(scene.cohort.load(scan).image, np.random.default_rng([7])).astype(np.float32)
+        folder = root / f"sub-{scan.subject}" / f"ses-{scan.session}" / "anat"
+        folder.mkdir(parents=True)
+        name = f"sub-{scan.subject}_ses-{scan.session}_desc-encoded_T1w.nii.gz"
+        nib.save(nib.Nifti1Image(sent, np.eye(4)), folder / name)
+
+
+def figures(audited: privaudit.Audited) -> list[dict[str, Any]]:
+    rows = [finding.model_dump(mode="json") for finding in audited.record.findings]
+    return [{key: value for key, value in row.items() if key not in ("seconds", "reason")} for row in rows]
+
+
+@pytest.mark.parametrize("way", ["function", "command", "folder"])
+def test_every_way_gives_the_same_figures(way: str, audited: dict[str, privaudit.Audited]) -> None:
+    assert figures(audited[way]) == figures(audited["file"])
+    assert audited[way].verdict is Verdict.LEAK
+
+
+def test_a_record_names_no_folder_and_hashes_the_file(audited: dict[str, privaudit.Audited]) -> None:
+    from privaudit.provenance import plugin_code
+
+    record = audited["file"].record
+    assert record.defense.name == "noisy-encoder"
+    assert record.provenance["code"]["defense"] == plugin_code(plugin.load("defenses", f"{FILE}:NoisyEncoder", Defense))
+    for way in ("command", "folder"):
+        text = json.dumps(audited[way].record.defense.model_dump(mode="json"))
+        assert str(HERE) not in text
+        assert "kept" not in text.replace('"keep"', "")
+    assert "the same the second time" in " ".join(audited["command"].record.defense.notes)
+
+
+def test_a_folder_says_what_it_cannot_do(audited: dict[str, privaudit.Audited]) -> None:
+    assert any("encodings were recorded" in note for note in audited["folder"].record.defense.notes)
+    assert any("nothing is known of what a server sends back" in n for n in audited["folder"].record.defense.notes)
+
+
+def test_a_result_shows_itself(audited: dict[str, privaudit.Audited]) -> None:
+    result = audited["function"]
+    rows = result.table if isinstance(result.table, list) else result.table.to_dict("records")
+    assert [row["verdict"] for row in rows if row["attack"] == "reid encoded"] == ["LEAK"]
+    assert "<table>" in result._repr_html_()
+    assert "LEAK" in repr(result)
+
+
+def test_projections_are_audited_as_vectors(thirdparty: Path, tmp_path: Path) -> None:
+    """A map that is the same for everybody: who has it encodes a raw gallery, and names everybody."""
+    data = TINY | {"attacks": ["reid", "joint", "decode-maps"], "pictures": {"people": 2}}
+    result = privaudit.audit(projected, out=tmp_path / "run", **data)
+    named = next(f for f in result.record.primary() if f.key.startswith("values-reid/raw-gallery"))
+    assert named.verdict is Verdict.LEAK
+    assert any("600 numbers" in note for note in result.record.defense.notes)
+    assert {item.attack: item.error for item in result.record.skipped}.keys() == {"joint", "decode-maps"}
+    assert "not run" in str(result.table)
+    raw = next(f for f in result.record.primary() if f.key.startswith("values-reid/encoded"))
+    assert raw.control is not None
+    assert raw.control.passed
+
+
+def cohort_of(count: int) -> Cohort:
+    return plugin.create("datasets", "blobs", Dataset, {"subjects": count}).open()
+
+
+# bad input ------------------------------------------------------------------------------------------------------
+
+
+def sent_by(encode: Any, **options: Any) -> torch.Tensor:
+    scene = scene_of(function_defense(encode, **options)(), subjects=4)
+    from privaudit.auditing.first_request import check_contract
+
+    check_contract(scene)
+    sent = scene.transcript(scene.requests[0])
+    return sent.views if sent.sent is None else sent.sent
+
+
+def test_whatever_numpy_holds_is_taken(thirdparty: Path) -> None:
+    assert sent_by(lambda image, rng: image.astype(np.float64)).shape == (1, 1, 32, 32, 32)
+    assert float(sent_by(lambda image, rng: np.full((32, 32, 32), 255, np.uint8)).max()) == 1
+    assert sent_by(lambda image, rng: np.fft.fftn(image)).shape == (1, 2, 32, 32, 32)
+    assert sent_by(lambda image, rng: image.ravel()[:100] > 0.5).shape == (1, 100)
+    assert sent_by(lambda image, rng: image.mean()).shape == (1, 1)
+
+    def inplace(image: Any, rng: Any) -> Any:
+        image *= 0.5
+        return image
+
+    assert float(sent_by(inplace).max()) <= 0.5
+    two = scene_of(function_defense(lambda image, rng: [image, 1 - image])(), subjects=4)
+    assert two.defense.encode(torch.rand(32, 32, 32), two.draw_key(two.requests[0]), 2).views.shape[0] == 2
+    assert two.defense.views == 2
+
+
+@pytest.mark.parametrize(
+    ("encode", "message"),
+    [
+        (lambda image, rng: image * np.nan, "not finite"),
+        (lambda image, rng: np.array([None, image], dtype=object), "no array of numbers"),
+        (lambda image, rng: "text", "no array of numbers"),
+        (lambda image, rng: None, "no array of numbers"),
+        (lambda image, rng: [image, image[1:]], "different shapes"),
+        (lambda image, rng: np.broadcast_to(np.float32(1), (10_000, 1_000, 1_000)), "too much"),
+        (lambda image, rng: image.mean(dim=0), r"failed on the first scan \(.*line \d+\): TypeError: .*'dim'"),
+        (lambda image, rng: sys.exit(0), "SystemExit"),
+        (lambda image, rng: rng.random(100) * np.random.default_rng().random(), None),
+    ],
+)
+def test_bad_functions_are_one_line(encode: Any, message: str | None, thirdparty: Path, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=message or "two different results"):
+        privaudit.audit(encode, out=tmp_path / "run", **(TINY | {"dataset": {"name": "blobs", "subjects": 4}}))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("import no_such_module", "A", r"bad.py, line 1 cannot be imported: ModuleNotFoundError"),
+        ("x = 1\ny = (", "A", r"bad.py, line 2 cannot be imported: SyntaxError"),
+        ("import sys\nsys.exit(0)", "A", r"bad.py, line 2 cannot be imported: SystemExit"),
+        ("class B: pass", "A", "has no 'A'"),
+        ("class A: pass", "A", "is no defense"),
+        ("", "A.b", "says nowhere"),
+    ],
+)
+def test_bad_files_are_one_line(text: str, name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(PluginError, match=message):
+        plugin.load("defenses", f"{tmp_path / 'bad.py'}:{name}", Defense)
+    with pytest.raises(PluginError, match="no file"):
+        plugin.load("defenses", f"{tmp_path / 'none.py'}:A", Defense)
+
+
+def test_an_edited_file_and_what_it_imports_change_the_key(tmp_path: Path) -> None:
+    from privaudit.provenance import plugin_code
+
+    (tmp_path / "helping.py").write_text("X = 1")
+    (tmp_path / "mine.py").write_text("import helping\nfrom privaudit import ArrayDefense\nclass E(ArrayDefense): pass")
+
+    def code() -> str:
+        return plugin_code(plugin.load("defenses", f"{tmp_path / 'mine.py'}:E", Defense))
+
+    first = code()
+    assert first == code()
+    (tmp_path / "helping.py").write_text("X = 2")
+    second = code()
+    assert second != first
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text() + "\n# edited")
+    assert code() not in (first, second)
+
+
+# commands --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("import time; time.sleep(30)", "took more than"),
+        ("", "wrote other files.*got nothing"),
+        ("open(sys.argv[2], 'w'); open('other.txt', 'w')", "wrote other files.*other.txt"),
+        ("open('elsewhere.npy', 'w')", "wrote other files.*elsewhere.npy"),
+        ("open(sys.argv[2], 'w').write('x')", "cannot be read"),
+        ("raise ValueError('no licence')", "ended with code 1; it said: .*no licence"),
+    ],
+)
+def test_bad_commands_are_one_line(script: str, message: str, thirdparty: Path, tmp_path: Path) -> None:
+    (tmp_path / "encode.py").write_text(f"import sys\n{script}")
+    options = {
+        "command": f"{sys.executable} -S -E {tmp_path / 'encode.py'} {{input}} {{output}}", "format": "npy",
+        "timeout": 3, "keep": str(tmp_path / "kept"),
+    }  # fmt: skip
+    scene = scene_of(plugin.create("defenses", "command", Defense, options), subjects=4)
+    with pytest.raises(PluginError, match=message):
+        scene.transcript(scene.requests[0])
+    assert not list((tmp_path / "kept").rglob("*.npz"))
+
+
+def test_a_command_of_chance_is_run_once_for_each_key(thirdparty: Path, tmp_path: Path) -> None:
+    script = "import os, sys\nd = open(sys.argv[1], 'rb').read()\n"
+    script += "open(sys.argv[2], 'wb').write(d[:-4] + bytes([os.urandom(1)[0], 0, 0, 60]))"
+    (tmp_path / "encode.py").write_text(script)
+    options = {
+        "command": f"{sys.executable} -S -E {tmp_path / 'encode.py'} {{input}} {{output}}", "format": "npy",
+        "keep": str(tmp_path / "kept"),
+    }  # fmt: skip
+    scene = scene_of(plugin.create("defenses", "command", Defense, options), subjects=4)
+    one, two = (scene.transcript(scene.requests[0]).views for _ in range(2))
+    assert torch.equal(one, two)
+    assert "something else" in scene.defense.notes[0]
+    (folder,) = [place for place in (tmp_path / "kept").iterdir() if place.is_dir()]
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_commands_that_cannot_be_are_refused(thirdparty: Path) -> None:
+    for options, message in (
+        ({}, "which command"), ({"command": "no-such-vendor {input} {output}"}, "no executable 'no-such-vendor'"),
+    ):  # fmt: skip
+        with pytest.raises(PrivauditError, match=message):
+            scene_of(plugin.create("defenses", "command", Defense, options), subjects=4)
+    with pytest.raises(PrivauditError, match="must name"):
+        plugin.create("defenses", "command", Defense, {"command": "vendor-encode {input}"})
+
+
+# folders ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(thirdparty: Path, tmp_path: Path) -> Path:
+    """Recorded encodings of six people, half bright."""
+    cohort = cohort_of(6)
+    for scan in cohort.scans:
+        place = tmp_path / f"sub-{scan.subject}" / f"ses-{scan.session}"
+        place.mkdir(parents=True)
+        np.save(place / f"sub-{scan.subject}_ses-{scan.session}_desc-encoded_T1w.npy", 0.5 * cohort.load(scan).image)
+    return tmp_path
+
+
+def opened(root: Path) -> Scene:
+    return scene_of(plugin.create("defenses", "recorded", Defense, {"root": str(root)}), subjects=6)
+
+
+def test_what_was_recorded_is_found_by_scan(folder: Path) -> None:
+    scene = opened(folder)
+    truth = as_tensor(scene.truth(scene.requests[0]).image)
+    assert torch.equal(scene.transcript(scene.requests[0]).views[0, 0], 0.5 * truth)
+    with pytest.raises(PluginError, match="no encoding of this image was recorded"):
+        scene.defense.encode(truth * 0.9, scene.draw_key(scene.requests[0]), 1)
+    assert len(scene.defense.notes) == 1
+
+
+def test_a_folder_that_does_not_fit_is_named(folder: Path) -> None:
+    (folder / "sub-b003").rename(folder / "sub-b099")
+    with pytest.raises(PrivauditError, match=r"encodings of no scan: .*; scans without encodings: sub-b003 ses-1"):
+        opened(folder)
+    (folder / "sub-b099").rename(folder / "sub-b003")
+    (one,) = (folder / "sub-b003" / "ses-1").iterdir()
+    one.unlink()
+    with pytest.raises(PrivauditError, match="scans without encodings: sub-b003 ses-1"):
+        opened(folder)
+
+
+def test_exchanged_people_are_noticed(folder: Path) -> None:
+    """Two people's encodings under each other's names: the others tell how encodings and originals belong together."""
+    one, two = (folder / f"sub-b00{n}" / "ses-1" / f"sub-b00{n}_ses-1_desc-encoded_T1w.npy" for n in (1, 2))
+    first, second = np.load(one), np.load(two)
+    np.save(one, second)
+    np.save(two, first)
+    assert "2 scans" in opened(folder).defense.notes[1]
+
+
+def test_a_table_is_read_too(folder: Path) -> None:
+    lines = ["encoded\tsubject\tsession"]
+    for file in sorted(folder.rglob("*.npy")):
+        lines.append(f"{file.relative_to(folder)}\t{file.parts[-3]}\t{file.parts[-2]}")
+    (folder / "encodings.tsv").write_text("\n".join(lines))
+    assert opened(folder).defense.views == 1
+    (folder / "encodings.tsv").write_text("\n".join([*lines, "no/such.npy\tb001\t1"]))
+    with pytest.raises(PrivauditError, match="line 14: no file"):
+        opened(folder)
