@@ -25,8 +25,11 @@ def readable(path: Path) -> Iterator[None]:
     Raises:
         DataError: the file is missing, cannot be read, is damaged, or does not fit into memory.
     """
+    from nibabel.imageglobals import LoggingOutputSuppressor
+
     try:
-        yield
+        with LoggingOutputSuppressor():  # lines about headers that do not say which file
+            yield
     except PrivauditError:
         raise
     except FileNotFoundError:
