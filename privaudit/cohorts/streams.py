@@ -25,11 +25,11 @@ def readable(path: Path) -> Iterator[None]:
     Raises:
         DataError: the file is missing, cannot be read, is damaged, or does not fit into memory.
     """
-    from nibabel.imageglobals import LoggingOutputSuppressor
+    from nibabel.imageglobals import logger
 
+    talking, logger.disabled = logger.disabled, True  # its lines about headers do not say which file
     try:
-        with LoggingOutputSuppressor():  # lines about headers that do not say which file
-            yield
+        yield
     except PrivauditError:
         raise
     except FileNotFoundError:
@@ -43,6 +43,8 @@ def readable(path: Path) -> Iterator[None]:
         raise DataError(
             f"{path} is truncated or no readable NIfTI/MGZ file ({reason})", todo="copy or download it again"
         ) from error
+    finally:
+        logger.disabled = talking
 
 
 def unpacked(image: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from privaudit.cohorts.checks import check_image, check_same_grid
 from privaudit.cohorts.grids import (
     BYTES_PER_VOXEL,
     Affine,
