@@ -150,7 +150,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         install("thirdparty", base / "site")
-        os.environ |= {"PYTHONPATH": str(base / "site"), "OMP_NUM_THREADS": "1"}
+        os.environ |= {
+            "PYTHONPATH": os.pathsep.join([str(base / "site"), os.environ.get("PYTHONPATH", "")]),
+            "OMP_NUM_THREADS": "1",
+        }
         prior = base / "prior"
         chosen = [case for case in cases(prior) if wanted.only in (None, case.name)]
         if any(case.name == "bss" for case in chosen):
