@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help audit test lint bench clean
+.PHONY: help audit test lint fuzz bench clean
 
 help:
 	@echo "make audit   audit Mixup-Privacy on the embedded cohort and print where the card lies"
 	@echo "make test    lint, type-check and test, with coverage"
 	@echo "make lint    ruff, mypy and import-linter alone"
+	@echo "make fuzz    10,000 malformed inputs, and what became of them"
 	@echo "make bench   speed and memory, as ratios in one run"
 	@echo "make clean   remove the environment"
 
@@ -35,6 +36,9 @@ lint: $(VENV)/.dev
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 \
 	    --cov --cov-report=term:skip-covered --cov-fail-under=85 $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzzing --jobs 2 $(FUZZ_ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

@@ -14,8 +14,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field as Option
 
+from privaudit.cohorts.grids import BYTES_PER_VOXEL
 from privaudit.cohorts.hashes import HashMemory
-from privaudit.cohorts.volumes import BYTES_PER_VOXEL, Reading, read_array, read_grid, read_pair
+from privaudit.cohorts.volumes import Reading, read_array, read_grid, read_pair
 from privaudit.contracts.cohort import BRAIN_LABELS, Attribute, Cohort, ScanId, Volume, mark
 from privaudit.errors import DataError
 from privaudit.memory import require_memory

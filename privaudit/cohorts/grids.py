@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from privaudit.memory import require_memory
+
+BYTES_PER_VOXEL: Final = 24
+"""Of a scan while it is read: image and labels as stored, as float32, and resampled class by class."""
 Affine = NDArray[np.float64]
 Shape = tuple[int, int, int]
 
@@ -81,9 +87,16 @@ def resample(scan: Scan, voxel_mm: float) -> Scan:
     """Resample a RAS scan to :func:`cube_grid`: image linearly, label by the class with the largest linear share.
 
     Where voxels get larger the image is smoothed before.
+
+    Raises:
+        DataError: the result cannot fit into memory.
     """
     x, y, z = scan.image.shape
     shape, cubes = cube_grid((x, y, z), scan.affine, voxel_mm)
+    require_memory(
+        math.prod(shape) * BYTES_PER_VOXEL, f"a scan of {(x, y, z)} voxels, resampled to {voxel_mm:g} mm,",
+        "set a larger voxel_mm, or check the voxel size in its header",
+    )  # fmt: skip
     pull = np.linalg.inv(scan.affine) @ cubes
     sigma = 0.35 * np.sqrt(np.clip((voxel_mm / voxel_sizes(scan.affine)) ** 2 - 1, 0, None))
 

@@ -25,6 +25,9 @@ def readable(path: Path) -> Iterator[None]:
     Raises:
         DataError: the file is missing, cannot be read, is damaged, or does not fit into memory.
     """
+    from nibabel.imageglobals import logger
+
+    talking, logger.disabled = logger.disabled, True  # its lines about headers do not say which file
     try:
         yield
     except PrivauditError:
@@ -40,6 +43,8 @@ def readable(path: Path) -> Iterator[None]:
         raise DataError(
             f"{path} is truncated or no readable NIfTI/MGZ file ({reason})", todo="copy or download it again"
         ) from error
+    finally:
+        logger.disabled = talking
 
 
 def unpacked(image: Any) -> Any:

@@ -11,7 +11,20 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from privaudit.cohorts.grids import Affine, Scan, Shape, cube_grid, fit, ras_axes, resample, shear, tilt, to_ras
+from privaudit.cohorts.checks import check_image, check_same_grid
+from privaudit.cohorts.grids import (
+    BYTES_PER_VOXEL,
+    Affine,
+    Scan,
+    Shape,
+    cube_grid,
+    fit,
+    ras_axes,
+    resample,
+    shear,
+    tilt,
+    to_ras,
+)
 from privaudit.cohorts.grids import voxel_sizes as sizes_of
 from privaudit.cohorts.intensity import normalise
 from privaudit.cohorts.labels import AS_IS, MAP_LABELS, map_labels
@@ -20,13 +33,6 @@ from privaudit.contracts.cohort import Volume
 from privaudit.errors import DataError
 from privaudit.memory import require_memory
 
-SAME_PLACE: Final = 0.1
-"""How far corners of image and label map may lie apart, in voxels."""
-
-LARGEST: Final = 1e30
-"""Intensities whose sums still are float32."""
-BYTES_PER_VOXEL: Final = 24
-"""Of a scan while it is read: image and labels as stored, as float32, and resampled class by class."""
 MOST_SHEAR: Final = 0.5
 MOST_TILT: Final = 1.0
 """Degrees that pass as right-angled, and as running along the world's axes."""
@@ -67,7 +73,7 @@ def read_pair(image_path: Path, label_path: Path, reading: Reading) -> Volume:
     """
     image, affine = read_image(image_path)
     values, label_affine = read_array(label_path)
-    _check_same_grid(image.shape, affine, image_path, values.shape, label_affine, label_path)
+    check_same_grid(image.shape, affine, image_path, values.shape, label_affine, label_path)
     labels = map_labels(values, reading.label_map, reading.label_cure, label_path)
     if reading.brain_only:
         image = np.where(labels > 0, image, 0)
@@ -98,7 +104,7 @@ def read_image(path: Path) -> tuple[NDArray[Any], Affine]:
         DataError: the file is missing, damaged, not 3-D, constant, or holds NaN.
     """
     image, affine = read_array(path)
-    _check_image(image, path)
+    check_image(image, path)
     return image, affine
 
 
@@ -171,32 +177,6 @@ def _affine(image: Any, path: Path) -> Affine:
             f"{path} has voxel axes that are not at right angles", todo="resample it to a grid without shear"
         )
     return affine
-
-
-def _check_image(image: NDArray[Any], path: Path) -> None:
-    if image.dtype.kind == "f" and (bad := int(np.count_nonzero(~np.isfinite(image)))):
-        raise DataError(f"{path} holds {bad} NaN or infinite voxels", todo="repair it, or drop the scan")
-    least, most = float(image.min()), float(image.max())
-    if least == most:
-        raise DataError(f"{path} is constant", got=f"{least} everywhere", todo="export it again, or drop the scan")
-    if max(abs(least), abs(most)) > LARGEST or 0 < most < 1 / LARGEST:
-        raise DataError(
-            f"{path} holds intensities beyond what can be computed with", got=f"{least:.3g} to {most:.3g}",
-            allowed=f"{1 / LARGEST:g} to {LARGEST:g}", todo="scale it, or check scl_slope in its header",
-        )  # fmt: skip
-
-
-def _check_same_grid(
-    shape: tuple[int, ...], affine: Affine, path: Path, label_shape: tuple[int, ...], label_affine: Affine, label: Path
-) -> None:
-    cure = "resample the label map to the image (nearest neighbour)"
-    if shape != label_shape:
-        raise DataError(f"{label} and {path} differ in shape", got=f"{label_shape} and {shape}", todo=cure)
-    corners = np.array(np.meshgrid(*[[0, n - 1] for n in shape], indexing="ij")).reshape(3, -1)
-    apart = (affine - label_affine)[:3, :3] @ corners + (affine - label_affine)[:3, 3:]
-    distance = float(np.linalg.norm(apart, axis=0).max())
-    if distance > SAME_PLACE * sizes_of(affine).min():
-        raise DataError(f"{label} and {path} differ in affine", got=f"corners {distance:.3g} mm apart", todo=cure)
 
 
 def _is_cube_grid(affine: Affine, voxel_mm: float) -> bool:

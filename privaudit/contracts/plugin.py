@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from privaudit.contracts.options import PluginOptions, parse_options
 from privaudit.contracts.references import is_reference, load_reference
-from privaudit.errors import PluginError, nearest
+from privaudit.errors import PluginError, nearest, short
 
 Kind = Literal["attacks", "defenses", "datasets", "reports", "claims"]
 KINDS: tuple[Kind, ...] = ("attacks", "defenses", "datasets", "reports", "claims")
@@ -97,7 +97,7 @@ def load(kind: Kind, name: str, base: type[P]) -> type[P]:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise PluginError(
-            f"no {kind[:-1]} is called '{name}'",
+            f"no {kind[:-1]} is called '{short(name, 60)}'",
             todo=f"{hint}Known: {', '.join(known) or 'none'} (see 'privaudit {kind} list'), or file.py:Class",
         )
     if len(known[name]) > 1:

@@ -171,8 +171,8 @@ def test_no_period_in_what_has_none() -> None:
     [
         (("--keys", "200", "--seed", "1"), 0, "200 keys of mixup from seed 1: no fault found"),
         (("--keys", "200", "--seed", "2", "--quiet"), 0, "200 keys of mixup from seed 2: no fault found"),
-        (("--keys", "200", "--alpha", "0.5", "--quiet"), 1, "200 keys of mixup from the operating system's generator"),
-        (("--keys", "200", "--alpha", "0.5"), 1, "FAULTY: references mixed in at the same place"),
+        (("--keys", "200", "--alpha", "0.5", "--quiet"), 4, "200 keys of mixup from the operating system's generator"),
+        (("--keys", "200", "--alpha", "0.5"), 4, "FAULTY: references mixed in at the same place"),
         (("--keys", "20"), 2, "too few keys"),
         (("--defense", "none"), 2, "has no keys"),
         (("--defense", "mixpu"), 2, "did you mean 'mixup'"),

@@ -39,7 +39,7 @@ MARKS = re.compile(rb"Mark(?:Home|Site|Person\d|Visit|Acq|Descrip|Aux|Db|Intent|
 def write_scan(path: Path, array: np.ndarray[Any, Any]) -> None:
     """A NIfTI file with marks wherever its header has room for text."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = nib.Nifti1Image(array, np.eye(4))
+    image: Any = nib.Nifti1Image(array, np.eye(4))  # type: ignore[no-untyped-call]
     image.header["descrip"], image.header["aux_file"] = b"MarkDescrip", b"MarkAux"
     image.header["db_name"], image.header["intent_name"] = b"MarkDb", b"MarkIntent"
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"MarkExtension"))
@@ -72,7 +72,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Audited:
             stem = root / who / f"ses-MarkVisit{visit}" / "anat" / f"{who}_ses-MarkVisit{visit}"
             write_scan(stem.with_name(f"{stem.name}_acq-MarkAcq_T1w.nii.gz"), image)
             write_scan(stem.with_name(f"{stem.name}_acq-MarkAcq_dseg.nii.gz"), labels)
-    options = {"name": "bids", "root": str(root), "label_map": {0: 0, 1: 1, 2: 2, 3: 3}}
+    options: dict[str, Any] = {"name": "bids", "root": str(root), "label_map": {0: 0, 1: 1, 2: 2, 3: 3}}
     data = {
         "dataset": options, "defense": "mixup", "attacks": ["reid", "average"], "scoring": {"resamples": 200},
         "utility": {"weights": "none"}, "controls": "single",

@@ -48,6 +48,32 @@ def test_weights_that_change_unseen_are_noticed(
     assert all(note.startswith("computed again: encodings changed") for note in notes)
 
 
+def test_what_returns_of_later_views_is_part_of_the_key(
+    noise: type[Defense], blobs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from privaudit.auditing.opening import open_context
+    from privaudit.auditing.witness import look_again
+
+    respond, shares = noise.respond, [1.0]
+
+    def adapted(self: Any, labels: Any, key: Any, views: int) -> Any:
+        found = respond(self, labels, key, views).clone()
+        found[1:] = found[1:] * shares[-1]
+        return found
+
+    def decode(self: Any, returned: Any, key: Any) -> Any:
+        return returned[0, 0]
+
+    monkeypatch.setattr(noise, "respond", adapted)
+    monkeypatch.setattr(noise, "decode", decode)
+    scene = open_context(parse_spec(blobs("pure-noise", ["as-is"]), "test"), Settings(out=tmp_path / "run"))[0].scene
+    digests = []
+    for share in (1.0, 0.5, 1.0):
+        shares.append(share)
+        digests.append(look_again(scene))
+    assert digests[0] == digests[2] != digests[1]
+
+
 def test_what_a_scheme_says_of_itself_is_part_of_the_key(
     noise: type[Defense], blobs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

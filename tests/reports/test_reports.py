@@ -4,6 +4,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
@@ -127,7 +128,8 @@ def test_nothing_in_a_record_is_markup_in_a_card() -> None:
     """The hostile card has the tokens of the plain one, and more text: no link, picture, HTML or further heading."""
     marked = Record.model_validate(hostile_words(full().model_dump(mode="json")))
     report = plugin.create("reports", "markdown", Report)
-    for show in (lambda r: render("markdown", r), lambda r: report.render_panel([r, r])):
+    shows: list[Callable[[Record], str]] = [lambda r: render("markdown", r), lambda r: report.render_panel([r, r])]
+    for show in shows:
         plain, hostile = (Counter(token.type for token in tokens_of(show(source))) for source in (full(), marked))
         more = {kind.removesuffix("_open") for kind in hostile if hostile[kind] > plain[kind] and "_close" not in kind}
         assert more <= {"text", "text_special", "list_item", "paragraph"}, "attacks of other names are not tested here"
