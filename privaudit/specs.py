@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from privaudit.errors import OptionError, nearest
 from privaudit.files import read_text
+from privaudit.validation import explain
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
 
@@ -83,13 +84,14 @@ def validate_spec(model: type[SpecT], sections: Mapping[str, type[BaseModel]], d
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "specification"
+        where, must, got = explain(error, model)
         if first["type"] == "extra_forbidden":
             section = sections.get(str(first["loc"][0]), model)
             raise OptionError(
                 f"{source} has an unknown key '{where}'", todo=nearest(str(first["loc"][-1]), section.model_fields)
             ) from None
-        raise OptionError(f"{source}: '{where}': {first['msg']}", got=repr(first.get("input"))) from None
+        place = f"'{where}' " if where else ""
+        raise OptionError(f"{source}: {place}{must}", got=got if where else None) from None
 
 
 def named(item: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import OptionError, nearest
 from privaudit.specs import load_yaml
+from privaudit.validation import explain, shown
 
 
 class PluginOptions(BaseModel):
@@ -27,8 +28,16 @@ class PluginOptions(BaseModel):
 OptionsT = TypeVar("OptionsT", bound=PluginOptions)
 
 
-def parse_options(model: type[OptionsT], values: Mapping[str, Any], owner: str) -> OptionsT:
+def parse_options(
+    model: type[OptionsT], values: Mapping[str, Any], owner: str, typed: Collection[str] = ()
+) -> OptionsT:
     """Fill ``model`` from ``values``; text is read as YAML, so ``0.5``, ``[0, 1]`` and ``null`` mean what they say.
+
+    Args:
+        model: the options there are.
+        values: by name.
+        owner: whose options they are, for messages.
+        typed: names that were typed on the command line, and are written as there in messages.
 
     Raises:
         OptionError: a name is unknown (the nearest one is offered) or a value does not fit its type.
@@ -39,21 +48,30 @@ def parse_options(model: type[OptionsT], values: Mapping[str, Any], owner: str) 
         name = key.replace("-", "_")
         if name not in known:
             raise OptionError(f"{owner} has no option '{key}'", todo=nearest(name, known))
-        clean[name] = value if name in clean or not isinstance(value, str) else _read(model, name, value)
+        clean[name] = value if name in clean or not isinstance(value, str) else _read(model, name, value, typed)
     try:
         return model.model_validate(clean)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "options"
+        where, must, got = explain(error, model)
+        name = where.partition(".")[0]
+        if name not in clean:
+            raise OptionError(f"{owner}: {where} {must}".replace(":  ", ": ")) from None
+        union = typing.get_origin(model.model_fields[name].annotation) in (types.UnionType, typing.Union)
+        kinds = describe_type(typing.get_type_hints(model)[name]) if union else None
         raise OptionError(
-            f"{owner} option '{name}' is not usable: {first['msg']}", got=repr(first.get("input"))
+            f"{owner} option '{spelled(where, typed)}' {must}", got=shown(clean[name]) if union else got, allowed=kinds
         ) from None
 
 
-def _read(model: type[PluginOptions], name: str, text: str) -> Any:
+def spelled(name: str, typed: Collection[str]) -> str:
+    """An option as the user wrote it: with dashes on the command line."""
+    return f"--{name.replace('_', '-')}" if name.partition(".")[0] in typed else name
+
+
+def _read(model: type[PluginOptions], name: str, text: str, typed: Collection[str]) -> Any:
     if accepts_text_only(model.model_fields[name].annotation):
         return text
-    return load_yaml(text, f"option '{name}', given as {text[:80]!r},")
+    return load_yaml(text, f"option '{spelled(name, typed)}', given as {text[:80]!r},")
 
 
 def accepts_text_only(annotation: object) -> bool:
