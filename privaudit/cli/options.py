@@ -20,6 +20,13 @@ Budget = Annotated[
     Literal["quick", "full", "thorough"] | None,
     typer.Option("--budget", help="How much of the standard battery. [default: quick]"),
 ]
+Controls = Annotated[
+    Literal["auto", "single", "graded"] | None,
+    typer.Option(
+        "--controls",
+        help="graded: plant smaller leaks too, for detection limits; auto: for attacks that are cheap. [default: auto]",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -58,19 +65,12 @@ class Run:
     msssim: Annotated[
         Literal["fast", "reference"] | None, typer.Option("--msssim", help="'reference': pytorch-msssim.")
     ] = None
-    controls: Annotated[
-        Literal["auto", "single", "graded"] | None,
-        typer.Option(
-            "--controls",
-            help="graded: plant smaller leaks too, for detection limits; auto: for attacks that are cheap."
-            " [default: auto]",
-        ),
-    ] = None
+    controls: Controls = None
     explain: Annotated[bool, typer.Option("--explain", help="Say why each part was computed, resumed or reused.")] = (
         False
     )
     with_images: Annotated[
-        bool, typer.Option("--with-images", help="Show voxels on the card of a cohort not shareable.")
+        bool, typer.Option("--with-images", help="Show voxels on the card even of a cohort that is not shareable.")
     ] = False
 
 
