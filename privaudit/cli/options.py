@@ -11,10 +11,16 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from privaudit.cli.completing import names_of
+
 Spec = Annotated[str | None, typer.Argument(metavar="[SPEC.yaml]", help="Audit specification ('privaudit init').")]
 Attacks = Annotated[
     list[str] | None,
-    typer.Option("--attack", help="May be repeated; 'standard' is the standard battery. [default: standard]"),
+    typer.Option(
+        "--attack",
+        help="May be repeated; 'standard' is the standard battery. [default: standard]",
+        autocompletion=names_of("attacks"),
+    ),
 ]
 Budget = Annotated[
     Literal["quick", "full", "thorough"] | None,
@@ -33,8 +39,14 @@ Controls = Annotated[
 class Chosen:
     """Which data, which scheme, which random choices."""
 
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Which data. [default: phantom]")] = None
-    defense: Annotated[str | None, typer.Option("--defense", help="Which scheme. [default: mixup]")] = None
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="Which data. [default: phantom]", autocompletion=names_of("datasets")),
+    ] = None
+    defense: Annotated[
+        str | None,
+        typer.Option("--defense", help="Which scheme. [default: mixup]", autocompletion=names_of("defenses")),
+    ] = None
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random choice. [default: 0]")] = None
 
 

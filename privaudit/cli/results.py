@@ -44,6 +44,8 @@ def report(
             _refuse_others_cards(place, formats)
         for path in write_cards(place, formats, with_images, cache, quiet=False, record=record):
             typer.echo(f"card: {path}")
+        if record.dataset.shareable and not (place / "spec.yaml").is_file():
+            typer.echo("no pictures: they need the run's folder with spec.yaml, and its data", err=True)
         return
     base = folder if folder.is_dir() else folder.parent
     if str(out) != "-":

@@ -68,7 +68,7 @@ def doctor() -> None:
     """Print versions, device, plugins and the data that is found; exit code 1 if something is broken."""
     import torch
 
-    from privaudit.cli.plugins import _base
+    from privaudit.cli.completing import base_of
     from privaudit.contracts.plugin import KINDS, listing
     from privaudit.provenance import machine
 
@@ -85,7 +85,7 @@ def doctor() -> None:
         typer.echo(f"PRIVAUDIT_DATA: {root} ({'found' if Path(root).is_dir() else 'NO SUCH FOLDER'})")
     broken = 0
     for kind in KINDS:
-        rows = listing(kind, _base(kind))
+        rows = listing(kind, base_of(kind))
         broken += sum(row.broken is not None for row in rows)
         typer.echo(f"{kind}: " + ", ".join(row.name + (" (BROKEN)" if row.broken else "") for row in rows))
     if broken or (root is not None and not Path(root).is_dir()):
