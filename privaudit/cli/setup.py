@@ -37,7 +37,7 @@ pictures:                  # identity is attacked on every victim, pictures on s
 
 seed: 0
 
-split:                     # share of the people in each role; nobody has two
+split:                     # people in each role: a share, a number, or a file with a name in each line
   victims: 0.5
   pool: 0.25
   population: 0.25
