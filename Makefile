@@ -14,9 +14,18 @@ help:
 	@echo "make bench   speed and memory, as ratios in one run"
 	@echo "make clean   remove the environment"
 
+# On Linux, torch from the usual index brings gigabytes for NVIDIA GPUs. Without one, the CPU build is enough; where its
+# index cannot be reached, or has not this version, the usual one serves.
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
+define torch
+@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
+	$(PIP) --no-deps --retries 0 --timeout 10 --index-url $(TORCH_CPU) torch 2>/dev/null || $(PIP) torch; \
+else $(PIP) torch; fi
+endef
+
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) torch
+	$(torch)
 	$(PIP) -e .
 	@touch $@
 

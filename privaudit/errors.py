@@ -65,14 +65,14 @@ def short(value: object, most: int = 200) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``did you mean 'x'?`` for the closest known name, else a list of them all.
+def nearest(name: str, known: Iterable[str], before: str = "") -> str:
+    """Return ``did you mean 'x'?`` for the closest known name, else a list of them all; ``before`` stands before each.
 
     >>> nearest("apha", ["alpha", "views"])
     "did you mean 'alpha'?"
     """
-    known = sorted(known)
+    known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=1)
     if close:
-        return f"did you mean '{close[0]}'?"
-    return "known: " + ", ".join(known) if known else "none are known"
+        return f"did you mean '{before}{close[0]}'?"
+    return "known: " + ", ".join(f"{before}{name}" for name in known) if known else "none are known"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from privaudit.errors import OptionError, nearest, short
 from privaudit.files import is_file, read_text
 from privaudit.paths import told
+from privaudit.validation import explain
 from privaudit.yaml_reading import load_yaml
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
@@ -96,15 +97,15 @@ def validate_spec(model: type[SpecT], sections: Mapping[str, type[BaseModel]], d
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = short(".".join(str(part) for part in first["loc"]), 80) or "specification"
+        where, must, got = explain(error, model)
+        where = short(where, 80)
         if first["type"] == "extra_forbidden":
             section = sections.get(str(first["loc"][0]), model) if len(first["loc"]) > 1 else model
             raise OptionError(
                 f"{source} has an unknown key '{where}'", todo=nearest(str(first["loc"][-1]), section.model_fields)
             ) from None
-        raise OptionError(
-            f"{source}: '{where}': {first['msg']}", got=repr(first.get("input")), todo=quoted(first["type"])
-        ) from None
+        place = f"'{where}' " if where else ""
+        raise OptionError(f"{source}: {place}{must}", got=got if where else None, todo=quoted(first["type"])) from None
 
 
 def quoted(defect: str) -> str | None:

@@ -28,7 +28,7 @@ from privaudit.scoring.overlap import dice
 from privaudit.scoring.rows import DIGITS, Row
 from privaudit.scoring.utility import NONE, utility_findings
 from privaudit.segmentation.system import Average, Server, make_system, steps_up_to, views_of
-from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, load_weights, require_fit
+from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, load_weights, require_fit, why_unfit
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def choose_networks(spec: UtilitySpec, scene: Scene) -> tuple[Networks | None, s
     protected = own if isinstance(own, Weights) else _find(spec.weights, defense, cohort, scene.defense.patch_size)
     if protected is None:
         todo = how_to_train(cohort, defense, "--utility.weights")
-        return None, f"no shipped weights fit this cohort and defense; {todo}"
+        why = why_unfit(defense, cohort, scene.defense.patch_size)
+        return None, f"no shipped weights fit this cohort and defense: {why}; {todo}"
     plain = protected if defense == "none" else _find(spec.plain_weights, "none", cohort, protected.config.patch_size)
     for weights, scheme in ((protected, defense), (plain, "none")):
         if weights is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from privaudit.auditing.spec import AuditSpec
 from privaudit.contracts import plugin
 from privaudit.contracts.report import Picture, Report, ReportInput
-from privaudit.errors import RecordError
+from privaudit.errors import DataError, RecordError
 from privaudit.files import read_text, write_text
 from privaudit.results.record import Record
 from privaudit.results.record_files import read
@@ -20,14 +20,25 @@ def report_input(
 ) -> ReportInput:  # fmt: skip
     """Collect what a renderer may read; voxels only of shareable cohorts or where the user asked.
 
-    Drawing takes a minute, and ``jobs`` processes.
+    Drawing takes a minute, and ``jobs`` processes. A record alone has no pictures: they need data and specification.
+
+    Raises:
+        RecordError: pictures were asked for, and the folder holds no specification.
+        PrivauditError: pictures were asked for, and the data is not there any more.
     """
     tables = {file.name: read_text(file, RecordError) for file in sorted((run / "tables").glob("*.csv"))}
     pictures: tuple[Picture, ...] = ()
-    if with_images or record.dataset.shareable:
+    alone = not (run / "spec.yaml").is_file()
+    if with_images and alone:
+        raise RecordError("pictures need the whole run folder, with spec.yaml", got=run, todo="leave out --with-images")
+    if with_images or (record.dataset.shareable and not alone):
         from privaudit.cards.pictures import pictures_of
 
-        pictures = tuple(pictures_of(run, cache, utility=bool(record.utility), jobs=jobs, quiet=quiet, spec=spec))
+        try:
+            pictures = tuple(pictures_of(run, cache, utility=bool(record.utility), jobs=jobs, quiet=quiet, spec=spec))
+        except DataError:
+            if with_images:
+                raise
     return ReportInput(record, tables, pictures)
 
 
@@ -39,15 +50,17 @@ def render(source: ReportInput, format_: str) -> tuple[str, str]:
 
 def write_cards(
     run: Path, formats: Sequence[str], with_images: bool, cache: Path | None = None, jobs: int = 1, quiet: bool = True,
-    spec: AuditSpec | None = None,
+    spec: AuditSpec | None = None, record: Record | None = None,
 ) -> list[Path]:  # fmt: skip
-    """Write ``card.<suffix>`` for each format into the run folder; ``spec`` says where its data lies.
+    """Write ``card.<suffix>`` for each format into the run folder.
+
+    Of its record, or of another one that lies there (``record``); ``spec`` says where its data lies.
 
     Raises:
         RecordError: the folder holds no record.
         PluginError: no such format.
     """
-    source = report_input(run, read(run), with_images, cache, jobs, quiet, spec)
+    source = report_input(run, record or read(run), with_images, cache, jobs, quiet, spec)
     out = []
     for name in formats:
         text, suffix = render(source, name)

@@ -13,6 +13,7 @@ import typer
 
 from privaudit._version import __version__
 from privaudit.cli import audit, keys, plan, plugins, results, segment, setup, sweep, train
+from privaudit.cli.completing import PluginCommand
 from privaudit.errors import OptionError, PrivauditError
 
 app = typer.Typer(
@@ -28,13 +29,13 @@ UNEXPECTED: Final = 70
 
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-app.command("audit", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.audit)
-app.command("attack", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.attack)
-app.command("plan", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(plan.plan)
-app.command("train", context_settings=PASS_THROUGH, epilog=train.EPILOG)(train.train)
-app.command("segment", context_settings=PASS_THROUGH)(segment.segment)
-app.command("key-audit", context_settings=PASS_THROUGH)(keys.key_audit)
-app.command("sweep", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(sweep.sweep)
+app.command("audit", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.audit)
+app.command("attack", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.attack)
+app.command("plan", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(plan.plan)
+app.command("train", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=train.EPILOG)(train.train)
+app.command("segment", cls=PluginCommand, context_settings=PASS_THROUGH)(segment.segment)
+app.command("key-audit", cls=PluginCommand, context_settings=PASS_THROUGH)(keys.key_audit)
+app.command("sweep", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(sweep.sweep)
 app.command("report")(results.report)
 app.command("check")(results.check)
 app.command("baseline")(results.baseline)

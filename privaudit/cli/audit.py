@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from privaudit.cli.completing import names_of
 from privaudit.cli.options import Attacks, Budget, Chosen, Run, Running, Spec, grouped
 from privaudit.cli.progress import progress_bars
 from privaudit.errors import OptionError
@@ -57,7 +58,9 @@ def audit(
 @grouped
 def attack(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Which attack ('privaudit attacks list').")],
+    name: Annotated[
+        str, typer.Argument(help="Which attack ('privaudit attacks list').", autocompletion=names_of("attacks"))
+    ],
     chosen: Chosen,
     run: Run,
     running: Running,

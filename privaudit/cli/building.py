@@ -44,5 +44,6 @@ def fill(sections: Sections, routed: Mapping[str, Mapping[str, str]]) -> None:
     """
     for name, (item, options) in sections.items():
         given = {key: value for key, value in item.items() if key != "name"} | dict(routed[name])
-        checked = parse_options(options, given, f"'{name}'").model_dump(mode="json")
+        typed = frozenset(key.replace("-", "_") for key in routed[name])
+        checked = parse_options(options, given, f"'{name}'", typed).model_dump(mode="json")
         item |= {key: checked[key] for key in (k.replace("-", "_") for k in given)}

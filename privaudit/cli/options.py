@@ -11,17 +11,30 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import typer
 
+from privaudit.cli.completing import names_of
+
 FAULT: Final = 4
 """Exit code of a command that looked for faults and found some; 1 is the gate's alone."""
 
 Spec = Annotated[str | None, typer.Argument(metavar="[SPEC.yaml]", help="Audit specification ('privaudit init').")]
 Attacks = Annotated[
     list[str] | None,
-    typer.Option("--attack", help="May be repeated; 'standard' is the standard battery. [default: standard]"),
+    typer.Option(
+        "--attack",
+        help="May be repeated; 'standard' is the standard battery. [default: standard]",
+        autocompletion=names_of("attacks"),
+    ),
 ]
 Budget = Annotated[
     Literal["quick", "full", "thorough"] | None,
     typer.Option("--budget", help="How much of the standard battery. [default: quick]"),
+]
+Controls = Annotated[
+    Literal["auto", "single", "graded"] | None,
+    typer.Option(
+        "--controls",
+        help="graded: plant smaller leaks too, for detection limits; auto: for attacks that are cheap. [default: auto]",
+    ),
 ]
 
 
@@ -29,8 +42,14 @@ Budget = Annotated[
 class Chosen:
     """Which data, which scheme, which random choices."""
 
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Which data. [default: phantom]")] = None
-    defense: Annotated[str | None, typer.Option("--defense", help="Which scheme. [default: mixup]")] = None
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="Which data. [default: phantom]", autocompletion=names_of("datasets")),
+    ] = None
+    defense: Annotated[
+        str | None,
+        typer.Option("--defense", help="Which scheme. [default: mixup]", autocompletion=names_of("defenses")),
+    ] = None
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random choice. [default: 0]")] = None
 
 
@@ -61,14 +80,7 @@ class Run:
     msssim: Annotated[
         Literal["fast", "reference"] | None, typer.Option("--msssim", help="'reference': pytorch-msssim.")
     ] = None
-    controls: Annotated[
-        Literal["auto", "single", "graded"] | None,
-        typer.Option(
-            "--controls",
-            help="graded: plant smaller leaks too, for detection limits; auto: for attacks that are cheap."
-            " [default: auto]",
-        ),
-    ] = None
+    controls: Controls = None
     explain: Annotated[bool, typer.Option("--explain", help="Say why each part was computed, resumed or reused.")] = (
         False
     )
@@ -81,7 +93,7 @@ class Run:
         ),
     ] = None
     with_images: Annotated[
-        bool, typer.Option("--with-images", help="Show voxels on the card of a cohort not shareable.")
+        bool, typer.Option("--with-images", help="Show voxels on the card even of a cohort that is not shareable.")
     ] = False
 
 

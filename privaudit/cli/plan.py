@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from privaudit.cli.options import Attacks, Budget, Chosen, Spec, grouped
+from privaudit.cli.options import Attacks, Budget, Chosen, Controls, Spec, grouped
 
 
 @grouped
@@ -14,6 +14,7 @@ def plan(
     spec: Spec = None,
     attack: Attacks = None,
     budget: Budget = None,
+    controls: Controls = None,
 ) -> None:
     """Say what an audit could show, before anything runs: the least leak noticed, and people that a pass needs.
 
@@ -26,5 +27,5 @@ def plan(
 
     path, extra = unknown_first(spec, context.args)
     base = None if path is None else read_spec(path)
-    for line in foresee(build_spec(extra, base, chosen, attack, None, str(path or ""), budget=budget)):
+    for line in foresee(build_spec(extra, base, chosen, attack, None, str(path or ""), controls, budget)):
         typer.echo(line)

@@ -7,31 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from privaudit.cli.completing import base_of, option_lines
+
 if TYPE_CHECKING:
     from privaudit.contracts.plugin import Plugin
-
-
-def _base(kind: str) -> type[Plugin]:
-    """The contract of a kind."""
-    if kind == "attacks":
-        from privaudit.contracts.attack import Attack
-
-        return Attack
-    if kind == "defenses":
-        from privaudit.contracts.defense import Defense
-
-        return Defense
-    if kind == "datasets":
-        from privaudit.contracts.cohort import Dataset
-
-        return Dataset
-    if kind == "claims":
-        from privaudit.scoring.kind import ClaimKind
-
-        return ClaimKind
-    from privaudit.contracts.report import Report
-
-    return Report
 
 
 def make_app(kind: str) -> typer.Typer:
@@ -43,7 +22,7 @@ def make_app(kind: str) -> typer.Typer:
         """List what is installed, built-in or from other packages; broken ones are named."""
         from privaudit.contracts.plugin import KINDS, listing
 
-        rows = listing(next(k for k in KINDS if k == kind), _base(kind))
+        rows = listing(next(k for k in KINDS if k == kind), base_of(kind))
         width = max((len(row.name) for row in rows), default=0)
         for row in rows:
             text = f"BROKEN: {row.broken}" if row.broken else f"{row.summary}  ({row.distribution})"
@@ -54,19 +33,16 @@ def make_app(kind: str) -> typer.Typer:
         """Show one: what it does, what it needs to know, and its options with types and defaults."""
         import inspect
 
-        from privaudit.contracts.options import describe_options
         from privaudit.contracts.plugin import KINDS, load
 
-        cls = load(next(k for k in KINDS if k == kind), name, _base(kind))
+        cls = load(next(k for k in KINDS if k == kind), name, base_of(kind))
         typer.echo(f"{cls.name}: {cls.summary}\n")
         if cls.__doc__:
             typer.echo(inspect.cleandoc(cls.__doc__) + "\n")
         if kind == "attacks":
             _show_protocols(cls)
-        rows = describe_options(cls.Options)
-        typer.echo("options:" if rows else "no options")
-        for option, type_, default, text in rows:
-            typer.echo(f"  --{option.replace('_', '-')}  {type_}  [default: {default}]\n      {text}")
+        for line in option_lines(cls):
+            typer.echo(line)
 
     if kind in ("attacks", "defenses"):
         app.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_check(kind))

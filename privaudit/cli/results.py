@@ -17,10 +17,16 @@ def report(
         list[str] | None, typer.Option("--format", help="May be repeated ('privaudit reports list').")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File, or - for standard output; one format only.")] = None,
-    with_images: Annotated[bool, typer.Option("--with-images", help="Show voxels of a cohort not shareable.")] = False,
+    with_images: Annotated[
+        bool, typer.Option("--with-images", help="Show voxels even of a cohort that is not shareable.")
+    ] = False,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder for generated data.")] = None,
 ) -> None:
-    """Write the card of a run: HTML, Markdown and JSON unless --format says otherwise."""
+    """Write the card of a run: HTML, Markdown and JSON unless --format says otherwise.
+
+    A record alone is enough: its cards lie beside it, without pictures.
+    """
+    from privaudit.auditing.folders import is_run
     from privaudit.auditing.opening import RUNS
     from privaudit.cards.writing import latest_run, render, report_input, write_cards
     from privaudit.errors import OptionError
@@ -30,12 +36,17 @@ def report(
     folder = latest_run(RUNS) if run is None else run
     record = read(folder)
     formats = list(dict.fromkeys(format_ or ["html", "markdown", "json"]))
-    if out is None and folder.is_dir():
-        for path in write_cards(folder, formats, with_images, cache, quiet=False):
+    if out is not None and len(formats) != 1:
+        raise OptionError("--out is one file, and needs exactly one --format", got=", ".join(formats))
+    if out is None:
+        place = folder if folder.is_dir() else folder.parent
+        if not is_run(place):
+            _refuse_others_cards(place, formats)
+        for path in write_cards(place, formats, with_images, cache, quiet=False, record=record):
             typer.echo(f"card: {path}")
+        if record.dataset.shareable and not (place / "spec.yaml").is_file():
+            typer.echo("no pictures: they need the run's folder with spec.yaml, and its data", err=True)
         return
-    if out is None or len(formats) != 1:
-        raise OptionError("a record file or --out needs exactly one --format and an --out", got=", ".join(formats))
     base = folder if folder.is_dir() else folder.parent
     if str(out) != "-":
         refuse_same(out, folder, base / "record.json", base / "spec.yaml")
@@ -46,6 +57,18 @@ def report(
     else:
         write_text(out, text)
         typer.echo(f"card: {out}")
+
+
+def _refuse_others_cards(place: Path, formats: list[str]) -> None:
+    """A folder that is no run's may hold somebody else's card."""
+    from privaudit.contracts import plugin
+    from privaudit.contracts.report import Report
+    from privaudit.errors import OptionError
+
+    for name in formats:
+        path = place / f"card{plugin.load('reports', name, Report).suffix}"
+        if path.exists():
+            raise OptionError(f"{path} is already there", todo="say where to write: one --format and --out FILE")
 
 
 def schema() -> None:

@@ -38,6 +38,15 @@ def _dotted(key: str) -> str:
     return f"{owner}.{option.replace('-', '_')}"
 
 
+def spelled(key: str) -> str:
+    """An option as it is typed.
+
+    >>> spelled("mixup.alpha_per")
+    'mixup.alpha-per'
+    """
+    return key.replace("_", "-")
+
+
 def route(
     pairs: Sequence[tuple[str, str]], owners: Mapping[str, Sequence[str]], own: Sequence[str]
 ) -> dict[str, dict[str, str]]:
@@ -59,17 +68,22 @@ def route(
         owner, _, option = key.rpartition(".")
         if owner:
             if owner not in owners:
-                raise OptionError(f"--{key}: '{owner}' takes no part in this audit", todo=nearest(owner, owners))
+                raise OptionError(
+                    f"--{spelled(key)}: '{owner}' takes no part in this audit", todo=nearest(owner, owners)
+                )
             candidates = [owner]
         else:
             candidates = [name for name, options in owners.items() if option in options]
         if not candidates or option not in owners[candidates[0]]:
             known = [*(o for options in owners.values() for o in options), *own] if not owner else owners[owner]
-            raise OptionError(f"no such option: --{key}", todo=nearest(option, known))
+            raise OptionError(
+                f"no such option: --{spelled(key)}",
+                todo=nearest(spelled(option), [spelled(name) for name in known], f"--{owner}." if owner else "--"),
+            )
         if len(candidates) > 1:
-            choices = " or ".join(f"--{name}.{option}" for name in candidates)
-            raise OptionError(f"--{option} could belong to several plugins", todo=f"write {choices}")
+            choices = " or ".join(f"--{name}.{spelled(option)}" for name in candidates)
+            raise OptionError(f"--{spelled(option)} could belong to several plugins", todo=f"write {choices}")
         if option in out[candidates[0]]:
-            raise OptionError(f"--{key} is given twice", got=f"{out[candidates[0]][option]!r} and {value!r}")
+            raise OptionError(f"--{spelled(key)} is given twice", got=f"{out[candidates[0]][option]!r} and {value!r}")
         out[candidates[0]][option] = value
     return out

@@ -19,7 +19,8 @@ def segment(
     weights: Annotated[Path, typer.Option("--weights", help="Trained weights: a folder, or shipped ones by name.")],
     running: Running,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Whose labelled scans serve as references. [default: the weights']")
+        str | None,
+        typer.Option("--dataset", help="Whose labelled scans are mixed in, if any are. [default: the weights']"),
     ] = None,
     views: Annotated[int | None, typer.Option("--views", help="Encoded views, K. [default: the defense's]")] = None,
     unmixing: Annotated[Literal["naive", "learned"], typer.Option(help="How the client unmixes.")] = "learned",
@@ -39,6 +40,7 @@ def segment(
     from privaudit.cli.routing import read_pairs, route
     from privaudit.contracts import plugin
     from privaudit.contracts.cohort import Dataset
+    from privaudit.contracts.defense import Defense
     from privaudit.errors import OptionError
     from privaudit.segmentation.single import segment_file
     from privaudit.segmentation.weights import load_weights
@@ -54,9 +56,12 @@ def segment(
     values: dict[str, Any] = route(read_pairs(context.args), {name: options}, ("views", "unmixing"))[name]
     if dataset is None and name == "phantom":
         values = {"voxel_mm": loaded.config.voxel_mm, "subjects": 24, **values}
+    # A scheme that mixes nothing in needs nobody's scans, unless the user names some, whose box is then taken.
+    needed = plugin.load("defenses", loaded.config.defense["name"], Defense).needs_pool
+    lent = plugin.create("datasets", name, Dataset, values) if needed or dataset or context.args else None
     with progress_bars(running.quiet) as progress:
         segment_file(
-            image, output, loaded, plugin.create("datasets", name, Dataset, values), views=views, unmixing=unmixing,
+            image, output, loaded, lent, views=views, unmixing=unmixing,
             variance=variance, ledger=ledger, cache=running.cache, device=running.device, progress=progress,
         )  # fmt: skip
     typer.echo(f"label map: {output}" + (f"\nvariance: {variance}" if variance else ""))

@@ -38,7 +38,7 @@ pictures:                  # identity is attacked on every victim, pictures on s
 
 seed: 0
 
-split:                     # share of the people in each role; nobody has two
+split:                     # people in each role: a share, a number, or a file with a name in each line
   victims: 0.5
   pool: 0.25
   population: 0.25
@@ -114,7 +114,7 @@ def doctor() -> None:
     """Print versions, device, plugins and the data that is found; exit code 4 if something is broken."""
     import torch
 
-    from privaudit.cli.plugins import _base
+    from privaudit.cli.completing import base_of
     from privaudit.contracts.plugin import KINDS, listing
     from privaudit.provenance import machine
 
@@ -131,7 +131,7 @@ def doctor() -> None:
         typer.echo(f"PRIVAUDIT_DATA: {root} ({'found' if Path(root).is_dir() else 'NO SUCH FOLDER'})")
     broken = 0
     for kind in KINDS:
-        rows = listing(kind, _base(kind))
+        rows = listing(kind, base_of(kind))
         broken += sum(row.broken is not None for row in rows)
         typer.echo(f"{kind}: " + ", ".join(row.name + (" (BROKEN)" if row.broken else "") for row in rows))
     if broken or (root is not None and not Path(root).is_dir()):

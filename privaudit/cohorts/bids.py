@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field as Option
+from pydantic import model_validator
 
 from privaudit.cohorts.bids_layout import Wanted, find_scans, split_name
 from privaudit.cohorts.file_cohort import ScanFiles
 from privaudit.cohorts.file_dataset import BoxShape, FileDataset, FileOptions, Found
+from privaudit.cohorts.label_tables import LabelTable, label_table
 from privaudit.cohorts.labels import AS_IS, MAP_LABELS, LabelMap, read_dseg_tsv
 from privaudit.cohorts.participants import read_participants
 from privaudit.cohorts.volumes import Reading
@@ -29,6 +32,19 @@ class BidsChoice(FileOptions):
     space: Annotated[Entity, Option(description="take images in this space- entity; 'none': without")] = None
     dseg_desc: Annotated[Entity, Option(description="take label maps with this desc- entity")] = None
     label_map: LabelMap = None
+    labels: LabelTable = None
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> BidsChoice:
+        if self.labels is not None and self.label_map is not None:
+            raise ValueError("labels and label_map both say what label values mean: give one of them")
+        return self
+
+    @property
+    def given_map(self) -> Mapping[int, int] | None:
+        """What the user says that label values mean."""
+        return self.label_map if self.labels is None else label_table(self.labels)
+
     brain_only: Annotated[bool, Option(description="set the image to 0 where it has no label: a skull is cut")] = False
 
 
@@ -81,14 +97,14 @@ def looked_for(options: BidsChoice) -> str:
 
 def how_to_read(root: Path, files: ScanFiles, options: BidsChoice, grid: Reading) -> Reading:
     """Complete ``grid`` by what the options, or the folder's label table, say about intensities and labels."""
-    table = None if options.label_map is not None else _label_table(root, files.labels)
-    label_map = options.label_map or (AS_IS if table is None else read_dseg_tsv(table))
+    table = None if options.given_map is not None else _label_table(root, files.labels)
+    label_map = options.given_map or (AS_IS if table is None else read_dseg_tsv(table))
     return replace(
         grid,
         intensity=options.intensity,
         label_map=label_map,
         label_cure=MAP_LABELS if table is None else f"name it in {table} as a tissue, or {MAP_LABELS}",
-        ascending=table is None and options.label_map is None and options.suffix == "T1w",
+        ascending=table is None and options.given_map is None and options.suffix == "T1w",
         brain_only=options.brain_only,
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from privaudit.cohorts.file_cohort import ScanFiles
+from privaudit.cohorts.label_tables import label_table
 from privaudit.contracts.cohort import ScanId
 from privaudit.errors import DataError, OptionError, short
 from privaudit.files import expanded
@@ -19,23 +20,8 @@ from privaudit.files import expanded
 FOLDER_NAME: Final = r"(?:sub-)?(?P<subject>[A-Za-z0-9]+)(?:[_-](?:ses-)?(?P<session>[A-Za-z0-9]+))?(?:\.long\.[^.]+)?"
 """SUBJECT, SUBJECT_VISIT or sub-SUBJECT_ses-VISIT, with or without the ending of a longitudinal run."""
 
-CSF: Final = (4, 5, 14, 15, 24, 30, 31, 43, 44, 62, 63, 72, 257)
-"""Ventricles with choroid plexus, vessels, and other CSF."""
-
-GREY: Final = (3, *range(8, 14), *range(17, 21), 26, 27, 42, *range(47, 57), 58, 59, 80, 81, 82)
-"""Cortex of cerebrum and cerebellum, deep nuclei, hippocampus, amygdala, hypointensities in deep grey matter."""
-
-WHITE: Final = (2, 7, 16, 28, 41, 46, 60, 77, 78, 79, 85, 192, *range(250, 256))
-"""White matter of cerebrum and cerebellum, brain stem, ventral diencephalon, lesions in it, chiasm, corpus callosum."""
-
-ASEG: Final = {
-    0: 0,
-    **dict.fromkeys(CSF, 1),
-    **dict.fromkeys(GREY, 2),
-    **dict.fromkeys(WHITE, 3),
-    **dict.fromkeys([*range(1000, 1036), *range(2000, 2036)], 2),  # aparc+aseg: parcels of the cortex
-    **dict.fromkeys([*range(3000, 3036), *range(4000, 4036), 5001, 5002], 3),  # wmparc: the white matter below
-}
+ASEG: Final = label_table("freesurfer")
+"""The tissue of each label of ``aseg.mgz``, ``aparc+aseg.mgz`` and ``wmparc.mgz``."""
 
 
 def find_folders(root: Path) -> list[Path]:

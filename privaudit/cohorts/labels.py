@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator
 from pydantic import Field as Option
 
+from privaudit.cohorts.label_tables import tables_with
 from privaudit.errors import DataError
 
 AS_IS: Final = {0: 0, 1: 1, 2: 2, 3: 3}
@@ -64,17 +65,23 @@ def map_labels(values: NDArray[Any], known: Mapping[int, int], cure: str, path: 
         values, found = np.rint(values), np.unique(np.rint(found))
     unknown = [int(value) for value in found if int(value) not in known]
     if unknown:
-        some = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+        fitting = " or ".join(f"labels={name}" for name in tables_with(int(value) for value in found))
         raise DataError(
-            f"{path} has label values of unknown meaning: {some}",
-            allowed=", ".join(map(str, sorted(known))),
-            todo=cure,
+            f"{path} has label values of unknown meaning: {_some(unknown)}",
+            allowed=_some(sorted(known)),
+            todo=f"these are values of a program that is known: give the option {fitting}" if fitting else cure,
         )
     target = np.array([known[int(value)] for value in found], np.uint8)
     labels = target[np.searchsorted(found, values)]
     if not labels.any():
         raise DataError(f"{path} labels nothing: every voxel is background", todo="segment again, or drop the scan")
     return labels
+
+
+def _some(values: Sequence[int], most: int = 10) -> str:
+    """The first values, and how many there are where there are more."""
+    shown = ", ".join(map(str, values[:most]))
+    return shown if len(values) <= most else f"{shown}, ... ({len(values)} values)"
 
 
 def read_dseg_tsv(path: Path) -> dict[int, int]:

@@ -61,6 +61,6 @@ class PpmiDataset(FileDataset):
         else:
             names = names_from_csv(folders, options.csv)
         reading = replace(
-            grid, intensity=options.intensity, brain_only=options.brain_only, label_map=options.label_map or ASEG
+            grid, intensity=options.intensity, brain_only=options.brain_only, label_map=options.given_map or ASEG
         )
         return Found(gather(names, options.image), lambda _: reading, wanted)

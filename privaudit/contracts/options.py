@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import OptionError, nearest, short
 from privaudit.specs import quoted
+from privaudit.validation import explain, shown
 from privaudit.yaml_reading import load_value
 
 
@@ -28,8 +29,16 @@ class PluginOptions(BaseModel):
 OptionsT = TypeVar("OptionsT", bound=PluginOptions)
 
 
-def parse_options(model: type[OptionsT], values: Mapping[str, Any], owner: str) -> OptionsT:
+def parse_options(
+    model: type[OptionsT], values: Mapping[str, Any], owner: str, typed: Collection[str] = ()
+) -> OptionsT:
     """Fill ``model`` from ``values``; text is read as YAML, so ``0.5``, ``[0, 1]`` and ``null`` mean what they say.
+
+    Args:
+        model: the options there are.
+        values: by name.
+        owner: whose options they are, for messages.
+        typed: names that were typed on the command line, and are written as there in messages.
 
     Raises:
         OptionError: a name is unknown (the nearest one is offered) or a value does not fit its type.
@@ -42,22 +51,31 @@ def parse_options(model: type[OptionsT], values: Mapping[str, Any], owner: str) 
             raise OptionError(f"{owner} has no option '{short(key, 80)}'", todo=nearest(name, known))
         if name in clean:
             raise OptionError(f"{owner} option '{name}' is given twice", todo="remove one of them")
-        clean[name] = _read(model, name, value) if isinstance(value, str) else value
+        clean[name] = _read(model, name, value, typed) if isinstance(value, str) else value
     try:
         return model.model_validate(clean)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "options"
+        where, must, got = explain(error, model)
+        name = where.partition(".")[0]
+        if name not in clean:
+            raise OptionError(f"{owner}: {where} {must}".replace(":  ", ": ")) from None
+        union = typing.get_origin(model.model_fields[name].annotation) in (types.UnionType, typing.Union)
+        kinds = describe_type(typing.get_type_hints(model)[name]) if union else None
         raise OptionError(
-            f"{owner} option '{short(name, 80)}' is not usable: {first['msg']}", got=repr(first.get("input")),
-            todo=quoted(first["type"]),
+            f"{owner} option '{spelled(short(where, 80), typed)}' {must}",
+            got=shown(clean[name]) if union else got, allowed=kinds, todo=quoted(error.errors()[0]["type"]),
         ) from None  # fmt: skip
 
 
-def _read(model: type[PluginOptions], name: str, text: str) -> Any:
+def spelled(name: str, typed: Collection[str]) -> str:
+    """An option as the user wrote it: with dashes on the command line."""
+    return f"--{name.replace('_', '-')}" if name.partition(".")[0] in typed else name
+
+
+def _read(model: type[PluginOptions], name: str, text: str, typed: Collection[str]) -> Any:
     if accepts_text_only(model.model_fields[name].annotation):
         return text
-    return load_value(text, f"option '{name}', given as {short(text, 80)!r},")
+    return load_value(text, f"option '{spelled(name, typed)}', given as {short(text, 80)!r},")
 
 
 def accepts_text_only(annotation: object) -> bool:

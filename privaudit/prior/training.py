@@ -244,8 +244,7 @@ def open_prior_training(
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     cohort.prepare(cohort.scans, jobs, quiet)
-    split = assign_roles(cohort.subjects, spec.split, spec.seed)
-    fold = choose_sample(split, spec.seed, spec.train.validation)
+    fold = choose_sample(assign_roles(cohort.subjects, spec.split, spec.seed), spec.seed, spec.train.validation)
     training = PriorTraining(spec, cohort, dataset.params, fold, folder, device, command)
     claim(folder, "weights")
     return training

@@ -12,6 +12,7 @@ from privaudit.errors import RecordError
 from privaudit.files import is_file, parse_json, read_text
 from privaudit.results.overall import Verdict
 from privaudit.results.record import SCHEMA_VERSION, Interval, Record
+from privaudit.validation import explain
 
 
 class _Model(BaseModel):
@@ -106,6 +107,5 @@ def read_baseline(path: Path) -> Baseline:
     try:
         return Baseline.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path} is not a valid baseline: {where}: {first['msg']}", todo=hint) from None
+        where, must, _ = explain(error, Baseline)
+        raise RecordError(f"{path} is not a valid baseline: {where} {must}", todo=hint) from None

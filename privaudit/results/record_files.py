@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from privaudit.errors import RecordError
 from privaudit.files import is_file, is_folder, parse_json, read_text
 from privaudit.results.record import SCHEMA_VERSION, Record
+from privaudit.validation import explain
 
 
 def dumps(record: Record) -> str:
@@ -36,9 +37,8 @@ def loads(text: str, source: str) -> Record:
     try:
         return Record.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{source} is not a valid record: {where}: {first['msg']}") from None
+        where, must, _ = explain(error, Record)
+        raise RecordError(f"{source} is not a valid record: {where} {must}") from None
 
 
 def read(path: Path) -> Record:

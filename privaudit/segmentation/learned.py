@@ -13,7 +13,7 @@ from privaudit.contracts.cohort import Cohort
 from privaudit.contracts.defense import Defense
 from privaudit.contracts.options import PluginOptions
 from privaudit.errors import OptionError
-from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, load_weights, require_fit
+from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, load_weights, require_fit, why_unfit
 
 
 class LearnedOptions(PluginOptions):
@@ -35,7 +35,7 @@ class LearnedDefense(Defense):
             found = find_shipped(self.name, cohort, None)
             if found is None:
                 raise OptionError(
-                    f"no shipped weights of '{self.name}' fit this cohort",
+                    f"no shipped weights of '{self.name}' fit this cohort: {why_unfit(self.name, cohort, None)}",
                     todo=how_to_train(cohort, self.name, f"--{self.name}.weights"),
                 )
         else:

@@ -22,16 +22,16 @@ from privaudit.contracts.transcript import Transcript
 from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError
 from privaudit.files import atomic_path, check_place, refuse_same
-from privaudit.imaging.patches import as_tensor
+from privaudit.imaging.patches import Shape, as_tensor
 from privaudit.segmentation.ledger import unspent
 from privaudit.segmentation.system import Average, Unmixing, make_system, views_of
-from privaudit.segmentation.weights import Weights, misfit
+from privaudit.segmentation.weights import Weights, WeightsConfig, misfit
 
 Grid = tuple[tuple[int, ...], NDArray[np.float64]]
 
 
 def segment_file(
-    image: Path, output: Path, weights: Weights, dataset: Dataset, *, views: int | None = None,
+    image: Path, output: Path, weights: Weights, dataset: Dataset | None, *, views: int | None = None,
     unmixing: Unmixing = "learned", variance: Path | None = None, ledger: Path | None = None,
     rng: random.Random | None = None, cache: Path | None = None, device: str = "auto",
     progress: Callable[[str, int], Callable[[float], None]] = lambda name, total: lambda n: None,
@@ -42,7 +42,8 @@ def segment_file(
         image: skull-stripped image; it is turned to RAS, resampled to the weights' voxel size and put around its brain.
         output: NIfTI file for the label map, uint8.
         weights: trained networks.
-        dataset: whose labelled scans are mixed in, one of each person; a scan equal to the image is left out.
+        dataset: whose labelled scans are mixed in, one of each person; a scan equal to the image is left out. None for
+            a scheme that mixes nothing in: the box is then as large as the brain needs.
         views: encoded views K, None for the defense's number.
         unmixing: by equation 4 or by the network.
         variance: NIfTI file for the variance of the winning class over the views, float32, or None.
@@ -77,22 +78,27 @@ def segment_file(
     defense = plugin.create("defenses", config.defense["name"], Defense, values)
     if unmixing == "learned" and defense.needs_pool and weights.networks.unmixing is None:
         raise OptionError(f"the weights '{weights.name}' hold no unmixing network", todo="use --unmixing naive")
-    cohort = dataset.open(cache=cache)
-    if reason := misfit(config, cohort, None):
+    if dataset is None and defense.needs_pool:
+        raise OptionError(f"'{defense.name}' mixes references in", todo="say whose: --dataset NAME, with its options")
+    cohort = None if dataset is None else dataset.open(cache=cache)
+    if cohort is not None and (reason := misfit(config, cohort, None)):
         raise OptionError(f"the weights '{weights.name}' do not fit the references: {reason}")
     voxels, affine = read_image(image)
-    volume, grid = conform(voxels, affine, cohort, image)
+    volume, grid = conform(voxels, affine, cohort or config, image)
+    shape: Shape = (volume.image.shape[0], volume.image.shape[1], volume.image.shape[2])
     if defense.spends_references and ledger is None:
         raise OptionError("this scheme mixes no reference in twice", todo="say where they are noted: --ledger FILE")
     if ledger is None:
-        pool = list(_pool(cohort, volume, defense.views).values()) if defense.needs_pool else []
-        key = client_key(defense, cohort.shape, pool, rng)
+        pool = list(_pool(cohort, volume, defense.views).values()) if cohort and defense.needs_pool else []
+        key = client_key(defense, shape, pool, rng)
     else:
+        if cohort is None:
+            raise OptionError(f"'{defense.name}' mixes no reference in", todo="leave out --ledger")
         with unspent(ledger, cohort, _pool(cohort, volume, defense.views)) as (pool, spend):
-            key = client_key(defense, cohort.shape, pool, rng)
+            key = client_key(defense, shape, pool, rng)
             spend(defense.spent(key))
     encoded = defense.encode(as_tensor(volume.image), key, defense.views)
-    sent = Transcript("segment", encoded.views, encoded.positions, cohort.shape, volume.affine)
+    sent = Transcript("segment", encoded.views, encoded.positions, shape, volume.affine)
     server, client = make_system(weights.networks, config.patch_size, choose_device(device))
     average = Average(variance=variance is not None)
     advance = progress("segment", len(sent.views))
@@ -112,16 +118,18 @@ def segment_file(
         _write(variance, np.take_along_axis(on_grid, guess[None].astype(np.int64), axis=0)[0].astype(np.float32), grid)
 
 
-def conform(voxels: NDArray[Any], affine: NDArray[np.float64], cohort: Cohort, path: Path) -> tuple[Volume, Grid]:
-    """Bring an image onto a cohort's grid; also return the grid it came from.
+def conform(
+    voxels: NDArray[Any], affine: NDArray[np.float64], to: Cohort | WeightsConfig, path: Path
+) -> tuple[Volume, Grid]:
+    """Bring an image onto a cohort's grid, or into a box of its own for weights; also return the grid it came from.
 
     Raises:
         DataError: the cohort's box cuts off more than a twentieth of the brain.
     """
     empty = np.zeros(voxels.shape, np.uint8)
-    scan = resample(to_ras(Scan(voxels.astype(np.float32), empty, affine)), cohort.voxel_mm)
+    scan = resample(to_ras(Scan(voxels.astype(np.float32), empty, affine)), to.voxel_mm)
     brain = scan.image > 0.02 * np.percentile(scan.image[scan.image > 0], 99)
-    scan, lost = fit(scan, cohort.shape, brain)
+    scan, lost = fit(scan, to.shape if isinstance(to, Cohort) else _own_box(brain, to.patch_size), brain)
     if lost > 0.05:
         raise DataError(
             f"{path} does not fit the box of the references", got=f"{lost:.0%} of it would be cut off",
@@ -129,6 +137,12 @@ def conform(voxels: NDArray[Any], affine: NDArray[np.float64], cohort: Cohort, p
         )  # fmt: skip
     image = normalise(scan.image, "p99.9")
     return Volume(np.ascontiguousarray(image), scan.labels, scan.affine), (voxels.shape, affine)
+
+
+def _own_box(brain: NDArray[np.bool_], patch_size: int) -> Shape:
+    """A box around a brain with room for a patch, sides in steps of 8 voxels."""
+    x, y, z = (max(patch_size, -(-(int(np.ptp(where)) + 9) // 8) * 8) for where in np.nonzero(brain))
+    return x, y, z
 
 
 def _pool(cohort: Cohort, volume: Volume, views: int) -> dict[str, Volume]:

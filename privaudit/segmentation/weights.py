@@ -196,6 +196,18 @@ def find_shipped(defense: str, cohort: Cohort, patch_size: int | None) -> Weight
     return None
 
 
+def why_unfit(defense: str, cohort: Cohort, patch_size: int | None) -> str:
+    """Why each of the shipped weights for a defense does not fit, in words."""
+    told = []
+    for folder in shipped():
+        config = read_config(folder)
+        if config.defense["name"] == defense:
+            kind = config.dataset["kind"]
+            reason = misfit(config, cohort, patch_size) or f"trained on {kind} people, not {cohort.kind} ones"
+            told.append(f"'{folder.name}' was {reason}")
+    return "; ".join(told) or f"none come with privaudit for '{defense}'"
+
+
 def how_to_train(cohort: Cohort, defense: str, option: str) -> str:
     """What to do where no shipped weights fit."""
     return (

@@ -18,9 +18,14 @@ AUDIT = ["audit", "--dataset", "blobs", "--attack", "as-is", "--out", "run"]
     [
         (["audit", "--dataset", "blob"], "no dataset is called 'blob'; did you mean 'blobs'"),
         (["attack", "ried"], "no attack is called 'ried'; did you mean 'reid'"),
-        (["audit", "--dataset", "blobs", "--subjetcs", "9"], "no such option: --subjetcs; did you mean 'subjects'"),
+        (["audit", "--dataset", "blobs", "--subjetcs", "9"], "no such option: --subjetcs; did you mean '--subjects'"),
         (["audit", "--dataset", "blobs", "--views", "3"], "write --mixup.views or --"),
-        (["audit", "--dataset", "blobs", "--subjects", "many"], "option 'subjects' is not usable"),
+        (
+            ["audit", "--dataset", "blobs", "--subjects", "many"],
+            "'blobs' option '--subjects' must be a whole number; got 'many'",
+        ),
+        (["audit", "--alpha-per", "nope"], "option '--alpha-per' must be 'patch', 'request' or 'volume'; got 'nope'"),
+        (["audit", "--mixup.alpha", "[a, b]"], "must be a number; got ['a', 'b']; allowed: float or [float, float]"),
         (["audit", "none.yaml"], "no audit specification there; got none.yaml"),
         (["audit", "--dataset", "blobs", "--device", "tpu"], "no such device here"),
         (["audit", "--dataset", "blobs", "--jobs", "0"], "--jobs must be at least 1"),

@@ -16,11 +16,12 @@ def test_each_option_goes_to_the_plugin_that_declares_it() -> None:
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["--apha", "1"], "no such option: --apha; did you mean 'alpha'"),
-        (["--sed", "1"], "no such option: --sed; did you mean 'seed'"),
+        (["--apha", "1"], "no such option: --apha; did you mean '--alpha'"),
+        (["--sed", "1"], "no such option: --sed; did you mean '--seed'"),
+        (["--voxl-mm", "3"], "no such option: --voxl-mm; did you mean '--voxel-mm'"),
         (["--views", "3"], "several plugins; write --mixup.views or --average.views"),
         (["--mixpu.views", "3"], "'mixpu' takes no part in this audit; did you mean 'mixup'"),
-        (["--mixup.vews", "3"], "no such option: --mixup.vews; did you mean 'views'"),
+        (["--mixup.vews", "3"], "no such option: --mixup.vews; did you mean '--mixup.views'"),
         (["--alpha", "1", "--mixup.alpha", "2"], "given twice"),
         (["stray"], "unexpected argument; got 'stray'"),
     ],

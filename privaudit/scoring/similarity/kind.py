@@ -103,8 +103,9 @@ class SimilarityKind(ClaimKind):
         text = f"{self.metrics[finding.metric]} {number(finding.estimate)}, by chance {number(baseline.estimate)}."
         if first is None or first.estimate is None or first.chance is None:
             return text
+        span = "" if first.ci is None else f" [{first.ci[0]:.0%}, {first.ci[1]:.0%}]"
         return (
-            f"The best match is the right person for {first.estimate:.0%} of scans of {first.n_subjects} people "
+            f"The best match is the right person for {first.estimate:.0%}{span} of scans of {first.n_subjects} people "
             f"(by chance {first.chance:.1%}); {text}"
         )
 

@@ -1,0 +1,39 @@
+"""The shell's completion knows plugins and their options, and the help of an attack lists its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("attack re", {"reid", "registered-reid"}),
+        ("attack smooth --wi", {"--width", "--with-images"}),
+        ("audit --defense mix", {"mixup"}),
+        ("audit --dataset blobs --si", {"--side"}),
+        ("audit --voxel", {"--voxel-mm"}),
+    ],
+)
+def test_completion(thirdparty: Path, words: str, found: set[str]) -> None:
+    # As the shell calls it: by its own name.
+    command = "import sys; sys.argv = ['privaudit']; from privaudit.cli import main; main()"
+    asked = {"COMP_WORDS": f"privaudit {words}", "COMP_CWORD": str(len(words.split()))}
+    told = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "PYTHONPATH": str(thirdparty), **asked, "_PRIVAUDIT_COMPLETE": "complete_bash"},
+    )  # fmt: skip
+    assert set(told.stdout.split()) == found, told.stdout + told.stderr
+
+
+def test_the_help_of_an_attack_lists_its_options(cli: Cli) -> None:
+    shown = cli("attack", "smooth", "--help")
+    assert shown.returncode == 0, shown.stderr
+    assert "--width  " in shown.stdout
+    assert "--msssim" in shown.stdout
