@@ -56,7 +56,8 @@ class Reader:
 
     def likeness(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Floats:
         """The mean correlation of values and of sizes, [n, k]."""
-        return np.mean([(a @ b.T).double().numpy() for a, b in zip(one, other, strict=True)], axis=0)
+        found: Floats = np.mean([(a @ b.T).double().numpy() for a, b in zip(one, other, strict=True)], axis=0)
+        return found
 
 
 def values_of(transcript: Transcript) -> Tensor:
