@@ -160,7 +160,7 @@ def make_record(
             shareable=cohort.shareable,
             split=scene.split.counts(),
             params={k: v if k != "root" or v is None else Path(v).name for k, v in dataset_params.items()},
-            notes=list(cohort.notes),
+            notes=[*cohort.notes, *([] if cohort.labelled else ["there are no label maps: no maps were attacked"])],
         ),
         defense=describe_scheme(scene),
         seed=spec.seed,

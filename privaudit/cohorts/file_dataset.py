@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field as Option
 
@@ -19,6 +19,7 @@ from privaudit.contracts.cohort import BRAIN_LABELS, Attribute, Cohort, Dataset,
 from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError
 
+UNLABELLED: Final = {0: "background", 1: "foreground"}
 Side = Annotated[int, Option(ge=8, le=1024)]
 BoxShape = tuple[Side, Side, Side]
 
@@ -79,11 +80,14 @@ class FileDataset(Dataset):
                 allowed=found.looked_for,
                 todo=f"{self.help_missing} Or try --dataset phantom, which needs no data",
             )
+        labelled = any(pair.labels != pair.image for pair in files.values())
         cohort = FileCohort(
             self.name, root, files, {scan: found.reading(pair) for scan, pair in files.items()}, cache_folder(cache),
-            label_names=self.label_names, shareable=options.shareable, same_images=options.same_images,
+            label_names=self.label_names if labelled else UNLABELLED, shareable=options.shareable,
+            same_images=options.same_images,
             attributes=found.attributes,
         )  # fmt: skip
+        cohort.labelled = labelled
         return add_rescans(cohort, options.rescans) if options.rescans else cohort
 
 

@@ -400,3 +400,29 @@ def test_the_encoder_that_init_writes_runs_as_it_is(tmp_path: Path) -> None:
     init(file, force=False, encoder=True)
     for name in ("MyEncoder", "encode"):
         assert all(item.passed is not False for item in check_defense(f"{file}:{name}"))
+
+
+def test_a_cohort_without_label_maps_will_do(thirdparty: Path, tmp_path: Path) -> None:
+    """Identity and pictures are attacked; what needs maps says that there are none."""
+    from privaudit.auditing.planning import cannot_run
+    from privaudit.contracts.attack import Attack
+
+    cohort = cohort_of(6)
+    for scan in cohort.scans:
+        place = tmp_path / f"sub-{scan.subject}" / f"ses-{scan.session}" / "anat"
+        place.mkdir(parents=True)
+        image = nib.Nifti1Image(cohort.load(scan).image, np.eye(4))  # type: ignore[no-untyped-call]
+        nib.save(image, place / f"sub-{scan.subject}_ses-{scan.session}_T1w.nii.gz")
+    with pytest.raises(PrivauditError, match="--label-maps none"):
+        plugin.create("datasets", "bids", Dataset, {"root": str(tmp_path)}).open()
+    bare = plugin.create("datasets", "bids", Dataset, {"root": str(tmp_path), "label_maps": "none"}).open(
+        cache=tmp_path
+    )
+    assert not bare.labelled
+    scene = Scene(bare, split_subjects(bare.subjects, 0), plugin.create("defenses", "mixup", Defense), 0)
+    inside = scene.truth(scene.requests[0])
+    assert set(np.unique(inside.labels)) == {0, 1}
+    for name, why in (("reid", ""), ("average", ""), ("decode-maps", "no label maps"), ("random-map", "no label maps")):
+        attack = plugin.create("attacks", name, Attack)
+        assert why in cannot_run(scene, attack, attack.protocols(10)[0]), name
+        assert bool(cannot_run(scene, attack, attack.protocols(10)[0])) == bool(why), name
