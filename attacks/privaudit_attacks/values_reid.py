@@ -58,7 +58,7 @@ class ValuesReidAttack(Attack):
             return
         with task.ahead(0.5 * len(transcripts)) as advance:
             reader = Reader(own_values(task.defense, people, 1, 1, task.common_seed, advance))
-        sent = reader.read(torch.stack([values_of(transcript) for transcript in transcripts]))
+        sent = reader.read(torch.stack([values_of(transcript) for transcript in transcripts]), unit=True)
         if not raw:
             likeness = reader.likeness(sent, sent)
             yield Similarity(DenseSimilarity((likeness + likeness.T) / 2, symmetric=True))
@@ -68,4 +68,4 @@ class ValuesReidAttack(Attack):
             image = entry.load().numpy()
             volume = Volume(image, np.zeros(image.shape, np.uint8), transcripts[0].affine)
             rows.append(values_of(send_own(task.defense, volume, Others(people, len(people)), keys, 1, None)))
-        yield Similarity(DenseSimilarity(reader.likeness(sent, reader.read(torch.stack(rows)))))
+        yield Similarity(DenseSimilarity(reader.likeness(sent, reader.read(torch.stack(rows), unit=True))))

@@ -151,8 +151,9 @@ class CommandDefense(ArrayDefense):
 
     def ahead(self, scans: Iterable[tuple[Tensor, Key]], jobs: int) -> None:
         """Run the command for many scans, so many at a time."""
+        left = iter(scans)
         with ThreadPoolExecutor(jobs) as workers:
-            for batch in _batches(scans, 4 * jobs):
+            while batch := list(itertools.islice(left, 4 * jobs)):  # all scans at once may be more than memory holds
                 list(workers.map(lambda item: self.encode(item[0], item[1], self.views), batch))
 
     @property
@@ -232,12 +233,6 @@ class CommandDefense(ArrayDefense):
         if done.returncode:
             said = " ".join(done.stderr.decode(errors="replace").split())[-TAIL:] or "nothing"
             raise PluginError(f"the command '{self._called}' ended with code {done.returncode}; it said: {said}")
-
-
-def _batches(items: Iterable[tuple[Tensor, Key]], size: int) -> Iterable[list[tuple[Tensor, Key]]]:
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch
 
 
 def _filled(word: str, values: dict[str, str]) -> str:

@@ -51,7 +51,7 @@ class RecordedDefense(ArrayDefense):
 
     name = "recorded"
     summary = "encodings that a black box has already made: --recorded.root DIR"
-    fresh = False  # type: ignore[assignment]
+    fresh = False
     Options = RecordedOptions
     options: RecordedOptions
 

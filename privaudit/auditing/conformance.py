@@ -204,7 +204,11 @@ def check_attack(name: str, values: dict[str, Any] | None, folder: Path) -> Iter
     attack = plugin.create("attacks", name, Attack, values)
     with lent(ToyDataset) as dataset, lent(_Noise) as noise:
         for scheme in (noise, "none"):
-            data = {"dataset": dataset, "defense": scheme, "attacks": [{"name": name, **(values or {})}]}
+            data: dict[str, Any] = {
+                "dataset": dataset,
+                "defense": scheme,
+                "attacks": [{"name": name, **(values or {})}],
+            }
             data |= {"controls": "single", "utility": {"weights": "none"}, "scoring": {"resamples": 500}}
             record = run_audit(parse_spec(data, "check"), Settings(out=folder / scheme.rpartition(":")[2])).record
             mine = [f for f in record.shown() if f.attack == attack.name]

@@ -92,6 +92,9 @@ def cannot_run(scene: Scene, attack: Attack, protocol: Protocol) -> str:
     """Why a protocol is not for what this scheme sends, or for these data; '' if it is."""
     if Rung.SERVED in protocol.knowledge and scene.service is None:
         return f"there is no trained server network: {scene.unserved}"
+    maps = bool({Rung.RETURNED, Rung.SERVED} & protocol.knowledge)
+    if not scene.cohort.labelled and (maps or kind_of(attack).needs_labels):
+        return f"'{scene.cohort.name}' has no label maps"
     if Rung.RETURNED in protocol.knowledge and not scene.defense.answers:
         return f"'{scene.defense.name}' does not say what a server sends back"
     if attack.on_grid and scene.off_grid is not None:

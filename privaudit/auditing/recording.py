@@ -160,7 +160,7 @@ def make_record(
             shareable=cohort.shareable,
             split=scene.split.counts(),
             params=told(dataset_params),
-            notes=list(cohort.notes),
+            notes=[*cohort.notes, *([] if cohort.labelled else ["there are no label maps: no maps were attacked"])],
         ),
         defense=describe_scheme(scene),
         seed=spec.seed,

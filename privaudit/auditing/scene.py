@@ -184,7 +184,7 @@ class Scene(Roster):
             sent = scheme.blended(sent, as_tensor(volume.image), key)
             answers = [None if a is None else scheme.answered(a, labels, sent.positions, key) for a in answers]
         place = sent.positions.copy(), self.cohort.shape, volume.affine.copy()
-        return Transcript(request, sent.views, *place, *answers, sent=sent.sent)
+        return Transcript(request, sent.views, *place, answers[0], answers[1], sent.sent)
 
     def scheme_of(self, arm: Arm) -> Defense:
         """The scheme that sends on an arm: the defense, or one with a planted leak."""

@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from privaudit._version import __version__
-from privaudit.cli import audit, keys, plan, plugins, results, segment, setup, sweep, train
+from privaudit.cli import audit, encode, keys, plan, plugins, results, segment, setup, sweep, train
 from privaudit.cli.completing import PluginCommand
 from privaudit.errors import OptionError, PrivauditError
 
@@ -34,6 +34,7 @@ app.command("attack", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=a
 app.command("plan", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(plan.plan)
 app.command("train", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=train.EPILOG)(train.train)
 app.command("segment", cls=PluginCommand, context_settings=PASS_THROUGH)(segment.segment)
+app.command("encode", cls=PluginCommand, context_settings=PASS_THROUGH)(encode.encode)
 app.command("key-audit", cls=PluginCommand, context_settings=PASS_THROUGH)(keys.key_audit)
 app.command("sweep", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(sweep.sweep)
 app.command("report")(results.report)

@@ -30,8 +30,9 @@ def read_encoding(path: Path, shown: str) -> NDArray[Any]:
         if path.name.endswith(".npy"):
             array: NDArray[Any] = np.load(path, allow_pickle=False)
         else:
-            image = nib.load(path)
-            image = nib.as_closest_canonical(image) if image.ndim == 3 else image
+            image: Any = nib.load(path)
+            turn: Any = nib.as_closest_canonical
+            image = turn(image) if image.ndim == 3 else image
             array = np.asarray(image.dataobj)
     except Exception as error:  # nibabel and numpy raise whatever is at hand
         raise DataError(f"{shown} cannot be read: {type(error).__name__}", allowed=", ".join(SUFFIXES)) from None
@@ -47,4 +48,5 @@ def write_image(path: Path, image: NDArray[np.float32], voxel_mm: float) -> None
     if path.name.endswith(".npy"):
         np.save(path, image)
     else:
-        nib.save(nib.Nifti1Image(image, np.diag([voxel_mm] * 3 + [1.0])), path)
+        make: Any = nib.Nifti1Image
+        nib.save(make(image, np.diag([voxel_mm] * 3 + [1.0])), path)

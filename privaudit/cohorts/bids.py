@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field as Option
 from pydantic import model_validator
@@ -51,6 +51,11 @@ class BidsChoice(FileOptions):
 class BidsOptions(BidsChoice):
     """Options of ``bids``."""
 
+    label_maps: Annotated[
+        Literal["needed", "none"],
+        Option(description="none: there are no label maps; identity and pictures are attacked, and no maps"),
+    ] = "needed"
+
     voxel_mm: Annotated[float | None, Option(gt=0, le=10, description="resample to cubes of this side")] = None
     shape: Annotated[
         BoxShape | None, Option(description="crop or pad to this, around the brain, as '[96, 128, 112]'")
@@ -73,8 +78,8 @@ class BidsDataset(FileDataset):
         options: BidsOptions = self.options
         grid = Reading(voxel_mm=options.voxel_mm, shape=options.shape, max_cut=options.max_cut)
         return Found(
-            choose_files(root, options), lambda files: how_to_read(root, files, options, grid), looked_for(options),
-            read_participants(root),
+            choose_files(root, options, labelled=options.label_maps == "needed"),
+            lambda files: how_to_read(root, files, options, grid), looked_for(options), read_participants(root),
         )  # fmt: skip
 
 
@@ -83,10 +88,10 @@ def _entities(options: BidsChoice) -> dict[str, str]:
     return {key: value for key, value in chosen.items() if value is not None}
 
 
-def choose_files(root: Path, options: BidsChoice) -> dict[ScanId, ScanFiles]:
+def choose_files(root: Path, options: BidsChoice, labelled: bool = True) -> dict[ScanId, ScanFiles]:
     """Return the files that the options choose; empty if there are none."""
     entities = {key: None if value == "none" else value for key, value in _entities(options).items()}
-    return find_scans(root, Wanted(options.suffix, entities, options.dseg_desc))
+    return find_scans(root, Wanted(options.suffix, entities, options.dseg_desc, labelled))
 
 
 def looked_for(options: BidsChoice) -> str:

@@ -21,11 +21,13 @@ class Wanted:
         suffix: of the image.
         entities: value of ``desc``, ``run``, ``space`` and such that the image must have; None where it must be absent.
         dseg_desc: the label map's ``desc``; None takes the only candidate, or the one without or with the same.
+        labelled: whether there are label maps; else an image stands for its own.
     """
 
     suffix: str
     entities: Mapping[str, str | None]
     dseg_desc: str | None = None
+    labelled: bool = True
 
 
 def split_name(path: Path) -> tuple[Entities, str]:
@@ -59,7 +61,7 @@ def find_scans(root: Path, wanted: Wanted) -> dict[ScanId, ScanFiles]:
                 f"one session has {len(found)} images ({', '.join(path.name for path in found)} in {found[0].parent})",
                 todo=f"choose with the option {_telling(found)} ('none' for the one without), or remove the others",
             )
-        files[scan] = ScanFiles(found[0], _labels_of(found[0], wanted))
+        files[scan] = ScanFiles(found[0], _labels_of(found[0], wanted) if wanted.labelled else found[0])
     return files
 
 
@@ -99,7 +101,8 @@ def _labels_of(image: Path, wanted: Wanted) -> Path:
         raise DataError(
             f"{image} has no label map beside it",
             allowed="a file *_dseg.nii or *_dseg.nii.gz with the same sub, ses, run and space",
-            todo="segment it (FAST, SynthSeg, FreeSurfer), choose another desc or space, or remove the image",
+            todo="segment it (FAST, SynthSeg, FreeSurfer), choose another desc or space, remove the image, or take"
+            " --label-maps none, which attacks identity and pictures alone",
         )
     if len(candidates) > 1:
         raise DataError(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field as Option
 
@@ -21,6 +21,7 @@ from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError, short
 from privaudit.files import expanded, is_folder
 
+UNLABELLED: Final = {0: "background", 1: "foreground"}
 Side = Annotated[int, Option(ge=8, le=1024)]
 BoxShape = tuple[Side, Side, Side]
 
@@ -82,11 +83,13 @@ class FileDataset(Dataset):
                 todo=f"{self.help_missing} Or try --dataset phantom, which needs no data",
             )
         order, told = order_scans(root, files, options.shareable)
+        labelled = any(pair.labels != pair.image for pair in files.values())
         cohort = FileCohort(
             self.name, root, files, {scan: found.reading(pair) for scan, pair in files.items()}, cache_folder(cache),
-            label_names=self.label_names, shareable=options.shareable, same_images=options.same_images,
-            attributes=found.attributes, order=order, notes=(told,) if told else (),
+            label_names=self.label_names if labelled else UNLABELLED, shareable=options.shareable,
+            same_images=options.same_images, attributes=found.attributes, order=order, notes=(told,) if told else (),
         )  # fmt: skip
+        cohort.labelled = labelled
         return add_rescans(cohort, options.rescans) if options.rescans else cohort
 
 

@@ -41,7 +41,7 @@ class RescanCohort(Cohort):
     def __init__(self, base: Cohort, sessions: int) -> None:
         self._base, self._model = base, SessionModel()
         self.name, self.shape, self.voxel_mm = base.name, base.shape, base.voxel_mm
-        self.label_names, self.shareable = base.label_names, base.shareable
+        self.label_names, self.shareable, self.labelled = base.label_names, base.shareable, base.labelled
         self._origin: dict[ScanId, tuple[ScanId, int]] = {}
         for scan in base.scans:
             for number in range(1, sessions + 1):

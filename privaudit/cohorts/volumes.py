@@ -65,6 +65,10 @@ class Reading:
     max_cut: float = 0.005
 
 
+FOREGROUND: Final = 0.1
+"""Share of the bright voxels' intensity from which a voxel of an image without a label map is foreground."""
+
+
 def read_pair(image_path: Path, label_path: Path, reading: Reading) -> Volume:
     """Read one scan.
 
@@ -72,9 +76,12 @@ def read_pair(image_path: Path, label_path: Path, reading: Reading) -> Volume:
         DataError: a file is missing, damaged, or holds what cannot be used as it is.
     """
     image, affine = read_image(image_path)
-    values, label_affine = read_array(label_path)
-    check_same_grid(image.shape, affine, image_path, values.shape, label_affine, label_path)
-    labels = map_labels(values, reading.label_map, reading.label_cure, label_path)
+    if label_path == image_path:  # there is none
+        labels = (image > FOREGROUND * np.percentile(image, 99.9)).astype(np.uint8)
+    else:
+        values, label_affine = read_array(label_path)
+        check_same_grid(image.shape, affine, image_path, values.shape, label_affine, label_path)
+        labels = map_labels(values, reading.label_map, reading.label_cure, label_path)
     if reading.brain_only:
         image = np.where(labels > 0, image, 0)
     scan = to_ras(Scan(image.astype(np.float32), labels, affine))

@@ -56,6 +56,8 @@ class Cohort(ABC):
     shape: tuple[int, int, int]
     voxel_mm: float
     label_names: Mapping[int, str] = BRAIN_LABELS
+    labelled: bool = True
+    """False where there are no label maps, and the foreground stands for one: then no maps are attacked."""
     shareable: bool = False
     """True when voxels and subject ids may be shown to anybody."""
     simulated: str | None = None

@@ -63,7 +63,7 @@ def channel_axis(sent: Sequence[int], image: Shape) -> int | None:
 
 def _side(count: int) -> int:
     """Side of the smallest cube that holds so many values."""
-    side = max(1, round(count ** (1 / 3)))
+    side = max(1, round(math.cbrt(count)))
     while side**3 < count:
         side += 1
     return side
@@ -75,5 +75,5 @@ def _resized(volume: Tensor, sides: Sequence[int]) -> Tensor:
         return volume.clone()
     batch = volume[None, None].float()
     if all(new <= old for new, old in zip(sides, volume.shape, strict=True)):
-        return functional.adaptive_avg_pool3d(batch, tuple(sides))[0, 0]
+        return functional.adaptive_avg_pool3d(batch, (sides[0], sides[1], sides[2]))[0, 0]
     return functional.interpolate(batch, tuple(sides), mode="trilinear", align_corners=False)[0, 0]

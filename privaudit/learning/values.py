@@ -46,17 +46,18 @@ class Reader:
     def __init__(self, sent: Tensor) -> None:
         self._usual = [(part.mean(dim=0), part.std(dim=0)) for part in (sent, sent.abs())]
 
-    def read(self, sent: Tensor) -> list[Tensor]:
-        """Unit vectors [n, m] of values and of sizes; what is constant among own people is left out."""
+    def read(self, sent: Tensor, unit: bool = False) -> list[Tensor]:
+        """Vectors [n, m] of values and of sizes, of mean square 1 or of length 1; constant values are left out."""
         found = []
         for part, (mean, spread) in zip((sent, sent.abs()), self._usual, strict=True):
             apart = torch.where(spread > FLOOR, (part - mean) / spread.clamp_min(FLOOR), 0)
-            found.append(torch.nn.functional.normalize(apart, dim=1))
+            found.append(torch.nn.functional.normalize(apart, dim=1) if unit else apart / apart.shape[1] ** 0.5)
         return found
 
     def likeness(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Floats:
-        """The mean correlation of values and of sizes, [n, k]."""
-        return np.mean([(a @ b.T).double().numpy() for a, b in zip(one, other, strict=True)], axis=0)
+        """The mean product of values and of sizes, [n, k]: correlations of unit vectors."""
+        found: Floats = np.mean([(a @ b.T).double().numpy() for a, b in zip(one, other, strict=True)], axis=0)
+        return found
 
 
 def values_of(transcript: Transcript) -> Tensor:
@@ -124,37 +125,48 @@ def learn_values(
     known = reader.read(sent)
     kernel = reader.likeness(known, known)
     images = torch.stack([as_tensor(volume.image) for volume in chosen])
-    # What each person differs by from the others' mean, so that those left out are judged as strangers are.
-    apart = torch.stack([image - atlas.mean_without(image, len(people)) for image in images])
+    apart = images - atlas.mean
     flat = apart.flatten(1)
     products = (flat @ flat.T).double().numpy()
     owners = np.repeat(np.arange(len(chosen)), encodings)
     best, penalty = 0.0, None
     for tried in PENALTIES:
-        gains = _gains(kernel, products, owners, tried)
+        gains = _gains(kernel, products, owners, tried, len(people))
         if gains.mean() > max(best, CLEAR * gains.std(ddof=1) / np.sqrt(len(gains))):
             best, penalty = float(gains.mean()), tried
     advance(0.2)
     if penalty is None:
         return ValuesInverter(atlas.mean, reader, known, torch.empty((0, *atlas.mean.shape)), 1.0)
+    total = (1 + 1 / (len(people) - 1)) ** 2 * float(np.trace(products))
     solved = np.linalg.inv(kernel + penalty * np.eye(len(kernel)))
     of_people = torch.from_numpy(np.stack([solved[:, owners == p].sum(axis=1) for p in range(len(chosen))], axis=1))
     weights = torch.einsum("np,pxyz->nxyz", of_people.float(), apart)
-    return ValuesInverter(atlas.mean, reader, known, weights, 1 - best * len(chosen) / float(np.trace(products)))
+    return ValuesInverter(atlas.mean, reader, known, weights, 1 - best * len(chosen) / total)
 
 
-def _gains(kernel: Floats, products: Floats, owners: NDArray[np.int64], penalty: float) -> Floats:
-    """By how much a correction lowers the squared error of each person left out, mean over the encodings."""
-    gains = np.empty(len(products))
+def _gains(kernel: Floats, products: Floats, owners: NDArray[np.int64], penalty: float, count: int) -> Floats:
+    """By how much a correction lowers the squared error of each person left out, mean over the encodings.
+
+    Images are compared with the mean of the others, which knows nothing of who is left out.
+
+    Args:
+        kernel: of encodings, [n, n].
+        products: of people's images less the atlas, [p, p].
+        owners: whose the encodings are, [n].
+        penalty: of the regression.
+        count: people that the atlas is the mean of.
+    """
+    gains, back = np.empty(len(products)), 1 / (count - 1)
     for person in range(len(products)):
-        mine = owners == person
+        mine, own = owners == person, products[:, person]
         rest = kernel[np.ix_(~mine, ~mine)] + penalty * np.eye(int((~mine).sum()))
         weights = np.linalg.solve(rest, kernel[np.ix_(~mine, mine)]).T
         by_person = np.zeros((len(weights), len(products)))
         np.add.at(by_person.T, owners[~mine], weights.T)
-        gains[person] = np.mean(
-            2 * by_person @ products[:, person] - np.einsum("ep,pq,eq->e", by_person, products, by_person)
-        )
+        # Less the mean without this person, everybody's image has back times this one's more than less the atlas.
+        among = products + back * (own[:, None] + own) + back**2 * own[person]
+        truth = (1 + back) * (own + back * own[person])
+        gains[person] = np.mean(2 * by_person @ truth - np.einsum("ep,pq,eq->e", by_person, among, by_person))
     return gains
 
 

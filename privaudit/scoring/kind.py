@@ -166,6 +166,8 @@ class ClaimKind(Plugin):
     """Whether each request is scored on its own, so that a killed job goes on with the next."""
     needs_sessions: ClassVar[bool] = False
     """Whether it says nothing where nobody has two sessions."""
+    needs_labels: ClassVar[bool] = False
+    """Whether it compares with label maps."""
     needs_attributes: ClassVar[bool] = False
     """Whether it says nothing where nobody's age or sex is known."""
     private_rows: ClassVar[bool] = False

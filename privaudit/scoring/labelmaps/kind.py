@@ -33,6 +33,7 @@ class LabelMapKind(PairedKind):
     name = "label-map"
     summary = "the segmentation of each target (and of its mixing reference): Dice, mean over structures"
     claim = LabelMap
+    needs_labels = True
     metrics = {METRIC: "mean Dice"}
     primary = METRIC
     victims = ("target", "reference")

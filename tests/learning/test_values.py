@@ -1,0 +1,67 @@
+"""Learning from all values: the attacker's own people judge it, and nothing of who is left out is known."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from privaudit.contracts.arrays import function_defense
+from privaudit.contracts.cohort import Volume
+from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.patches import as_tensor
+from privaudit.learning.values import learn_values
+
+PEOPLE = 24
+
+
+def people(parts: int = 4) -> list[Volume]:
+    """Blobs of a few parts, each brighter or darker."""
+    rng = np.random.default_rng(0)
+    patterns = rng.random((parts, 8, 8, 8))
+    images = [0.3 + np.tensordot(rng.random(parts) - 0.5, patterns, 1) / parts for _ in range(PEOPLE)]
+    return [Volume(i.astype(np.float32), np.ones((8, 8, 8), np.uint8), np.eye(4)) for i in images]
+
+
+def learned(encode: Any) -> Any:
+    own = people()
+    atlas = Atlas.of(as_tensor(volume.image) for volume in own)
+    return learn_values(function_defense(encode)(), own, atlas, 1, 1, 3, lambda _: None)
+
+
+def test_projections_give_the_image_back() -> None:
+    matrix = np.random.default_rng(5).standard_normal((40, 512))
+    found = learned(lambda image, rng: matrix @ image.ravel())
+    assert found.left < 0.05
+    scheme = function_defense(lambda image, rng: matrix @ image.ravel())()
+    stranger = as_tensor(people()[3].image).flip(0)
+    assert scheme.encode(stranger, scheme.draw_key((8, 8, 8), [], random.Random(0)), 1).sent is not None
+
+
+@pytest.mark.parametrize("size", [3, 40, 600])
+def test_noise_gives_the_atlas(size: int) -> None:
+    found = learned(lambda image, rng: rng.standard_normal(size))
+    assert found.left > 0.9
+    assert not len(found.weights) or float((found.weights).abs().max()) < 0.1
+
+
+def test_left_out_people_are_judged_as_strangers_are() -> None:
+    """A brute-force fit without each person, with a mean that has not seen the person, gives the same error."""
+    matrix = np.random.default_rng(5).standard_normal((6, 512))
+    from privaudit.learning import values
+
+    own = people(parts=12)
+    images = torch.stack([as_tensor(v.image) for v in own]).flatten(1).double().numpy()
+    sent = torch.from_numpy((images @ matrix.T).astype(np.float32))
+    reader = values.Reader(sent)
+    kernel = reader.likeness(reader.read(sent), reader.read(sent))
+    centred = images - images.mean(axis=0)
+    gains = values._gains(kernel, centred @ centred.T, np.arange(PEOPLE), 0.1, PEOPLE)
+    for person in (0, 7, 23):
+        rest = np.arange(PEOPLE) != person
+        mean = images[rest].mean(axis=0)
+        weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + 0.1 * np.eye(PEOPLE - 1), kernel[rest, person])
+        guess = weights @ (images[rest] - mean)
+        truth = images[person] - mean
+        assert gains[person] == pytest.approx(truth @ truth - ((truth - guess) ** 2).sum(), rel=1e-6, abs=1e-9)
