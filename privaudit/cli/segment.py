@@ -9,6 +9,7 @@ import typer
 
 from privaudit.cli.options import Running, grouped
 from privaudit.cli.progress import progress_bars
+from privaudit.cli.remote import Remote, opened, sent_ledger
 
 
 @grouped
@@ -18,6 +19,7 @@ def segment(
     output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write, on the image's own grid.")],
     weights: Annotated[Path, typer.Option("--weights", help="Trained weights: a folder, or shipped ones by name.")],
     running: Running,
+    remote: Remote,
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Whose labelled scans serve as references. [default: the weights']")
     ] = None,
@@ -32,7 +34,7 @@ def segment(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Refused: keys of a client have no seed.")] = None,
 ) -> None:
-    """Segment one image through a defense: client and server in one process, by way of the transcript an attack sees.
+    """Segment one image through a defense: client and server in one process, or with --server by a server elsewhere.
 
     Options of the dataset pass through: --root, --voxel-mm.
     """
@@ -54,9 +56,10 @@ def segment(
     values: dict[str, Any] = route(read_pairs(context.args), {name: options}, ("views", "unmixing"))[name]
     if dataset is None and name == "phantom":
         values = {"voxel_mm": loaded.config.voxel_mm, "subjects": 24, **values}
-    with progress_bars(running.quiet) as progress:
+    with progress_bars(running.quiet) as progress, opened(remote, loaded) as server:
         segment_file(
             image, output, loaded, plugin.create("datasets", name, Dataset, values), views=views, unmixing=unmixing,
             variance=variance, ledger=ledger, cache=running.cache, device=running.device, progress=progress,
+            remote=server, sent_ledger=sent_ledger(remote),
         )  # fmt: skip
     typer.echo(f"label map: {output}" + (f"\nvariance: {variance}" if variance else ""))

@@ -15,7 +15,7 @@ from privaudit.cohorts.grids import Scan, fit, resample, to_ras
 from privaudit.cohorts.intensity import normalise
 from privaudit.cohorts.volumes import read_image
 from privaudit.contracts import plugin
-from privaudit.contracts.cohort import Cohort, Dataset, Volume
+from privaudit.contracts.cohort import Cohort, Dataset, Volume, mark
 from privaudit.contracts.defense import Defense
 from privaudit.contracts.keys import client_key
 from privaudit.contracts.transcript import Transcript
@@ -24,7 +24,8 @@ from privaudit.errors import DataError, OptionError
 from privaudit.files import atomic_path, check_place, refuse_same
 from privaudit.imaging.patches import as_tensor
 from privaudit.segmentation.ledger import unspent
-from privaudit.segmentation.system import Average, Unmixing, make_system, views_of
+from privaudit.segmentation.sent import SentLedger
+from privaudit.segmentation.system import Average, Responder, Unmixing, make_system, views_of
 from privaudit.segmentation.weights import Weights, misfit
 
 Grid = tuple[tuple[int, ...], NDArray[np.float64]]
@@ -33,6 +34,7 @@ Grid = tuple[tuple[int, ...], NDArray[np.float64]]
 def segment_file(
     image: Path, output: Path, weights: Weights, dataset: Dataset, *, views: int | None = None,
     unmixing: Unmixing = "learned", variance: Path | None = None, ledger: Path | None = None,
+    remote: Responder | None = None, sent_ledger: SentLedger | None = None,
     rng: random.Random | None = None, cache: Path | None = None, device: str = "auto",
     progress: Callable[[str, int], Callable[[float], None]] = lambda name, total: lambda n: None,
 ) -> None:  # fmt: skip
@@ -47,6 +49,8 @@ def segment_file(
         unmixing: by equation 4 or by the network.
         variance: NIfTI file for the variance of the winning class over the views, float32, or None.
         ledger: where the references are noted that were mixed in: none is ever used again; None where they may be.
+        remote: a server elsewhere; None for one in this process.
+        sent_ledger: where it is noted how many views of the image were sent, before they are; None for nowhere.
         rng: where keys come from; None for the operating system. No other is taken.
         cache: folder of generated data.
         device: where the networks run.
@@ -59,7 +63,7 @@ def segment_file(
     config = weights.config
     _check_names(output, variance)
     for path in (output, *(() if variance is None else (variance,))):
-        refuse_same(path, image, ledger)
+        refuse_same(path, image, ledger, None if sent_ledger is None else sent_ledger.path)
         check_place(path.parent)
     if variance is not None and variance.absolute() == output.absolute():
         raise OptionError("label map and variance are one file", got=output.name, todo="name two")
@@ -93,11 +97,13 @@ def segment_file(
             spend(defense.spent(key))
     encoded = defense.encode(as_tensor(volume.image), key, defense.views)
     sent = Transcript("segment", encoded.views, encoded.positions, cohort.shape, volume.affine)
-    server, client = make_system(weights.networks, config.patch_size, choose_device(device))
+    server, client = make_system(weights.networks, config.patch_size, choose_device(device), steady=True)
+    if sent_ledger is not None:
+        sent_ledger.spend(mark(voxels), len(sent.views))
     average = Average(variance=variance is not None)
     advance = progress("segment", len(sent.views))
     method: Unmixing = unmixing if weights.networks.unmixing is not None else "naive"
-    for view in views_of(server, client, defense, sent.views, key, config.network.classes):
+    for view in views_of(remote or server, client, defense, sent.views, key, config.network.classes):
         average.add(view.maps[method])
         advance(1)
     maps = average.mean()[0] if view.whole else defense.assemble(average.mean(), key)
