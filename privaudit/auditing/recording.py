@@ -28,12 +28,12 @@ from privaudit.scoring.scorecard import Scorecard, Scored
 
 def describe_scheme(scene: Scene) -> DefenseInfo:
     """The scheme, and what must be known of how it was trained, if it was."""
-    info = DefenseInfo(name=scene.defense.name, params=scene.defense.params)
+    info = DefenseInfo(name=scene.defense.name, params=scene.defense.params, notes=list(scene.told))
     trained = scene.defense.trained
     if trained is None:
         return info
     told = trained.config.training
-    notes = [str(doubt) for doubt in told.get("doubts", [])]
+    notes = [*info.notes, *(str(doubt) for doubt in told.get("doubts", []))]
     attackers = scene.split.population
     if seen := count_seen(trained.config.people, scene.cohort, attackers):
         notes.append(

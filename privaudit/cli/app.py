@@ -11,7 +11,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from privaudit._version import __version__
-from privaudit.cli import audit, keys, plan, plugins, results, segment, serve, setup, sweep, train
+from privaudit.cli import audit, capture, keys, plan, plugins, results, segment, serve, setup, sweep, train
 from privaudit.errors import PrivauditError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command("plan", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(plan.pla
 app.command("train", context_settings=PASS_THROUGH, epilog=train.EPILOG)(train.train)
 app.command("segment", context_settings=PASS_THROUGH)(segment.segment)
 app.command("serve")(serve.serve)
+app.command("capture", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(capture.capture)
 app.command("key-audit", context_settings=PASS_THROUGH)(keys.key_audit)
 app.command("sweep", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(sweep.sweep)
 app.command("report")(results.report)

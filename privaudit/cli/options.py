@@ -69,6 +69,10 @@ class Run:
     explain: Annotated[bool, typer.Option("--explain", help="Say why each part was computed, resumed or reused.")] = (
         False
     )
+    traffic: Annotated[
+        Path | None,
+        typer.Option("--traffic", help="Attack captured traffic: an HTTP archive (.har) or KServe's log (.jsonl)."),
+    ] = None
     with_images: Annotated[
         bool, typer.Option("--with-images", help="Show voxels on the card of a cohort not shareable.")
     ] = False

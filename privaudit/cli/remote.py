@@ -13,6 +13,7 @@ import typer
 from privaudit.errors import OptionError
 
 if TYPE_CHECKING:
+    from privaudit.client.connection import Address
     from privaudit.client.remote import RemoteServer
     from privaudit.segmentation.sent import SentLedger
     from privaudit.segmentation.weights import Weights
@@ -52,6 +53,16 @@ class Remote:
     ] = None
 
 
+def address_of(remote: Remote) -> Address:
+    """Where the server is, and what it asks for."""
+    from privaudit.client.connection import Address
+
+    return Address(
+        remote.server or "", remote.ca, remote.client_cert, remote.client_key, remote.token_file, remote.plain_http,
+        remote.patience,
+    )  # fmt: skip
+
+
 @contextmanager
 def opened(remote: Remote, weights: Weights) -> Iterator[RemoteServer | None]:
     """The server that the options name, if they name one."""
@@ -60,14 +71,10 @@ def opened(remote: Remote, weights: Weights) -> Iterator[RemoteServer | None]:
             raise OptionError("these options are for a server", todo="give its address: --server https://host:port")
         yield None
         return
-    from privaudit.client.connection import Address, Connection
+    from privaudit.client.connection import Connection
     from privaudit.client.remote import RemoteServer
 
-    address = Address(
-        remote.server, remote.ca, remote.client_cert, remote.client_key, remote.token_file, remote.plain_http,
-        remote.patience,
-    )  # fmt: skip
-    with Connection(address) as connection:
+    with Connection(address_of(remote)) as connection:
         config = weights.config
         server = RemoteServer(
             connection, config.patch_size, config.network.classes, remote.model, remote.wire, remote.shuffle

@@ -66,16 +66,10 @@ def serve(
 
     Of the weights, the segmentation network alone is read. It ends on Ctrl-C or SIGTERM, after what it has accepted.
     """
+    from privaudit.cli.extras import need
     from privaudit.errors import OptionError
 
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ModuleNotFoundError as missing:
-        raise OptionError(
-            f"the server needs the package {missing.name}", todo="pip install 'privaudit[serve]'"
-        ) from None
-
+    need("serve", "prometheus_client", "starlette", "uvicorn")
     import re
 
     import torch

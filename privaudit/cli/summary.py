@@ -29,6 +29,15 @@ def _row(finding: Finding) -> list[str]:
     ]
 
 
+def print_leaks(leaks: Sequence[str]) -> None:
+    """Say what captured traffic held beside encoded patches."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for leak in leaks:
+        console.print(f"LEFT BESIDE PATCHES: {leak}", style="bold red", markup=False, soft_wrap=True)
+    if not leaks:
+        console.print("traffic: every byte is accounted for: patches, and what the protocol needs", style="green")
+
+
 def print_summary(record: Record, cards: Sequence[Path], quiet: bool, console: Console | None = None) -> None:
     """Print the headline, a table of the primary findings, what is missing, and where the cards lie."""
     # A pipe has no width: then the table is as wide as it needs to be.

@@ -45,10 +45,12 @@ class NetworkEngine:
 
     def __init__(self, network: SegmentationNet, config: EngineConfig, device: torch.device) -> None:
         self._server = Server(network, config.patch_size, device, steady=True)
+        self._threads = torch.get_num_threads()
         self.batch, self.size, self.classes = self._server.batch, config.patch_size, config.network.classes
 
     def maps(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps of probabilities, float32 [N, C, *patch], of patches [N, *patch]."""
+        torch.set_num_threads(self._threads)  # each Python thread has a number of its own
         # A copy: what was received may not be written on, and torch warns of such memory.
         return self._server.respond(torch.tensor(patches)).numpy()
 

@@ -32,7 +32,8 @@ class StubEngine:
         time.sleep(self.pause)
         logits = np.stack([patches, 1 - patches, 2 * patches - 1], axis=1)
         powers = np.exp(logits)
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        maps: Array = powers / powers.sum(axis=1, keepdims=True)
+        return maps.astype(np.float32)
 
 
 @contextlib.contextmanager
