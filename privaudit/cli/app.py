@@ -11,7 +11,21 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from privaudit._version import __version__
-from privaudit.cli import audit, capture, keys, plan, plugins, results, segment, serve, setup, sweep, train
+from privaudit.cli import (
+    audit,
+    capture,
+    client,
+    export,
+    keys,
+    plan,
+    plugins,
+    results,
+    segment,
+    serve,
+    setup,
+    sweep,
+    train,
+)
 from privaudit.errors import PrivauditError
 
 app = typer.Typer(
@@ -34,6 +48,8 @@ app.command("train", context_settings=PASS_THROUGH, epilog=train.EPILOG)(train.t
 app.command("segment", context_settings=PASS_THROUGH)(segment.segment)
 app.command("serve")(serve.serve)
 app.command("capture", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(capture.capture)
+app.command("export")(export.export)
+app.command("client", context_settings=PASS_THROUGH)(client.client)
 app.command("key-audit", context_settings=PASS_THROUGH)(keys.key_audit)
 app.command("sweep", context_settings=PASS_THROUGH, epilog=audit.EPILOG)(sweep.sweep)
 app.command("report")(results.report)

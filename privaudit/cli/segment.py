@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,11 +11,17 @@ from privaudit.cli.options import Running, grouped
 from privaudit.cli.progress import progress_bars
 from privaudit.cli.remote import Remote, opened, sent_ledger
 
+if TYPE_CHECKING:
+    from privaudit.contracts.cohort import Dataset
+    from privaudit.segmentation.weights import Weights
+
 
 @grouped
 def segment(
     context: typer.Context,
-    image: Annotated[Path, typer.Argument(help="Skull-stripped T1w image, NIfTI or MGZ.")],
+    image: Annotated[
+        Path, typer.Argument(help="Skull-stripped T1w image: NIfTI, MGZ, or the folder of a DICOM series.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write, on the image's own grid.")],
     weights: Annotated[Path, typer.Option("--weights", help="Trained weights: a folder, or shipped ones by name.")],
     running: Running,
@@ -38,9 +44,6 @@ def segment(
 
     Options of the dataset pass through: --root, --voxel-mm.
     """
-    from privaudit.cli.routing import read_pairs, route
-    from privaudit.contracts import plugin
-    from privaudit.contracts.cohort import Dataset
     from privaudit.errors import OptionError
     from privaudit.segmentation.single import segment_file
     from privaudit.segmentation.weights import load_weights
@@ -51,15 +54,31 @@ def segment(
             todo="leave it out; audits repeat with a seed, by keys that nobody uses",
         )  # fmt: skip
     loaded = load_weights(weights)
-    name = dataset or loaded.config.dataset["name"]
-    options = list(plugin.load("datasets", name, Dataset).Options.model_fields)
-    values: dict[str, Any] = route(read_pairs(context.args), {name: options}, ("views", "unmixing"))[name]
-    if dataset is None and name == "phantom":
-        values = {"voxel_mm": loaded.config.voxel_mm, "subjects": 24, **values}
+    references = references_of(loaded, dataset, context.args)
     with progress_bars(running.quiet) as progress, opened(remote, loaded) as server:
         segment_file(
-            image, output, loaded, plugin.create("datasets", name, Dataset, values), views=views, unmixing=unmixing,
-            variance=variance, ledger=ledger, cache=running.cache, device=running.device, progress=progress,
-            remote=server, sent_ledger=sent_ledger(remote),
+            image, output, loaded, references, views=views, unmixing=unmixing, variance=variance, ledger=ledger,
+            cache=running.cache, device=running.device, progress=progress, remote=server,
+            sent_ledger=sent_ledger(remote),
         )  # fmt: skip
     typer.echo(f"label map: {output}" + (f"\nvariance: {variance}" if variance else ""))
+
+
+def references_of(weights: Weights, dataset: str | None, extra: list[str]) -> Dataset:
+    """The dataset whose scans serve as references: the one asked for, or that of the weights.
+
+    Args:
+        weights: what they were trained on is the default.
+        dataset: name, or None.
+        extra: its options, as typed.
+    """
+    from privaudit.cli.routing import read_pairs, route
+    from privaudit.contracts import plugin
+    from privaudit.contracts.cohort import Dataset
+
+    name = dataset or weights.config.dataset["name"]
+    options = list(plugin.load("datasets", name, Dataset).Options.model_fields)
+    values: dict[str, Any] = route(read_pairs(extra), {name: options}, ("views", "unmixing"))[name]
+    if dataset is None and name == "phantom":
+        values = {"voxel_mm": weights.config.voxel_mm, "subjects": 24, **values}
+    return plugin.create("datasets", name, Dataset, values)

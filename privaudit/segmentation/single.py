@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from privaudit.cohorts.dicom_series import read_series
 from privaudit.cohorts.grids import Scan, fit, resample, to_ras
 from privaudit.cohorts.intensity import normalise
 from privaudit.cohorts.volumes import read_image
@@ -41,7 +42,8 @@ def segment_file(
     """Write the label map of an image, on the image's own grid.
 
     Args:
-        image: skull-stripped image; it is turned to RAS, resampled to the weights' voxel size and put around its brain.
+        image: skull-stripped image, or the folder of a DICOM series; it is turned to RAS, resampled to the weights'
+            voxel size and put around its brain.
         output: NIfTI file for the label map, uint8.
         weights: trained networks.
         dataset: whose labelled scans are mixed in, one of each person; a scan equal to the image is left out.
@@ -84,7 +86,7 @@ def segment_file(
     cohort = dataset.open(cache=cache)
     if reason := misfit(config, cohort, None):
         raise OptionError(f"the weights '{weights.name}' do not fit the references: {reason}")
-    voxels, affine = read_image(image)
+    voxels, affine = read_series(image) if image.is_dir() else read_image(image)
     volume, grid = conform(voxels, affine, cohort, image)
     if defense.spends_references and ledger is None:
         raise OptionError("this scheme mixes no reference in twice", todo="say where they are noted: --ledger FILE")

@@ -40,8 +40,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(port: int, folder: Path, ca: str = "ca", client: str | None = "client") -> bool:
     """Whether a patch comes back right."""
-    own = (None, None) if client is None else (folder / f"{client}.pem", folder / f"{client}.key")
-    address = Address(f"https://127.0.0.1:{port}", folder / f"{ca}.pem", *own, patience=1.0)
+    address = Address(
+        f"https://127.0.0.1:{port}", folder / f"{ca}.pem", None if client is None else folder / f"{client}.pem",
+        None if client is None else folder / f"{client}.key", patience=1.0,
+    )  # fmt: skip
     patches = np.zeros((1, 4, 4, 4), np.float32)
     with Connection(address) as connection:
         return np.array_equal(RemoteServer(connection, 4, 3).ask(patches), StubEngine().maps(patches))
