@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import uvicorn
 
 from privaudit.serving.app import Service, make_app
 from privaudit.serving.limits import Limits
 from privaudit.serving.running import Door, uvicorn_config
+from privaudit.wire.hosting import hosted
 from privaudit.wire.messages import Array
 
 
@@ -44,17 +42,5 @@ def served(
     """Run the application in a thread; yields its port. ``around`` wraps it."""
     service = Service(engine or StubEngine(), limits=limits or Limits())
     config = uvicorn_config(around(make_app(service, token)), door or Door(port=0), service.limits)
-    server = uvicorn.Server(config)
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", port))
-        listening.listen(64)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join(30)
+    with hosted(config, port) as found:
+        yield found

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from privaudit.wire.messages import DATATYPES, WireError, read_answer, read_request, write_answer, write_request
 
-CASES = int(os.environ.get("PRIVAUDIT_FUZZ_CASES", "150"))
+CASES = int(os.environ.get("PRIVAUDIT_FUZZ_CASES", "80"))
 """Cases of each test that feeds malformed messages; the command in docs/serving.md sets 10,000."""
 shapes = st.lists(st.integers(0, 4), min_size=0, max_size=5)
 values = st.recursive(
