@@ -42,14 +42,16 @@ def client(
     from privaudit.client.folder import bids_items, description, still_to_do
     from privaudit.errors import OptionError, PrivauditError
     from privaudit.files import check_place, write_text
-    from privaudit.segmentation.single import segment_file
-    from privaudit.segmentation.weights import load_weights
 
     if remote.server is None:
         raise OptionError("a client needs a server", todo="give its address: --server https://host:port")
     items = bids_items(folder, out)
     check_place(out)
     todo = still_to_do(items, remote.shuffle)
+
+    from privaudit.segmentation.single import segment_file
+    from privaudit.segmentation.weights import load_weights
+
     loaded = load_weights(weights)
     references = references_of(loaded, dataset, context.args)
     sent, failed = sent_ledger(remote), []

@@ -72,11 +72,6 @@ def serve(
     need("serve", "prometheus_client", "starlette", "uvicorn")
     import re
 
-    import torch
-
-    from privaudit.devices import choose_device
-    from privaudit.serving.app import Service, make_app
-    from privaudit.serving.engine import load_engine
     from privaudit.serving.limits import MB, Limits
     from privaudit.serving.running import AnnouncingServer, Door, uvicorn_config
 
@@ -84,6 +79,8 @@ def serve(
         raise OptionError("a model's name is part of an address", got=repr(name), allowed="letters, digits, - and _")
     if not 0 <= listening.port <= 65535:
         raise OptionError("no such port", got=listening.port, allowed="0 to 65535")
+    if threads is not None and threads < 1:
+        raise OptionError("--threads must be at least 1", got=threads)
     limits = Limits(
         body=bounds.body_mb * MB, waiting=bounds.waiting_mb * MB, receive=bounds.receive_seconds,
         delay=bounds.delay_ms / 1000, drain=bounds.drain_seconds,
@@ -91,9 +88,14 @@ def serve(
     door = Door(**vars(listening))
     door.check()
     token = door.token()
+
+    import torch  # after all that can be checked without it: it takes seconds
+
+    from privaudit.devices import choose_device
+    from privaudit.serving.app import Service, make_app
+    from privaudit.serving.engine import load_engine
+
     if threads is not None:
-        if threads < 1:
-            raise OptionError("--threads must be at least 1", got=threads)
         torch.set_num_threads(threads)
     service = Service(load_engine(weights, choose_device(device)), name, limits)
 

@@ -28,6 +28,16 @@ def read_series(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]
         OptionError: pydicom is not installed.
         DataError: there is no series, or several; slices are missing, doubled, tilted or of several sizes.
     """
+    _, voxels, affine = _read(folder)
+    return voxels, affine
+
+
+def ordered_slices(folder: Path) -> list[Any]:
+    """The slices of the one series in a folder, as pydicom reads them, in the order of :func:`read_series`."""
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[list[Any], NDArray[np.float32], NDArray[np.float64]]:
     try:
         import pydicom
     except ModuleNotFoundError:
@@ -51,7 +61,7 @@ def read_series(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]
         raise DataError(f"the series in {folder} cannot be read: {reason}") from None
 
 
-def _volume(slices: Sequence[Any], folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def _volume(slices: Sequence[Any], folder: Path) -> tuple[list[Any], NDArray[np.float32], NDArray[np.float64]]:
     first = slices[0]
     cosines = np.array(first.ImageOrientationPatient, float).reshape(2, 3)
     spacing = np.array(first.PixelSpacing, float)  # between rows, between columns
@@ -78,11 +88,12 @@ def _volume(slices: Sequence[Any], folder: Path) -> tuple[NDArray[np.float32], N
         raise DataError(
             f"slices in {folder} are shifted against each other (a tilted gantry)", todo="resample them first"
         )
-    voxels = np.stack([_values(slices[index]).T for index in order], axis=-1)
+    ordered = [slices[index] for index in order]
+    voxels = np.stack([_values(item).T for item in ordered], axis=-1)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = cosines[0] * spacing[1], cosines[1] * spacing[0]
     affine[:3, 2], affine[:3, 3] = line, corners[order[0]]
-    return np.ascontiguousarray(voxels, np.float32), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    return ordered, np.ascontiguousarray(voxels, np.float32), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
 def _values(item: Any) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError
 from privaudit.files import atomic_path, check_place, refuse_same
 from privaudit.imaging.patches import as_tensor
+from privaudit.segmentation.dicom_seg import write_seg
 from privaudit.segmentation.ledger import unspent
 from privaudit.segmentation.sent import SentLedger
 from privaudit.segmentation.system import Average, Responder, Unmixing, make_system, views_of
@@ -44,7 +45,7 @@ def segment_file(
     Args:
         image: skull-stripped image, or the folder of a DICOM series; it is turned to RAS, resampled to the weights'
             voxel size and put around its brain.
-        output: NIfTI file for the label map, uint8.
+        output: NIfTI file for the label map, uint8; of a DICOM series also a segmentation object (.dcm).
         weights: trained networks.
         dataset: whose labelled scans are mixed in, one of each person; a scan equal to the image is left out.
         views: encoded views K, None for the defense's number.
@@ -63,7 +64,7 @@ def segment_file(
             nothing is written then.
     """
     config = weights.config
-    _check_names(output, variance)
+    _check_names(variance, *(() if _is_seg(output, image) else (output,)))
     for path in (output, *(() if variance is None else (variance,))):
         refuse_same(path, image, ledger, None if sent_ledger is None else sent_ledger.path)
         check_place(path.parent)
@@ -112,7 +113,10 @@ def segment_file(
     labels = _to_grid(maps.numpy(), volume.affine, grid)
     guess = labels.argmax(axis=0).astype(np.uint8)
     guess[labels.sum(axis=0) < 0.5] = 0  # outside the box that was segmented
-    _write(output, guess, grid)
+    if _is_seg(output, image):
+        write_seg(output, image, guess, config.labels)
+    else:
+        _write(output, guess, grid)
     if variance is not None:
         spread = average.variance()
         spread = spread[0] if view.whole else defense.assemble(spread, key)
@@ -169,6 +173,11 @@ def _to_grid(maps: NDArray[np.float32], affine: NDArray[np.float64], grid: Grid)
             for m in maps
         ]
     )
+
+
+def _is_seg(output: Path, image: Path) -> bool:
+    """Whether the label map is to be a DICOM segmentation object, which lies on a series."""
+    return output.suffix == ".dcm" and image.is_dir()
 
 
 def _check_names(*paths: Path | None) -> None:

@@ -91,10 +91,19 @@ def account(flows: Sequence[Flow], known: Known) -> list[Leak]:
                 found[Leak(told or "more than is needed", where)] = None
         found |= {Leak(kind, f"request {number}: its bytes"): None for kind in _in_bytes(flow, needles)}
     found |= dict.fromkeys(_ids(flows))
-    tokens = {header_of(flow.headers, "authorization") for flow in flows} - {None}
-    if len(tokens) > 1:
-        found[Leak("tokens that differ: they tell requests apart", f"{len(tokens)} headers Authorization")] = None
+    found |= dict.fromkeys(_variants([flow for flow in flows if flow.infers]))
     return list(found)
+
+
+def _variants(flows: Sequence[Flow]) -> Iterator[Leak]:
+    """What is the same in all requests tells none from another; what differs may."""
+    for name in (*EXPECTED, ""):
+        if name.endswith("content-length"):
+            continue
+        values = {tuple(v for k, v in f.headers if k.lower() == name) if name else (f.target,) for f in flows}
+        if len(values) > 1 or any(len(value) > 1 for value in values):
+            what = f"the header {name}" if name else "the address"
+            yield Leak("something that differs between requests", f"{what}, {len(values)} ways")
 
 
 def _parts(flow: Flow) -> Iterator[tuple[str, str, bool]]:
@@ -104,8 +113,7 @@ def _parts(flow: Flow) -> Iterator[tuple[str, str, bool]]:
     for name, value in flow.headers:
         pattern = EXPECTED.get(name.lower())
         fine = pattern is not None and re.fullmatch(pattern, value, re.ASCII) is not None
-        # Host is the server's name and a token is no text: nothing is read into them.
-        silent = fine and name.lower() in ("authorization", "host", "content-length")
+        silent = fine and name.lower() in ("authorization", "content-length")  # no text
         yield f"the header {shown(name)}", "" if silent else f"{name}: {value}", fine
     if not flow.infers:
         if flow.body:
@@ -118,6 +126,8 @@ def _parts(flow: Flow) -> Iterator[tuple[str, str, bool]]:
         return
     length = int(header_of(flow.headers, LENGTH_HEADER) or len(flow.body))
     head: dict[str, Any] = json.loads(flow.body[:length])
+    if json.dumps(head, separators=(",", ":")).encode() != flow.body[:length]:
+        yield "blanks, doubled fields or another spelling in its JSON, where something can hide", "", False
     yield from _fields(head)
     for name in sent.arrays:
         if name != INPUT:
@@ -132,7 +142,7 @@ def _fields(head: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
     yield "the field 'id'", str(head.get("id", "")), True
     for tensor in head["inputs"]:
         for key, value in tensor.items():
-            fine = key in ("name", "shape", "datatype", "data") or (
+            fine = key in ("name", "shape", "datatype") or (
                 key == "parameters" and isinstance(value, dict) and value.keys() <= {"binary_data_size"}
             )
             yield f"the field 'inputs.{shown(key)}'", "" if fine else json.dumps({key: value}), fine

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from privaudit.traffic.flows import Flow
 
@@ -54,10 +55,13 @@ class Recorder:
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-        return Starlette(
-            routes=[Route("/{path:path}", self._pass, methods=methods)], lifespan=self._lifespan
-        )  # fmt: skip
+        # An object, not a function: then every method is passed on and recorded, also one that nobody knows.
+        return Starlette(routes=[Route("/{path:path}", self)], lifespan=self._lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, and record it and its answer."""
+        response = await self._pass(Request(scope, receive))
+        await response(scope, receive, send)
 
     async def _pass(self, request: Request) -> Response:
         assert self._http is not None

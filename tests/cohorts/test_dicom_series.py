@@ -22,14 +22,14 @@ VALUES = np.arange(120).reshape(SHAPE)
 def write(folder: Path, change: Callable[[int, Any], object] = lambda number, item: None) -> Path:
     """A series of axial slices, 1.5 mm between columns, 2 mm between rows, 3 mm between slices, in no order."""
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+    from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
     folder.mkdir()
     for number, height in enumerate(np.random.default_rng(0).permutation(SHAPE[2]).tolist()):
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = MRImageStorage, ExplicitVRLittleEndian
-        meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
-        item = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+        meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}")
+        item = FileDataset(str(folder / f"{number}.dcm"), {}, file_meta=meta, preamble=bytes(128))
         item.SOPClassUID, item.SOPInstanceUID, item.SeriesInstanceUID = MRImageStorage, f"1.2.3.{number}", "1.2.3"
         item.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         item.ImagePositionPatient = [10.0, 20.0, 30.0 + 3 * height]
@@ -54,6 +54,30 @@ def test_a_series_lies_where_its_header_says(tmp_path: Path) -> None:
     # DICOM's point (x, y, z) is this package's (-x, -y, z).
     np.testing.assert_allclose(affine @ [0, 0, 0, 1], [-10, -20, 30, 1])
     np.testing.assert_allclose(affine @ [4, 3, 5, 1], [-16, -26, 45, 1])
+
+
+def test_a_label_map_lies_on_its_series(tmp_path: Path) -> None:
+    hd = pytest.importorskip("highdicom", reason="needs the extra 'dicom'")
+    from privaudit.segmentation.dicom_seg import write_seg
+
+    def complete(height: int, item: Any) -> None:
+        item.PatientID, item.PatientName, item.StudyInstanceUID, item.FrameOfReferenceUID = "p", "P", "1.2", "1.2.4"
+        item.PatientBirthDate = item.PatientSex = item.AccessionNumber = item.StudyID = item.StudyDate = ""
+        item.StudyTime = item.ReferringPhysicianName = ""
+        item.Modality, item.SliceThickness = "MR", 3.0
+
+    folder = write(tmp_path / "series", complete)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1, 2, 3], labels[4, 0, 5] = 1, 3
+    write_seg(tmp_path / "seg.dcm", folder, labels, {0: "background", 1: "CSF", 2: "GM", 3: "WM"})
+    made = hd.seg.segread(tmp_path / "seg.dcm")
+    assert [made.get_segment_description(n).segment_label for n in made.segment_numbers] == ["CSF", "WM"]
+    volume = made.get_volume(combine_segments=True)
+    _, affine = read_series(folder)
+    for value, place in ((1, (1, 2, 3)), (2, (4, 0, 5))):
+        (found,) = np.argwhere(volume.array == value)
+        world = np.diag([-1, -1, 1, 1]) @ volume.affine @ [*found, 1]
+        np.testing.assert_allclose(world, affine @ [*place, 1], atol=1e-4)
 
 
 def test_a_sagittal_series(tmp_path: Path) -> None:

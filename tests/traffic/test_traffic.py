@@ -121,7 +121,7 @@ def field(change: Callable[[dict[str, Any]], object], tail: bytes = b"") -> Call
         length = int(dict(flow.headers)[LENGTH_HEADER.lower()])
         head = json.loads(flow.body[:length])
         change(head)
-        text = json.dumps(head).encode()
+        text = json.dumps(head, separators=(",", ":")).encode()
         kept = [(n, v) for n, v in flow.headers if n != LENGTH_HEADER.lower()]
         return replace(
             flow, body=text + flow.body[length:] + tail, headers=(*kept, (LENGTH_HEADER.lower(), str(len(text))))
@@ -137,6 +137,21 @@ def extra(name: str, data: bytes) -> Callable[[Flow], Flow]:
         "name": name, "shape": [len(data) // 4], "datatype": "FP32", "parameters": {"binary_data_size": len(data)}
     }  # fmt: skip
     return field(lambda head: head["inputs"].append(tensor), data)
+
+
+def rewritten(flow: Flow, change: Callable[[bytes], bytes]) -> Flow:
+    length = int(dict(flow.headers)[LENGTH_HEADER.lower()])
+    text = change(flow.body[:length])
+    kept = [(n, v) for n, v in flow.headers if n != LENGTH_HEADER.lower()]
+    return replace(flow, body=text + flow.body[length:], headers=(*kept, (LENGTH_HEADER.lower(), str(len(text)))))
+
+
+def blanks(flow: Flow) -> Flow:
+    return rewritten(flow, lambda text: text.replace(b",", b", ", 1))
+
+
+def doubled(flow: Flow) -> Flow:
+    return rewritten(flow, lambda text: b'{"id":"of somebody",' + text[1:])
 
 
 HASH = hashlib.sha256(b"sub-Miller").hexdigest()
@@ -162,6 +177,12 @@ PLANTED: dict[str, tuple[Callable[[Flow], Flow], str]] = {
     "a binary affine": (extra("x", AFFINE[:3].astype("<f8").tobytes()), "an affine or grid"),
     "a name among bytes": (extra("x", b"..sub-Miller.."), "the name of a person"),
     "bytes behind": (lambda f: replace(f, body=f.body + b"1234"), "more than is needed"),
+    "a name as host": (lambda f: replace(f, headers=(("host", "sub-miller"), *f.headers[1:])), "the name of"),
+    "another host": (lambda f: replace(f, headers=(("host", "x.org"), *f.headers[1:])), "something that differs"),
+    "another address": (lambda f: replace(f, target="/v2/models/m7/infer"), "something that differs"),
+    "a header twice": (header("content-type", "application/octet-stream"), "something that differs"),
+    "blanks in JSON": (blanks, "more than is needed"),
+    "a doubled field": (doubled, "more than is needed"),
     "another method": (lambda f: replace(f, method="PUT"), "more than is needed"),
 }
 
