@@ -73,7 +73,7 @@ def attack(
 CARDS = ("html", "markdown")
 OWN = (
     "dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "controls", "budget", "quiet",
-    "explain",
+    "explain", "traffic",
 )  # fmt: skip
 
 

@@ -44,6 +44,12 @@ def capture(
         raise OptionError("a capture needs a server", todo="give its address: --server http://127.0.0.1:8000")
     if not output.name.endswith(".har"):
         raise OptionError("traffic is written as an HTTP archive", got=output.name, allowed="a name ending in .har")
+    if remote.shuffle:
+        raise OptionError("an audit of traffic takes patches in their order", got="--shuffle", todo="leave it out")
+    if remote.sent is not None or remote.max_views is not None:
+        raise OptionError(
+            "a capture keeps no ledger: its scans are an auditor's", todo="leave out --sent and --max-views"
+        )
     check_place(output.parent)
     address = address_of(remote)
     address.check()

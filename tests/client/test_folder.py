@@ -40,6 +40,8 @@ def test_a_bids_folder_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
         (["client", ".", "--out", "o", "--weights", "w", "--server", "http://127.0.0.1:1"], "holds no scans"),
         (["capture", "-o", "x.har"], "a capture needs a server"),
         (["capture", "-o", "x.txt", "--server", "http://127.0.0.1:1"], "a name ending in .har"),
+        (["capture", "-o", "x.har", "--server", "http://127.0.0.1:1", "--shuffle"], "in their order"),
+        (["capture", "-o", "x.har", "--server", "http://127.0.0.1:1", "--max-views", "3"], "keeps no ledger"),
         (["capture", "-o", "x.har", "--server", "http://192.168.1.1"], "over plain HTTP anybody"),
     ],
 )
