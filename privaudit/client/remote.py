@@ -10,17 +10,8 @@ import numpy as np
 
 from privaudit.client.checking import check_answer
 from privaudit.client.connection import Connection, ServerError
-from privaudit.wire.messages import (
-    BINARY_TYPE,
-    INPUT,
-    LENGTH_HEADER,
-    MODEL,
-    OUTPUT,
-    OUTPUT_HALF,
-    Array,
-    read_answer,
-    write_request,
-)
+from privaudit.wire.messages import BINARY_TYPE, INPUT, LENGTH_HEADER, MODEL, OUTPUT, OUTPUT_HALF, Array, read_answer
+from privaudit.wire.writing import write_request
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,16 +9,8 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from privaudit.serving.limits import Limits
-from privaudit.wire.messages import (
-    BINARY_TYPE,
-    INPUT,
-    LENGTH_HEADER,
-    OUTPUT,
-    OUTPUT_HALF,
-    Sent,
-    WireError,
-    write_answer,
-)
+from privaudit.wire.messages import BINARY_TYPE, INPUT, LENGTH_HEADER, OUTPUT, OUTPUT_HALF, Sent, WireError
+from privaudit.wire.writing import write_answer
 
 OUTPUTS: Final = (OUTPUT, OUTPUT_HALF)
 

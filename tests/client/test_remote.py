@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from privaudit.client.connection import Address, Connection, ServerError
 from privaudit.client.remote import RemoteServer
 from privaudit.errors import OptionError, PrivauditError
-from privaudit.wire.messages import BINARY_TYPE, LENGTH_HEADER, OUTPUT, Array, read_request, write_answer
+from privaudit.wire.messages import BINARY_TYPE, LENGTH_HEADER, OUTPUT, Array, read_request
+from privaudit.wire.writing import write_answer
 from tests.serving.stub import StubEngine, served
 
 PATCHES = np.random.default_rng(0).random((11, 4, 4, 4), dtype=np.float32)

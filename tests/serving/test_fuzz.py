@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
 
 from privaudit.serving.limits import MB, Limits
-from privaudit.wire.messages import INPUT, LENGTH_HEADER, OUTPUT, write_request
+from privaudit.wire.messages import INPUT, LENGTH_HEADER, OUTPUT
+from privaudit.wire.writing import write_request
 from tests.serving.stub import served
 from tests.wire.test_messages import values
 

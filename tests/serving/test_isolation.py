@@ -15,7 +15,8 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
 
-from privaudit.wire.messages import INPUT, LENGTH_HEADER, OUTPUT, read_answer, write_request
+from privaudit.wire.messages import INPUT, LENGTH_HEADER, OUTPUT, read_answer
+from privaudit.wire.writing import write_request
 
 SHIPPED = Path(__file__).parents[2] / "privaudit" / "segmentation" / "shipped" / "phantom-mixup"
 WATCHED = """

@@ -18,7 +18,8 @@ pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
 from privaudit.errors import OptionError
 from privaudit.serving.limits import MB, Limits
 from privaudit.serving.running import Door
-from privaudit.wire.messages import INPUT, LENGTH_HEADER, OUTPUT, read_answer, write_request
+from privaudit.wire.messages import INPUT, LENGTH_HEADER, OUTPUT, read_answer
+from privaudit.wire.writing import write_request
 from tests.serving.stub import StubEngine, served
 
 RNG = np.random.default_rng(0)

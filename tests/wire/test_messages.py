@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privaudit.wire.messages import DATATYPES, WireError, read_answer, read_request, write_answer, write_request
+from privaudit.wire.messages import DATATYPES, WireError, read_answer, read_request
+from privaudit.wire.writing import write_answer, write_request
 
 CASES = int(os.environ.get("PRIVAUDIT_FUZZ_CASES", "80"))
 """Cases of each test that feeds malformed messages; the command in docs/serving.md sets 10,000."""
