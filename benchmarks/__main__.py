@@ -18,12 +18,13 @@ from benchmarks import (
     rivals_bench,
     segmentation_bench,
     separation_bench,
+    serving_bench,
     settings_bench,
     strongest,
     verdicts_bench,
 )
 
-PARTS = ("msssim", "segmentation", "separation", "rivals", "joint")
+PARTS = ("msssim", "segmentation", "separation", "rivals", "joint", "serving")
 
 
 def main() -> None:
@@ -54,6 +55,8 @@ def main() -> None:
         segmentation_bench.print_rows(rivals_bench.run(quick))
     if not arguments.part or "joint" in arguments.part:
         segmentation_bench.print_rows(joint_bench.run(quick))
+    if not arguments.part or "serving" in arguments.part:
+        segmentation_bench.print_rows(serving_bench.run(quick))
 
 
 if __name__ == "__main__":

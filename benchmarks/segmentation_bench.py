@@ -181,9 +181,9 @@ def print_rows(rows: list[Row]) -> None:
     """Print each row: times, their ratio, the most it should be."""
     for row in rows:
         target = "" if math.isnan(row.target) else f" (at most {row.target:g})"
-        print(
-            f"{row.name}: {row.ours_s:.3g} s against {row.reference_s:.3g} s, {row.ratio:.3g}x{target}\n    {row.note}"
-        )
+        against = "" if math.isnan(row.ratio) else f" against {row.reference_s:.3g} s, {row.ratio:.3g}x{target}"
+        took = "" if math.isnan(row.ours_s) else f": {row.ours_s:.3g} s{against}"
+        print(f"{row.name}{took}\n    {row.note}")
 
 
 if __name__ == "__main__":

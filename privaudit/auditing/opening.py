@@ -16,6 +16,7 @@ from privaudit.auditing.planning import all_attacks
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.serving import open_service
 from privaudit.auditing.spec import AuditSpec
+from privaudit.auditing.wire import WireScene
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset
 from privaudit.contracts.defense import Defense
@@ -27,6 +28,7 @@ from privaudit.imaging.patches import as_tensor
 from privaudit.memory import require_memory
 from privaudit.scoring.images import choose_scorer
 from privaudit.scoring.kinds import kind_of
+from privaudit.traffic.reading import read_traffic
 
 RUNS = Path("privaudit-runs")
 
@@ -44,6 +46,8 @@ class Settings:
     jobs: int = 1
     quiet: bool = False
     pseudonym_key: Path | None = None
+    traffic: Path | None = None
+    """Captured traffic, of which transcripts are made; None where the scheme makes them."""
 
 
 Progress = Callable[[str, int], Advance]
@@ -57,13 +61,20 @@ def run_folder(spec: AuditSpec, out: Path | None) -> Path:
 
 @lru_cache(maxsize=1)
 def _open_scene(
-    spec: AuditSpec, cache: Path | None, jobs: int, quiet: bool, device: str, code: tuple[str, ...]
+    spec: AuditSpec,
+    cache: Path | None,
+    jobs: int,
+    quiet: bool,
+    device: str,
+    code: tuple[str, ...],
+    traffic: Path | None,
 ) -> tuple[Scene, dict[str, Any]]:
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     split = assign_roles(cohort.subjects, spec.split, spec.seed)
-    scene = Scene(cohort, split, defense.fitted(cohort, split.victims), spec.seed)
+    parts = cohort, split, defense.fitted(cohort, split.victims), spec.seed
+    scene = Scene(*parts) if traffic is None else WireScene(*parts, read_traffic(traffic))
     _check_memory(scene)
     check_contract(scene)
     requests, attacks = scene.requests, all_attacks(spec)
@@ -93,6 +104,11 @@ def _check_memory(scene: Scene) -> None:
     )  # fmt: skip
 
 
+def traffic_folder(spec: AuditSpec, traffic: Path) -> Path:
+    """Where an audit of traffic lives unless told otherwise: beside the audit of the same specification."""
+    return RUNS / f"{spec.dataset.name}-{spec.defense.name}-{spec.digest}-wire-{read_traffic(traffic).digest[:8]}"
+
+
 def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str, Any]]:
     """Open data and plugins; checks everything that can be checked before work starts.
 
@@ -104,7 +120,8 @@ def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str
     # A file given by its place may have been edited since: then nothing of it may be kept.
     code = tuple(stamp(item.name) for item in (spec.dataset, spec.defense, *spec.attacks))
     asked = spec.model_copy(update={"attacks": tuple(attack for attack in spec.attacks if attack not in OFF_GRID)})
-    scene, params = _open_scene(asked, settings.cache, settings.jobs, settings.quiet, settings.device, code)
+    opened = settings.cache, settings.jobs, settings.quiet, settings.device, code, settings.traffic
+    scene, params = _open_scene(asked, *opened)
     scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
     run = run_folder(spec, settings.out)
     if scene.off_grid is not None:

@@ -15,6 +15,7 @@ from privaudit.auditing.scene import Scene
 from privaudit.auditing.store import JobFile
 from privaudit.contracts.attack import Attack, Check, Protocol
 from privaudit.contracts.cohort import count_seen
+from privaudit.contracts.knowledge import Rung
 from privaudit.paths import told
 from privaudit.provenance import core_code, machine, plugin_code
 from privaudit.results.overall import Verdict, overall
@@ -28,7 +29,7 @@ from privaudit.scoring.scorecard import Scorecard, Scored
 
 def describe_scheme(scene: Scene) -> DefenseInfo:
     """The scheme, and what must be known of what it sends, and of how it was trained, if it was."""
-    notes = list(scene.defense.notes)
+    notes = [*scene.told, *scene.defense.notes]
     if scene.off_grid is not None:
         sides = " × ".join(map(str, scene.off_grid))
         notes.append(
@@ -145,7 +146,7 @@ def make_record(
     """
     spec, scene = context.spec, context.scene
     scored = score_jobs(outcome.steps, outcome.done)
-    findings = judge(context, scored)
+    findings = [_by_wire(finding) if scene.source else finding for finding in judge(context, scored)]
     verdict, reason = overall(findings, outcome.missing)
     cohort = scene.cohort
     return Record(
@@ -194,6 +195,13 @@ def make_record(
             "jobs": processes,
         },
     )
+
+
+def _by_wire(finding: Finding) -> Finding:
+    """The finding of an attacker who had transcripts from captured traffic."""
+    if Rung.TRANSCRIPT not in finding.knowledge:
+        return finding
+    return finding.model_copy(update={"knowledge": sorted([*finding.knowledge, str(Rung.WIRE)])})
 
 
 def _code(scene: Scene, attacks: Sequence[Attack]) -> dict[str, str]:

@@ -17,7 +17,22 @@ class Roster:
         cohort: the data.
         split: who plays which part.
         seed: of the audit.
+
+    Attributes:
+        source: hash of captured traffic, where transcripts are made of that; '' where the scheme makes them.
     """
+
+    source: str = ""
+
+    @property
+    def leaks(self) -> tuple[str, ...]:
+        """What is known to have been sent beside encoded patches; nothing where nothing was captured."""
+        return ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What else a reader of the record must know of how transcripts came about."""
+        return ()
 
     def __init__(self, cohort: Cohort, split: Split, seed: int) -> None:
         self.cohort, self.split, self.seed = cohort, split, seed

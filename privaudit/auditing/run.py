@@ -26,11 +26,12 @@ from privaudit.scoring.kinds import kind_of
 
 @dataclass(frozen=True)
 class Result:
-    """A finished audit: its folder, its record, and why each job was computed or reused."""
+    """A finished audit: its folder, its record, why each job was computed or reused, and what else had been sent."""
 
     run: Path
     record: Record
     notes: dict[str, str] = field(default_factory=dict)
+    leaks: tuple[str, ...] = ()
 
 
 def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progress = quiet_progress) -> Result:
@@ -88,7 +89,8 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
             write_table(store, context.run / "tables")
         write_text(context.run / "record.json", dumps(record))
     notes = {job.name: store.note for job, store in done.items()}
-    return Result(context.run, record, notes | ({} if utility is None else {"utility": utility.note}))
+    notes |= {} if utility is None else {"utility": utility.note}
+    return Result(context.run, record, notes, context.scene.leaks)
 
 
 def _finished(found: Outcomes) -> dict[Job, JobFile]:

@@ -30,7 +30,7 @@ class Service:
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
         self.digest = weights.digest
-        self._server, self._client = make_system(weights.networks, weights.config.patch_size, device)
+        self._server, self._client = make_system(weights.networks, weights.config.patch_size, device, True)
 
     def respond(self, sent: Tensor) -> Tensor:
         """What the server computes of views [V, N, *patch]: probabilities, float32 [V, N, C, *patch]."""

@@ -27,7 +27,8 @@ from privaudit.results.record import Utility
 from privaudit.scoring.overlap import dice
 from privaudit.scoring.rows import DIGITS, Row
 from privaudit.scoring.utility import NONE, utility_findings
-from privaudit.segmentation.system import Average, Server, make_system, steps_up_to, views_of
+from privaudit.segmentation.server import Server
+from privaudit.segmentation.system import Average, make_system, steps_up_to, views_of
 from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, load_weights, require_fit, why_unfit
 
 

@@ -51,7 +51,7 @@ def look_again(scene: Scene) -> str:
                     allowed="the same result",
                     todo="draw everything random in draw_key, from the generator that it is given",
                 )
-            hasher.update(first.encode())
+            hasher.update((first + scene.source).encode())
     finally:
         torch.set_num_threads(threads)
     found = hasher.hexdigest()[:12]

@@ -12,7 +12,22 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from privaudit._version import __version__
-from privaudit.cli import audit, encode, keys, plan, plugins, results, segment, setup, sweep, train
+from privaudit.cli import (
+    audit,
+    capture,
+    client,
+    encode,
+    export,
+    keys,
+    plan,
+    plugins,
+    results,
+    segment,
+    serve,
+    setup,
+    sweep,
+    train,
+)
 from privaudit.cli.completing import PluginCommand
 from privaudit.errors import OptionError, PrivauditError
 
@@ -35,6 +50,10 @@ app.command("plan", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=aud
 app.command("train", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=train.EPILOG)(train.train)
 app.command("segment", cls=PluginCommand, context_settings=PASS_THROUGH)(segment.segment)
 app.command("encode", cls=PluginCommand, context_settings=PASS_THROUGH)(encode.encode)
+app.command("serve")(serve.serve)
+app.command("client", cls=PluginCommand, context_settings=PASS_THROUGH)(client.client)
+app.command("capture", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(capture.capture)
+app.command("export")(export.export)
 app.command("key-audit", cls=PluginCommand, context_settings=PASS_THROUGH)(keys.key_audit)
 app.command("sweep", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(sweep.sweep)
 app.command("report")(results.report)

@@ -46,6 +46,8 @@ def audit(
         raise OptionError(
             "--defense cannot replace a list of defenses", got=chosen.defense, todo="edit the specification"
         )
+    if len(bases) > 1 and run.traffic is not None:
+        raise OptionError("captured traffic is of one defense", got=f"{len(bases)} defenses", todo="name one")
     built = [
         build_spec(extra, base, chosen, attack, run.msssim, str(path or ""), run.controls, budget) for base in bases
     ]
@@ -74,7 +76,7 @@ def attack(
 CARDS = ("html", "markdown")
 OWN = (
     "dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "controls", "budget", "quiet",
-    "explain", "pseudonym_key",
+    "explain", "pseudonym_key", "traffic",
 )  # fmt: skip
 
 
@@ -131,12 +133,13 @@ def build_spec(
 
 
 def _run(spec: AuditSpec, run: Run, running: Running) -> None:
-    from privaudit.auditing.opening import Settings
+    from privaudit.auditing.opening import Settings, traffic_folder
     from privaudit.auditing.run import run_audit
     from privaudit.cards.writing import write_cards
-    from privaudit.cli.summary import print_summary
+    from privaudit.cli.summary import print_leaks, print_summary
 
-    settings = Settings(run.out, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key)
+    out = run.out if run.traffic is None or run.out is not None else traffic_folder(spec, run.traffic)
+    settings = Settings(out, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key, run.traffic)
     with progress_bars(running.quiet) as progress:
         result: Result = run_audit(spec, settings, progress)
     cards = write_cards(result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec)
@@ -144,6 +147,10 @@ def _run(spec: AuditSpec, run: Run, running: Running) -> None:
         for name, note in result.notes.items():
             typer.echo(f"{name}: {note}")
     print_summary(result.record, cards, running.quiet)
+    if run.traffic is not None:
+        print_leaks(result.leaks)
+        if result.leaks:
+            raise typer.Exit(1)
     if result.record.missing:
         raise typer.Exit(3)
 

@@ -92,6 +92,10 @@ class Run:
             " alike. [default: one of the run's own]",
         ),
     ] = None
+    traffic: Annotated[
+        Path | None,
+        typer.Option("--traffic", help="Attack captured traffic: an HTTP archive (.har) or KServe's log (.jsonl)."),
+    ] = None
     with_images: Annotated[
         bool, typer.Option("--with-images", help="Show voxels on the card even of a cohort that is not shareable.")
     ] = False

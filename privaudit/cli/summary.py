@@ -54,6 +54,15 @@ def fits(table: Table, console: Console) -> bool:
     return Measurement.get(console, console.options.update(width=WIDE), table).maximum <= console.width
 
 
+def print_leaks(leaks: Sequence[str]) -> None:
+    """Say what captured traffic held beside encoded patches."""
+    console = terminal()
+    for leak in leaks:
+        console.print(f"LEFT BESIDE PATCHES: {leak}", style="bold red", markup=False, soft_wrap=True)
+    if not leaks:
+        console.print("traffic: every byte is accounted for: patches, and what the protocol needs", style="green")
+
+
 def _say(console: Console, text: str, style: str | None = None, indent: str = "") -> None:
     """Print text that breaks between words where there is a terminal, and not at all where there is none."""
     lines = textwrap.wrap(text, max(20, console.width), subsequent_indent=indent, break_on_hyphens=False)

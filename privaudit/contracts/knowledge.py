@@ -36,6 +36,9 @@ class Rung(StrEnum):
     """The maps that a perfect server sends back."""
     SERVED = "served"
     """The maps that the trained server network itself computes; only where an audit has its weights."""
+    WIRE = "wire"
+    """Captured traffic, from which everything else that was sent is inferred. No protocol declares it: an audit of
+    traffic adds it to those that look at transcripts."""
 
 
 RUNG_TEXT = {
@@ -48,6 +51,7 @@ RUNG_TEXT = {
     Rung.VIEWS: "which requests are views of one target",
     Rung.RETURNED: "the maps that a perfect server sends back",
     Rung.SERVED: "the maps that the trained server network itself computes",
+    Rung.WIRE: "the traffic itself: every byte of every request, their order and connections",
 }
 
 

@@ -9,7 +9,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from privaudit.segmentation.networks import FEATURES, Size
+from privaudit.segmentation.server_net import FEATURES, Size
 
 Architecture = Literal["unetplusplus", "diffusion-unet"]
 Context = Literal["nothing", "positions", "atlas"]

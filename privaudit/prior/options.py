@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from privaudit.learning.options import LoopOptions
 from privaudit.prior.network import Architecture, Context
-from privaudit.segmentation.networks import STEP, Size
 from privaudit.segmentation.options import Preset
+from privaudit.segmentation.server_net import STEP, Size
 from privaudit.specs import PluginSpec, Seed, SplitSpec, digest_of
 
 Positive = Annotated[float, Field(gt=0)]

@@ -1,11 +1,11 @@
-"""The two networks of Mixup-Privacy: the server segments mixtures, the client unmixes the returned maps.
+"""The networks of Mixup-Privacy: the server segments mixtures (server_net.py), the client unmixes what returns.
 
 Maps are [B, C, X, Y, Z] with C classes, background first.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,19 +13,10 @@ from torch import Tensor, nn
 
 from privaudit.contracts.defense import ClientKind
 from privaudit.segmentation.clients import build_client
+from privaudit.segmentation.server_net import SegmentationNet, Size
 
-Size = Literal["tiny", "small", "paper"]
-FEATURES: Final[dict[Size, tuple[int, ...]]] = {
-    "tiny": (8, 8, 16, 32, 64, 8),
-    "small": (16, 16, 32, 64, 128, 16),
-    "paper": (32, 32, 64, 128, 256, 32),
-}
-"""Channels per resolution of the U-Net++, finest first, and of its last decoder. 'paper' has MONAI's, as the paper
-gives none."""
 UNMIXING_WIDTH: Final[dict[Size, int]] = {"tiny": 12, "small": 16, "paper": 16}
 """A shallow network, so that the client computes a fraction of what the server does."""
-STEP: Final = 16
-"""The U-Net++ halves four times: patches have sides that are multiples of this, and at least twice it."""
 
 
 class NetworkConfig(BaseModel):
@@ -36,23 +27,6 @@ class NetworkConfig(BaseModel):
     classes: Annotated[int, Field(ge=2, le=256)]
     unmixing: bool
     client: ClientKind = "none"
-
-
-class SegmentationNet(nn.Module):
-    """Server: MONAI's 3-D U-Net++ (Zhou et al., 2018) with group norm, from one channel to logits."""
-
-    def __init__(self, size: Size, classes: int) -> None:
-        super().__init__()
-        from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus  # slow to import: audits may not need it
-
-        # Instance norm would erase a patch's mean intensity, and fails on the single voxel at the bottom of 16 cubed.
-        norm = ("group", {"num_groups": 4})
-        self.net = BasicUNetPlusPlus(3, 1, classes, features=FEATURES[size], norm=norm)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits [B, C, X, Y, Z] of patches [B, 1, X, Y, Z] in [0, 1]."""
-        logits: Tensor = self.net(image)[0]
-        return logits
 
 
 class AdaptiveNorm(nn.Module):

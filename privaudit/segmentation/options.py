@@ -12,7 +12,7 @@ from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError
 from privaudit.learning.discriminator import Backbone
 from privaudit.learning.options import LoopOptions
-from privaudit.segmentation.networks import STEP, Size
+from privaudit.segmentation.server_net import STEP, Size
 from privaudit.specs import PluginSpec, Seed, SplitSpec, digest_of, named, read_yaml, validate_spec
 
 Preset = Literal["quick", "standard", "paper"]

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from privaudit.cohorts.dicom_series import read_series
 from privaudit.cohorts.grids import Scan, fit, resample, to_ras
 from privaudit.cohorts.intensity import normalise
 from privaudit.cohorts.volumes import read_image
 from privaudit.contracts import plugin
-from privaudit.contracts.cohort import Cohort, Dataset, Volume
+from privaudit.contracts.cohort import Cohort, Dataset, Volume, mark
 from privaudit.contracts.defense import Defense
 from privaudit.contracts.keys import client_key
 from privaudit.contracts.transcript import Transcript
@@ -23,8 +24,10 @@ from privaudit.devices import choose_device
 from privaudit.errors import DataError, OptionError
 from privaudit.files import atomic_path, check_place, refuse_same
 from privaudit.imaging.patches import Shape, as_tensor
+from privaudit.segmentation.dicom_seg import write_seg
 from privaudit.segmentation.ledger import unspent
-from privaudit.segmentation.system import Average, Unmixing, make_system, views_of
+from privaudit.segmentation.sent import SentLedger
+from privaudit.segmentation.system import Average, Responder, Unmixing, make_system, views_of
 from privaudit.segmentation.weights import Weights, WeightsConfig, misfit
 
 Grid = tuple[tuple[int, ...], NDArray[np.float64]]
@@ -33,14 +36,16 @@ Grid = tuple[tuple[int, ...], NDArray[np.float64]]
 def segment_file(
     image: Path, output: Path, weights: Weights, dataset: Dataset | None, *, views: int | None = None,
     unmixing: Unmixing = "learned", variance: Path | None = None, ledger: Path | None = None,
+    remote: Responder | None = None, sent_ledger: SentLedger | None = None,
     rng: random.Random | None = None, cache: Path | None = None, device: str = "auto",
     progress: Callable[[str, int], Callable[[float], None]] = lambda name, total: lambda n: None,
 ) -> None:  # fmt: skip
     """Write the label map of an image, on the image's own grid.
 
     Args:
-        image: skull-stripped image; it is turned to RAS, resampled to the weights' voxel size and put around its brain.
-        output: NIfTI file for the label map, uint8.
+        image: skull-stripped image, or the folder of a DICOM series; it is turned to RAS, resampled to the weights'
+            voxel size and put around its brain.
+        output: NIfTI file for the label map, uint8; of a DICOM series also a segmentation object (.dcm).
         weights: trained networks.
         dataset: whose labelled scans are mixed in, one of each person; a scan equal to the image is left out. None for
             a scheme that mixes nothing in: the box is then as large as the brain needs.
@@ -48,6 +53,8 @@ def segment_file(
         unmixing: by equation 4 or by the network.
         variance: NIfTI file for the variance of the winning class over the views, float32, or None.
         ledger: where the references are noted that were mixed in: none is ever used again; None where they may be.
+        remote: a server elsewhere; None for one in this process.
+        sent_ledger: where it is noted how many views of the image were sent, before they are; None for nowhere.
         rng: where keys come from; None for the operating system. No other is taken.
         cache: folder of generated data.
         device: where the networks run.
@@ -58,9 +65,9 @@ def segment_file(
             nothing is written then.
     """
     config = weights.config
-    _check_names(output, variance)
+    _check_names(variance, *(() if _is_seg(output, image) else (output,)))
     for path in (output, *(() if variance is None else (variance,))):
-        refuse_same(path, image, ledger)
+        refuse_same(path, image, ledger, None if sent_ledger is None else sent_ledger.path)
         check_place(path.parent)
     if variance is not None and variance.absolute() == output.absolute():
         raise OptionError("label map and variance are one file", got=output.name, todo="name two")
@@ -83,7 +90,7 @@ def segment_file(
     cohort = None if dataset is None else dataset.open(cache=cache)
     if cohort is not None and (reason := misfit(config, cohort, None)):
         raise OptionError(f"the weights '{weights.name}' do not fit the references: {reason}")
-    voxels, affine = read_image(image)
+    voxels, affine = read_series(image) if image.is_dir() else read_image(image)
     volume, grid = conform(voxels, affine, cohort or config, image)
     shape: Shape = (volume.image.shape[0], volume.image.shape[1], volume.image.shape[2])
     if defense.spends_references and ledger is None:
@@ -99,18 +106,23 @@ def segment_file(
             spend(defense.spent(key))
     encoded = defense.encode(as_tensor(volume.image), key, defense.views)
     sent = Transcript("segment", encoded.views, encoded.positions, shape, volume.affine)
-    server, client = make_system(weights.networks, config.patch_size, choose_device(device))
+    server, client = make_system(weights.networks, config.patch_size, choose_device(device), steady=True)
+    if sent_ledger is not None:
+        sent_ledger.spend(mark(voxels), len(sent.views))
     average = Average(variance=variance is not None)
     advance = progress("segment", len(sent.views))
     method: Unmixing = unmixing if weights.networks.unmixing is not None else "naive"
-    for view in views_of(server, client, defense, sent.views, key, config.network.classes):
+    for view in views_of(remote or server, client, defense, sent.views, key, config.network.classes):
         average.add(view.maps[method])
         advance(1)
     maps = average.mean()[0] if view.whole else defense.assemble(average.mean(), key)
     labels = _to_grid(maps.numpy(), volume.affine, grid)
     guess = labels.argmax(axis=0).astype(np.uint8)
     guess[labels.sum(axis=0) < 0.5] = 0  # outside the box that was segmented
-    _write(output, guess, grid)
+    if _is_seg(output, image):
+        write_seg(output, image, guess, config.labels)
+    else:
+        _write(output, guess, grid)
     if variance is not None:
         spread = average.variance()
         spread = spread[0] if view.whole else defense.assemble(spread, key)
@@ -175,6 +187,11 @@ def _to_grid(maps: NDArray[np.float32], affine: NDArray[np.float64], grid: Grid)
             for m in maps
         ]
     )
+
+
+def _is_seg(output: Path, image: Path) -> bool:
+    """Whether the label map is to be a DICOM segmentation object, which lies on a series."""
+    return output.suffix == ".dcm" and image.is_dir()
 
 
 def _check_names(*paths: Path | None) -> None:

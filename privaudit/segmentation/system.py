@@ -4,78 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from privaudit.contracts.defense import Defense, Key
-from privaudit.errors import OptionError
 from privaudit.imaging.mixing import unmix
 from privaudit.segmentation.networks import ProtectedSegmentation
+from privaudit.segmentation.server import Server, batch_size
 
 Unmixing = Literal["naive", "learned"]
-CPU_BATCH, GPU_BATCH = 8, 64
-"""Patches per forward pass: few on a CPU, where large tensors cost page faults."""
-OVERLAP = 0.25
-"""Of the windows that slide over what is larger than a patch; blended with Gaussian weights (MONAI)."""
-
-
-def batch_size(device: torch.device) -> int:
-    """Patches per forward pass on a device."""
-    return CPU_BATCH if device.type == "cpu" else GPU_BATCH
-
-
-class Server:
-    """What the server does: it sees encoded patches, and returns maps of probabilities.
-
-    Args:
-        network: the segmentation network.
-        patch_size: side of the patches that it was trained on.
-        device: where it runs.
-
-    Attributes:
-        batch: patches per forward pass.
-        size: side of the patches.
-    """
-
-    def __init__(self, network: nn.Module, patch_size: int, device: torch.device) -> None:
-        # Convolutions are faster in this layout; the client's network is not, for its normalisation.
-        self._network = network.to(device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
-        self.size, self._device, self.batch = patch_size, device, batch_size(device)
-
-    @torch.inference_mode()
-    def respond(self, patches: Tensor) -> Tensor:
-        """Segment patches [N, *patch] or whole volumes [N, X, Y, Z]: float32 [N, C, *patch], summing to 1 over C.
-
-        Raises:
-            OptionError: a side is shorter than the network's patches.
-        """
-        sides = tuple(patches.shape[1:])
-        if min(sides) < self.size:
-            raise OptionError(
-                "the image is smaller than the patches that the network was trained on",
-                got="x".join(map(str, sides)),
-                allowed=f"at least {self.size} voxels on each side",
-                todo="pad it, or train with a smaller patch_size",
-            )
-        if max(sides) == self.size:
-            return torch.cat([self._forward(part[:, None]).cpu() for part in torch.split(patches, self.batch)])
-        from monai.inferers.utils import sliding_window_inference  # slow to import, and seldom needed
-
-        window = (self.size,) * 3
-        maps = [
-            sliding_window_inference(
-                volume[None, None], window, self.batch, self._forward, OVERLAP, "gaussian",
-                sw_device=self._device, device=torch.device("cpu"),
-            )
-            for volume in patches
-        ]  # fmt: skip
-        return torch.cat(maps)  # type: ignore[arg-type]
-
-    def _forward(self, patches: Tensor) -> Tensor:
-        maps: Tensor = self._network(patches.to(self._device)).softmax(dim=1)
-        return maps
 
 
 @dataclass(frozen=True)
@@ -122,8 +61,23 @@ class Client:
         return ViewMaps(maps)
 
 
+class Responder(Protocol):
+    """A server, here or on another machine.
+
+    Attributes:
+        batch: patches that it is best sent at a time.
+        size: side of the patches.
+    """
+
+    batch: int
+    size: int
+
+    def respond(self, patches: Tensor) -> Tensor:
+        """Maps of probabilities [N, C, *patch] of patches [N, *patch]."""
+
+
 def views_of(
-    server: Server, client: Client, defense: Defense, encoded: Tensor, key: Key, classes: int
+    server: Responder, client: Client, defense: Defense, encoded: Tensor, key: Key, classes: int
 ) -> Iterator[ViewMaps]:
     """Send views and unmix what returns.
 
@@ -183,9 +137,11 @@ class Average:
         return (self._squares / self.count - self.mean().square()).clamp_(min=0)
 
 
-def make_system(networks: ProtectedSegmentation, patch_size: int, device: torch.device) -> tuple[Server, Client]:
-    """Both roles with their trained networks."""
-    return Server(networks.segmentation, patch_size, device), Client(networks.unmixing, device)
+def make_system(
+    networks: ProtectedSegmentation, patch_size: int, device: torch.device, steady: bool = False
+) -> tuple[Server, Client]:
+    """Both roles with their trained networks; a ``steady`` server answers to the last digit as ``privaudit serve``."""
+    return Server(networks.segmentation, patch_size, device, steady), Client(networks.unmixing, device)
 
 
 def steps_up_to(views: int, wanted: Sequence[int] = (1, 2, 3, 5, 7, 10, 15, 20, 30)) -> list[int]:

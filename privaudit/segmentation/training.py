@@ -17,10 +17,11 @@ from privaudit.errors import OptionError
 from privaudit.learning.loop import Loop
 from privaudit.segmentation.folds import Fold, describe_data, scans_of
 from privaudit.segmentation.losses import SystemLoss
-from privaudit.segmentation.networks import STEP, NetworkConfig, ProtectedSegmentation, build
+from privaudit.segmentation.networks import NetworkConfig, ProtectedSegmentation, build
 from privaudit.segmentation.options import TrainOptions, TrainSpec
 from privaudit.segmentation.pretrained import history_of, start_from
 from privaudit.segmentation.sampling import PatchSource
+from privaudit.segmentation.server_net import STEP
 from privaudit.segmentation.validation import guesses, mean_dice, overlaps
 from privaudit.segmentation.weights import (
     WeightsConfig,

@@ -150,6 +150,10 @@ PLANTED = {
     "privaudit/auditing/planning.py": ("privaudit_attacks.reid", "the core knows no plugin BROKEN"),
     "attacks/privaudit_attacks/reid.py": ("privaudit.auditing.scene", "neither the engine nor the scoring BROKEN"),
     "attacks/privaudit_attacks/atlas.py": ("privaudit_attacks.as_is", "attacks are independent of each other BROKEN"),
+    "privaudit/serving/app.py": (
+        "privaudit.contracts.keys",
+        "a server holds no key, no reference and no unmixing network BROKEN",
+    ),
     "reports/privaudit_reports/card.py": ("privaudit.cards.pictures", "a report reads records and runs nothing BROKEN"),
 }
 

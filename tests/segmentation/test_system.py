@@ -22,7 +22,8 @@ from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.imaging.patches import as_tensor, one_hot
 from privaudit.segmentation.networks import NetworkConfig, build
-from privaudit.segmentation.system import Average, Client, Server, views_of
+from privaudit.segmentation.server import Server
+from privaudit.segmentation.system import Average, Client, views_of
 from privaudit.segmentation.weights import (
     Weights,
     WeightsConfig,

@@ -1,0 +1,145 @@
+"""Exported networks give the maps that the server gives; and our client reads them from a server that is not ours."""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from privaudit.client.connection import Address, Connection
+from privaudit.client.remote import RemoteServer
+from privaudit.errors import OptionError, PrivauditError
+from privaudit.segmentation import exporting
+from privaudit.segmentation.exporting import Agreement, agreement, export
+from privaudit.segmentation.networks import NetworkConfig, build
+from privaudit.segmentation.server import Server
+from privaudit.segmentation.weights import Weights, WeightsConfig
+
+
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    network = NetworkConfig(size="tiny", classes=4, unmixing=False)
+    config = WeightsConfig(
+        network=network, labels={0: "background", 1: "CSF", 2: "GM", 3: "WM"}, voxel_mm=1.0, patch_size=32,
+        defense={"name": "none"}, people=[], scores={}, dataset={}, training={},
+    )  # fmt: skip
+    return Weights("w", Path("w"), config, build(network, seed=0).eval(), "0" * 12)
+
+
+@pytest.fixture(scope="module")
+def model(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
+    pytest.importorskip("onnx", reason="needs the extra 'export'")
+    folder = tmp_path_factory.mktemp("onnx") / "models"
+    found = export(weights, folder, "onnx")
+    assert found.difference <= 1e-5
+    assert found.labels == 0
+    return folder
+
+
+def test_a_bundle_of_monai_gives_the_servers_maps(weights: Weights, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    found = export(weights, folder, "monai-bundle")
+    assert found.difference <= 1e-5
+    assert found.labels == 0
+    assert "privaudit" not in (folder / "configs" / "inference.json").read_text()
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"]["3"] == "WM"
+    export(weights, folder, "monai-bundle")  # its own folder it may replace
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("x")
+    with pytest.raises(OptionError):
+        export(weights, tmp_path / "other", "monai-bundle")
+
+
+def test_a_network_that_gives_other_maps_is_not_exported(
+    weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = exporting._run_bundle
+    monkeypatch.setattr(exporting, "_run_bundle", lambda folder: lambda patches: run(folder)(patches) + 2e-5)
+    with pytest.raises(PrivauditError, match="gives other maps"):
+        export(weights, tmp_path / "bundle", "monai-bundle")
+    assert not list(tmp_path.iterdir())
+
+
+def test_agreement_counts_labels_that_are_not_ties() -> None:
+    truth = np.array([[0.5, 0.6], [0.5, 0.4]], np.float32).reshape(1, 2, 2, 1, 1)
+    assert agreement(truth, truth) == Agreement(0.0, 0)
+    turned = truth[:, ::-1].copy()
+    assert agreement(turned, truth).labels == 1
+    assert agreement(truth[:, :1], truth).difference == float("inf")
+
+
+class Independent(BaseHTTPRequestHandler):
+    """The smallest server of the protocol, with ONNX Runtime: it shares no line with ours."""
+
+    protocol_version = "HTTP/1.1"
+    session: Any
+
+    def do_GET(self) -> None:
+        tensors = {
+            kind: [{"name": t.name, "datatype": "FP32", "shape": [-1, *t.shape[1:]]} for t in found]
+            for kind, found in (("inputs", self.session.get_inputs()), ("outputs", self.session.get_outputs()))
+        }
+        self.give(json.dumps({"name": "segmentation", "platform": "onnx", **tensors}).encode(), {})
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Inference-Header-Content-Length"])
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        head = json.loads(body[:length])
+        count = (len(body) - length) // 4
+        data = np.array(struct.unpack(f"<{count}f", body[length:]), np.float32)
+        (maps,) = self.session.run(None, {"patches": data.reshape(head["inputs"][0]["shape"])})
+        raw = struct.pack(f"<{maps.size}f", *maps.ravel().tolist())
+        output = {"name": "maps", "datatype": "FP32", "shape": maps.shape, "parameters": {"binary_data_size": len(raw)}}
+        text = json.dumps({"model_name": "segmentation", "id": head["id"], "outputs": [output]}).encode()
+        self.give(text + raw, {"Inference-Header-Content-Length": str(len(text))})
+
+    def give(self, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def independent(model: Path) -> Iterator[int]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    path = str(model / "segmentation" / "1" / "model.onnx")
+    Independent.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    with HTTPServer(("127.0.0.1", 0), Independent) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_our_client_reads_onnx_runtime_behind_a_server_that_is_not_ours(weights: Weights, independent: int) -> None:
+    patches = torch.rand((2, 32, 32, 32), generator=torch.Generator().manual_seed(1))
+    truth = Server(weights.networks.segmentation, 32, torch.device("cpu")).respond(patches)
+    with Connection(Address(f"http://127.0.0.1:{independent}")) as connection:
+        remote = RemoteServer(connection, 32, 4)
+        remote.check()
+        np.testing.assert_allclose(remote.respond(patches), truth, atol=1e-5)
+
+
+def test_the_model_folder_is_described_for_triton(model: Path) -> None:
+    text = (model / "segmentation" / "config.pbtxt").read_text()
+    assert 'name: "patches", data_type: TYPE_FP32, dims: [ 1, 32, 32, 32 ]' in text
+    assert 'name: "maps", data_type: TYPE_FP32, dims: [ 4, 32, 32, 32 ]' in text
