@@ -2,9 +2,9 @@
 
 privaudit audit --defense command --command 'python ckks_encode.py {input} {output}' --format npy
 
-Each scan is encrypted under a fresh key (Cheon, Kim, Kim and Song, ASIACRYPT 2017; ring 16384, TenSEAL). A whole scan is
-tens of megabytes of ciphertext: what is written, and attacked, are the first 131072 bytes of the ciphertext of the 8192 voxels
-in the middle.
+Each scan is encrypted under a fresh key (Cheon, Kim, Kim and Song, ASIACRYPT 2017; ring 16384, TenSEAL). A whole scan
+is tens of megabytes of ciphertext: what is written, and attacked, are the first 131072 bytes of the ciphertext of the
+8192 voxels in the middle.
 """
 
 import sys
