@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from privaudit.contracts.arrays import ArrayDefense
 from privaudit.contracts.defense import Defense, Encoded, Key
 from privaudit.errors import PluginError, PrivauditError
 from privaudit.imaging.patches import as_tensor, one_hot
@@ -99,26 +100,29 @@ def _call(scene: Scene, method: str, call: Callable[[], T]) -> T:
         if "/" in text or "\\" in text or any(subject in text for subject in scene.cohort.subjects):
             text = text if scene.cohort.shareable else "its message may name people, and is left out"
         raise PluginError(
-            f"{type(scene.defense).__name__}.{method} failed on the first scan{at}: {type(error).__name__}: {text}",
-            todo=_hint(error),
+            f"{scene.defense.called(method)} failed on the first scan{at}: {type(error).__name__}: {text}",
+            todo=_hint(error, scene.defense),
         ) from error
 
 
 _OURS: Final = {Path(__file__), Path(__file__).with_name("scene.py")}
 
 
-def _hint(error: BaseException) -> str | None:
+def _hint(error: BaseException, defense: Defense) -> str | None:
+    """What may help."""
     if isinstance(error, SystemExit):
         return "let it raise an error where something is wrong"
     if isinstance(error, NotImplementedError):
         return "write this method; docs/writing-plugins.md says what each is for"
+    if isinstance(error, TypeError | AttributeError) and isinstance(defense, ArrayDefense):
+        return "it is given NumPy arrays"
     if isinstance(error, TypeError | AttributeError):
         return "it is given torch tensors; a scheme that speaks NumPy derives from privaudit.ArrayDefense"
     return None
 
 
 def _wrong(defense: Defense, method: str, got: object, allowed: object) -> PluginError:
-    return PluginError(f"{type(defense).__name__}.{method} returned something else", got=got, allowed=allowed)
+    return PluginError(f"{defense.called(method)} returned something else", got=got, allowed=allowed)
 
 
 def _check_encoded(defense: Defense, sent: Any) -> None:

@@ -186,6 +186,7 @@ def function_defense(
         "name": kebab(called),
         "summary": f"the function {called}",
         "count": views,
+        "called": classmethod(lambda cls, method: f"the function '{called}'" if method == "encode" else method),
         "digest": property(lambda self: function_digest(encode, respond, decode, image_of)),
         "encode_array": lambda self, image, rng, scan: encode(image, rng, *([scan] if with_scan else [])),
     }

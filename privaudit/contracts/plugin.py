@@ -42,6 +42,11 @@ class Plugin:
         """Build the plugin from plain values (as typed on the command line or written in a spec)."""
         return cls(parse_options(cls.Options, values, f"'{cls.name}'"))
 
+    @classmethod
+    def called(cls, method: str) -> str:
+        """How messages name a method that a plugin's author wrote."""
+        return f"{cls.__name__}.{method}"
+
     @property
     def params(self) -> dict[str, Any]:
         """Every option with its value in JSON's types: what the record prints."""

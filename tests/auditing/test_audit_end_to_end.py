@@ -19,14 +19,15 @@ import pytest
 import torch
 import yaml
 
-from privaudit.auditing.opening import Settings
+from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset
 from privaudit.contracts.defense import Defense
 from privaudit.devices import choose_device
-from privaudit.errors import DataError, OptionError, PrivauditError
+from privaudit.errors import DataError, OptionError, PluginError, PrivauditError
+from privaudit.imaging.patches import as_tensor
 from privaudit.results.overall import Verdict
 from privaudit.results.record import Record
 from privaudit.results.record_files import json_schema, read
@@ -169,13 +170,21 @@ def test_a_scheme_that_sends_no_numbers_is_told_so_and_never_passes(
     blobs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheme = type(plugin.create("defenses", "pure-noise", Defense))
-    encode = scheme.encode
+    encode, spared = scheme.encode, list[torch.Tensor]()
 
-    def broken(self: Any, *arguments: Any) -> Any:
-        sent = encode(self, *arguments)
+    def broken(self: Any, image: torch.Tensor, *arguments: Any) -> Any:
+        sent = encode(self, image, *arguments)
+        if any(torch.equal(image, other) for other in spared):
+            return sent
         return replace(sent, views=torch.full_like(sent.views, torch.nan))
 
     monkeypatch.setattr(scheme, "encode", broken)
+    with pytest.raises(PluginError, match="'pure-noise' sends values that are not finite"):
+        audit(blobs("pure-noise", ["reid"], dataset={"subjects": 12}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    # Only the first request is looked at before work starts: what is wrong with later ones fails their jobs.
+    scene = open_context(parse_spec(blobs("none", ["reid"], dataset={"subjects": 12}), "test"), Settings())[0].scene
+    spared.append(as_tensor(scene.truth(scene.requests[0]).image))
     record = audit(blobs("pure-noise", ["reid"], dataset={"subjects": 12}), tmp_path / "run")
     assert record.verdict is Verdict.INCONCLUSIVE
     assert all("'pure-noise' sends values that are not finite" in item.error for item in record.missing)
