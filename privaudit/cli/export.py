@@ -16,7 +16,7 @@ def export(
         typer.Option("--format", help="onnx: a model folder for Triton or KServe; monai-bundle: for MONAI."),
     ] = "onnx",
 ) -> None:
-    """Export the server's network for other servers, after it was tried there against this one."""
+    """Export the server's network for other servers, after its maps were compared with the network's."""
     from privaudit.cli.extras import need
 
     if form == "onnx":
@@ -26,4 +26,7 @@ def export(
     from privaudit.segmentation.weights import load_weights
 
     found = write(load_weights(weights), out, form)
-    typer.echo(f"{form}: {out}; its maps differ from the server's by {found.difference:.1e} (allowed: {TOLERANCE:g})")
+    typer.echo(
+        f"{form}: {out}; its maps differ from the network's by {found.difference:.1e} (allowed: {TOLERANCE:g}), from"
+        f" those of 'privaudit serve', whose memory layout rounds more, by {found.served:.1e}"
+    )

@@ -32,7 +32,7 @@ from tests.serving.stub import StubEngine, served
 
 DATA: dict[str, Any] = {
     "dataset": {"name": "blobs", "subjects": 10}, "defense": {"name": "mixup", "views": 3},
-    "attacks": ["reid", "average"], "scoring": {"resamples": 200}, "seed": 3,
+    "attacks": ["average"], "scoring": {"resamples": 200}, "seed": 3,
 }  # fmt: skip
 
 
