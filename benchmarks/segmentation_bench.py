@@ -35,9 +35,10 @@ from benchmarks.msssim_bench import Row, in_turns, smooth_field, timed
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Volume
 from privaudit.contracts.defense import Defense
-from privaudit.segmentation.networks import NetworkConfig, Size, build
+from privaudit.segmentation.networks import NetworkConfig, build
 from privaudit.segmentation.opening import open_training
 from privaudit.segmentation.options import parse_train_spec
+from privaudit.segmentation.server_net import Size
 from privaudit.segmentation.system import Average, make_system, views_of
 
 CPU = torch.device("cpu")

@@ -15,6 +15,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from math import nan
 from typing import Any
 
@@ -108,7 +109,7 @@ def wire_rows(repeats: int) -> list[Row]:
     with connected(Idle()) as (remote, _, _):
         for count in (10, 100):
             patches = np.random.default_rng(0).random((count, PATCH, PATCH, PATCH), dtype=np.float32)
-            (seconds,) = in_turns(5 * repeats, lambda patches=patches: remote.ask(patches))
+            (seconds,) = in_turns(5 * repeats, partial(remote.ask, patches))
             rows.append(Row(f"the wire, {count} patches", seconds, nan, nan, nan, "a server that computes nothing"))
     return rows
 

@@ -17,7 +17,8 @@ from privaudit.errors import OptionError
 from privaudit.files import is_file, is_folder, write_text
 from privaudit.results.markdown import code, escape
 from privaudit.segmentation.model_card import pretrained_text
-from privaudit.segmentation.networks import STEP, parameters
+from privaudit.segmentation.networks import parameters
+from privaudit.segmentation.server_net import STEP
 from privaudit.segmentation.weights import check_origin, check_tensors, unreadable
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from privaudit.contracts.cohort import Cohort, require_unseen
 from privaudit.errors import OptionError, PrivauditError, short
 from privaudit.files import atomic_path, is_file, is_folder, write_text
 from privaudit.segmentation.model_card import model_card
-from privaudit.segmentation.networks import STEP, NetworkConfig, ProtectedSegmentation, build
+from privaudit.segmentation.networks import NetworkConfig, ProtectedSegmentation, build
+from privaudit.segmentation.server_net import STEP
 
 CONFIG, CARD = "config.json", "README.md"
 SEGMENTATION, UNMIXING, CLIENT = "segmentation.safetensors", "unmixing.safetensors", "client.safetensors"
