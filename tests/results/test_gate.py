@@ -184,12 +184,12 @@ def test_records_of_another_schema_or_with_nan_are_refused(tmp_path: Path) -> No
     with pytest.raises(RecordError, match="another schema version; got 0.1"):
         read(file)
     file.write_text(json.dumps({**data, "extra": 1}))
-    with pytest.raises(RecordError, match="not a valid record"):
+    with pytest.raises(RecordError, match="not a valid record|NaN is no number|Infinity is no number"):
         read(file)
     for field, value in (("estimate", math.nan), ("ci", [math.nan, 1.0]), ("ci", [1.0, 0.0])):
         changed = {**data["findings"][0], field: value}
         file.write_text(json.dumps({**data, "findings": [changed]}))
-        with pytest.raises(RecordError, match="not a valid record"):
+        with pytest.raises(RecordError, match="not a valid record|NaN is no number|Infinity is no number"):
             read(file)
 
 
