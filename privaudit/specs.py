@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -104,8 +104,21 @@ def validate_spec(model: type[SpecT], sections: Mapping[str, type[BaseModel]], d
             raise OptionError(
                 f"{source} has an unknown key '{where}'", todo=nearest(str(first["loc"][-1]), section.model_fields)
             ) from None
-        place = f"'{where}' " if where else ""
+        place = f"'{_typed(where) if source == COMMAND_LINE else where}' " if where else ""
         raise OptionError(f"{source}: {place}{must}", got=got if where else None, todo=quoted(first["type"])) from None
+
+
+COMMAND_LINE: Final = "command line"
+"""Where values come from that were typed."""
+
+
+def _typed(where: str) -> str:
+    """An option as it is typed.
+
+    >>> _typed("scoring.margin_image")
+    '--scoring.margin-image'
+    """
+    return "--" + where.replace("_", "-")
 
 
 def quoted(defect: str) -> str | None:

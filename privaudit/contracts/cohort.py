@@ -238,10 +238,8 @@ def split_subjects(
     if n_victims < 1:
         raise DataError("too few subjects to split", got=n, allowed="at least 3", todo="add subjects")
     if sum(shares.values()) > 1 - 1e-9 and n_victims + n_pool + n_population < n:  # rounding leaves nobody out
-        if n * pool - n_pool >= n * victims - n_victims:
-            n_pool += 1
-        else:
-            n_victims += 1
+        lends = n * pool - n_pool >= n * victims - n_victims
+        n_pool, n_victims = n_pool + lends, n_victims + (not lends)
     return Split(
         victims=tuple(sorted(order[:n_victims])),
         pool=tuple(sorted(order[n_victims : n_victims + n_pool])),

@@ -31,11 +31,22 @@ def read_until(stream: int, text: str, seconds: float = 120.0) -> str:
     return seen.decode(errors="replace")
 
 
+def hearing() -> None:
+    """Hear Ctrl-C, even where the tests run in the background, whose children would ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def own_terminal() -> None:
+    """Make the terminal on standard input the process's own."""
+    hearing()
+    os.close(os.open(os.ttyname(0), os.O_RDWR))
+
+
 def test_ctrl_c_in_a_terminal() -> None:
     master, slave = pty.openpty()
     keys = subprocess.Popen(
         command("key-audit", "--keys", "10000000"), stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # the terminal becomes its own
+        preexec_fn=own_terminal,
     )  # fmt: skip
     os.close(slave)
     try:
@@ -51,7 +62,7 @@ def test_ctrl_c_in_a_terminal() -> None:
 def test_an_interrupt_without_a_terminal(thirdparty: Path, tmp_path: Path) -> None:
     audit = subprocess.Popen(
         command("attack", "reid", "--dataset", "blobs", "--subjects", "40", "--controls", "graded"), cwd=tmp_path,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hearing,
         env={**os.environ, "PYTHONPATH": str(thirdparty), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert audit.stderr is not None

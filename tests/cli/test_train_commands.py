@@ -76,7 +76,7 @@ def test_bad_input_is_one_clear_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "game.yaml").write_text("defense: mixup\ntrain: {adversary: 3}\n")
     cases: list[tuple[tuple[str | Path, ...], str]] = [
-        (("train", "--stepps", "3"), "did you mean 'steps'"),
+        (("train", "--stepps", "3"), "did you mean '--steps'"),
         (("train", "--defense", "none", "--patch-size", "40"), "multiple of 16"),
         (("train", "--patch-size", "40"), "sides are multiples of 16"),
         (("train", "--dataset", "phantom", "--voxel-mm", "4", "--subjects", "3"), "too few people"),

@@ -64,7 +64,8 @@ def weights() -> Weights:
     network = NetworkConfig(size="tiny", classes=4, unmixing=True)
     config = WeightsConfig(
         network=network, labels={0: "background", 1: "CSF", 2: "GM", 3: "WM"}, voxel_mm=1.0, patch_size=32,
-        defense={"name": "mixup", "views": 3}, people=[], scores={}, dataset={}, training={},
+        defense={"name": "mixup", "views": 3}, dataset={"name": "blobs", "kind": "virtual"}, people=[], scores={},
+        training={},
     )  # fmt: skip
     return Weights("w", Path("w"), config, build(network, seed=0).eval(), "0" * 12)
 
