@@ -23,15 +23,16 @@ ADDRESS: Final = re.compile(
     r"/v2(/health/(live|ready)|/models/[\w.-]{1,64}(/versions/\d{1,9})?(/ready|/infer)?)?|/metrics", re.ASCII
 )
 EXPECTED: Final = {
-    "host": r"[\w.:\[\]-]+",
-    "content-length": r"\d+",
-    LENGTH_HEADER.lower(): r"\d+",
+    "host": r"[\w.:\[\]-]{1,260}",
+    "content-length": r"\d{1,12}",
+    LENGTH_HEADER.lower(): r"\d{1,12}",
     "content-type": r"application/(octet-stream|json)",
     "accept": r"\*/\*",
     "connection": r"keep-alive|close",
-    "authorization": r"Bearer \S+",
+    "authorization": r"Bearer \S{1,1024}",
 }
-"""Headers that a request needs, and what they may say."""
+"""Headers that a request needs, and what they may say: no more than fits, so that no image does."""
+MODEL: Final = re.compile(r"/v2/models/([^/]*)")
 TELLING: Final = (
     ("a time", re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d|(?<!\d)1[5-9]\d{8}(\d{3})?(?!\d)")),
     (
@@ -84,7 +85,7 @@ def account(flows: Sequence[Flow], known: Known) -> list[Leak]:
     found: dict[Leak, None] = {}
     needles = _needles(known)
     for number, flow in enumerate(flows, start=1):
-        for part, text, allowed in _parts(flow):
+        for part, text, allowed in _parts(flow, known.names):
             where = f"request {number}: {part}"
             told = _told(text, known.names)
             if not allowed or told:
@@ -92,6 +93,7 @@ def account(flows: Sequence[Flow], known: Known) -> list[Leak]:
         found |= {Leak(kind, f"request {number}: its bytes"): None for kind in _in_bytes(flow, needles)}
     found |= dict.fromkeys(_ids(flows))
     found |= dict.fromkeys(_variants([flow for flow in flows if flow.infers]))
+    found |= dict.fromkeys(_beside(flows))
     return list(found)
 
 
@@ -106,15 +108,28 @@ def _variants(flows: Sequence[Flow]) -> Iterator[Leak]:
             yield Leak("something that differs between requests", f"{what}, {len(values)} ways")
 
 
-def _parts(flow: Flow) -> Iterator[tuple[str, str, bool]]:
+def _beside(flows: Sequence[Flow]) -> Iterator[Leak]:
+    """What differs between requests of any kind: questions that carry no patch can carry an image in small pieces."""
+    told = {
+        "the header authorization": {v for f in flows for k, v in f.headers if k.lower() == "authorization"},
+        "the header host": {v for f in flows if not f.infers for k, v in f.headers if k.lower() == "host"},
+        "the model's name": {m.group(1) for f in flows if (m := MODEL.match(f.target)) is not None},
+    }
+    for what, values in told.items():
+        if len(values) > 1:
+            yield Leak("something that differs between requests", f"{what}, {len(values)} ways")
+
+
+def _parts(flow: Flow, names: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
     """Every part of a request: what it is, its text, and whether it must be there and may say that."""
     known_method = flow.method == ("POST" if flow.infers else "GET")
     yield "its address", f"{flow.method} {flow.target}", known_method and ADDRESS.fullmatch(flow.target) is not None
     for name, value in flow.headers:
         pattern = EXPECTED.get(name.lower())
         fine = pattern is not None and re.fullmatch(pattern, value, re.ASCII) is not None
-        silent = fine and name.lower() in ("authorization", "content-length")  # no text
-        yield f"the header {shown(name)}", "" if silent else f"{name}: {value}", fine
+        silent = fine and name.lower() in ("authorization", "content-length")  # digits and tokens look like anything
+        named = any(len(one) >= SHORTEST and one.lower() in value.lower() for one in names)
+        yield f"the header {shown(name)}", "" if silent and not named else f"{name}: {value}", fine
     if not flow.infers:
         if flow.body:
             yield "a body that is not asked for", flow.body[:2000].decode("latin-1"), False

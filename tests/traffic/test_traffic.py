@@ -183,6 +183,10 @@ PLANTED: dict[str, tuple[Callable[[Flow], Flow], str]] = {
     "a header twice": (header("content-type", "application/octet-stream"), "something that differs"),
     "blanks in JSON": (blanks, "more than is needed"),
     "a doubled field": (doubled, "more than is needed"),
+    "an image as a token": (header("Authorization", "Bearer " + "A" * 5000), "more than is needed"),
+    "a name in a token": (header("Authorization", "Bearer sub-Miller"), "the name of a person"),
+    "a length of 5000 digits": (header("Content-Length", "9" * 5000), "more than is needed"),
+    "a host of 5000 letters": (header("Host", "x" * 5000), "more than is needed"),
     "another method": (lambda f: replace(f, method="PUT"), "more than is needed"),
 }
 
@@ -194,6 +198,24 @@ def test_a_planted_side_channel_is_named(name: str, flows: list[Flow]) -> None:
     found = account([*flows[:place], plant(flows[place]), *flows[place + 1 :]], KNOWN)
     assert any(leak.kind.startswith(kind) for leak in found), found
     assert not any("miller" in f"{leak.kind} {leak.where}".lower() for leak in found)
+
+
+@pytest.mark.parametrize(
+    ("part", "ask"),
+    [
+        (
+            "the header authorization",
+            lambda n: Flow("c", 0.0, "GET", "/metrics", (("authorization", f"Bearer piece{n}"),), b""),
+        ),
+        ("the header host", lambda n: Flow("c", 0.0, "GET", "/v2/health/live", (("host", f"piece{n}"),), b"")),
+        ("the model's name", lambda n: Flow("c", 0.0, "GET", f"/v2/models/piece{n}", (), b"")),
+    ],
+)
+def test_questions_without_patches_carry_nothing_in_pieces(
+    part: str, ask: Callable[[int], Flow], flows: list[Flow]
+) -> None:
+    assert part not in str(account([*flows, *[ask(0)] * 3][-3:], KNOWN)), "the same question again tells nothing"
+    assert any(part in leak.where for leak in account([*flows, *map(ask, range(20))], KNOWN))
 
 
 def test_one_id_on_two_requests_links_them(flows: list[Flow]) -> None:
