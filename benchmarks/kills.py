@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 from privaudit.results.record_files import read
 from tests.installing import install
 
-BLOBS = ["--dataset", "blobs", "--blobs.subjects", "12", "--scoring.resamples", "200", "--controls", "single"]
+BLOBS = ["--dataset", "blobs", "--blobs.subjects", "16", "--scoring.resamples", "200", "--controls", "single"]
 PRIOR_STEPS = ["--steps", "30", "--train.detail", "false", "--validate-every", "30", "--validation-batches", "1"]
 
 
