@@ -60,11 +60,11 @@ def cases(prior: Path) -> list[Case]:
     none = ["--utility.weights", "none", "--quiet"]
     return [
         Case("audit", ["audit", *BLOBS, "--attack", "reid", "--attack", "average", *none], record_of),
-        Case("learned-reid", ["attack", "learned-reid", *BLOBS, "--learned-reid.steps", "60", *none], record_of),
+        Case("learned-reid", ["attack", "learned-reid", *BLOBS, "--learned-reid.steps", "12", *none], record_of),
         Case("bss", ["attack", "bss", *BLOBS, "--blobs.flat", "true", "--prior", str(prior), "--levels", "3",
                      "--bss.steps", "3", "--views", "2", "--pictures.people", "4", *none], record_of),
-        Case("train", ["train", "--dataset", "blobs", "--blobs.subjects", "16", "--defense", "mixup", "--steps", "40",
-                       "--batch", "1", "--checkpoint-every", "5", "--validate-every", "20", "--validation-batches", "1",
+        Case("train", ["train", "--dataset", "blobs", "--blobs.subjects", "16", "--defense", "mixup", "--steps", "8",
+                       "--batch", "1", "--checkpoint-every", "2", "--validate-every", "8", "--validation-batches", "1",
                        "--device", "cpu", "--quiet"], weights_of),
     ]  # fmt: skip
 
