@@ -1,4 +1,4 @@
-"""Pure noise, fifty audits: how often does anything read as a leak, and does noise ever break a control?"""
+"""Pure noise, thirty audits: how often does anything read as a leak, and does noise ever break a control?"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +11,8 @@ from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.results.overall import Verdict
 
-RUNS = 50
-CHUNKS = 5
+RUNS = 30
+CHUNKS = 3
 # Random rankings do as well as a leak at most once in 1000; ten runs decide 20 such figures each chunk, and 20 figures
 # of images, whose intervals lie below the atlas. Two leaks or more would happen in about one chunk of a thousand.
 ALLOWED_PER_CHUNK = 1
