@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import yaml
@@ -41,7 +42,7 @@ def load_yaml(text: str, source: str) -> Any:
 
     Raises:
         OptionError: ``source`` is not YAML; or a key stands twice in one mapping, of which the last would win; or it is
-            nested too deep, or aliases make it too large.
+            nested too deep, or aliases make it too large, or a number is not finite.
     """
     loader = None
     try:
@@ -91,6 +92,8 @@ def _check(root: yaml.Node, source: str) -> None:
         if isinstance(node, yaml.MappingNode):
             _check_keys(node, source)
             found += sum(size(key, depth + 1) + size(value, depth + 1) for key, value in node.value)
+        elif isinstance(node, yaml.ScalarNode):
+            _check_number(node, source)
         elif isinstance(node, yaml.SequenceNode):
             found += sum(size(item, depth + 1) for item in node.value)
         open_.remove(id(node))
@@ -100,6 +103,16 @@ def _check(root: yaml.Node, source: str) -> None:
         return found
 
     size(root, 0)
+
+
+def _check_number(node: yaml.ScalarNode, source: str) -> None:
+    """JSON, and so every record, has no word for numbers that are not finite."""
+    if node.tag == "tag:yaml.org,2002:float":
+        text = node.value.replace("_", "").lower()
+        if text.lstrip("+-") in {".inf", ".nan"} or (":" not in text and not math.isfinite(float(text))):
+            raise OptionError(
+                f"{source}: '{short(node.value, 40)}' is no finite number", todo="write null where there is no limit"
+            )
 
 
 def _check_keys(node: yaml.MappingNode, source: str) -> None:

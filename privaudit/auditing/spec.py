@@ -131,7 +131,7 @@ def expand(attacks: Any, budget: Any, source: str) -> Any:
             f"{source}: a budget is one of the battery '{STANDARD}'", got=repr(budget), todo=f"add attack {STANDARD}"
         )
     given = [named(item) for item in items]
-    own = {str(item.get("name")) for item in given if isinstance(item, dict)}
+    own = [item.get("name") for item in given if isinstance(item, dict)]
     battery = [attack.model_dump() for attack in BATTERY[budget or "quick"] if attack.name not in own]
     return tuple(attack for item in given for attack in (battery if item == named(STANDARD) else [item]))
 

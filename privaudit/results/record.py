@@ -201,6 +201,8 @@ class Record(_Model):
         keys = [finding.key for finding in self.findings]
         if len(set(keys)) != len(keys):
             raise ValueError("a finding is listed twice")
+        if not isinstance(self.settings.get("scoring", {}), dict):
+            raise ValueError("settings.scoring is no mapping")
         if self.verdict is not overall(self.findings, self.missing)[0]:
             raise ValueError("the verdict is not the one that its findings give")
         return self
