@@ -135,7 +135,8 @@ def test_whom_a_warp_hides_from_retrieval_registration_finds(tmp_path: Path) -> 
         "dataset": {"name": "phantom", "subjects": 24, "sessions": 2, "voxel_mm": 4.0},
         "defense": {"name": "deformation", "weights": "none", "strength": 2.0},
         "attacks": [{"name": name, "protocols": ["encoded"]} for name in ("reid", "registered-reid")],
-        "utility": {"weights": "none"}, "controls": "single",
+        "utility": {"weights": "none"},
+        "controls": "single",
     }
     record = run_audit(parse_spec(data, "here"), Settings(out=tmp_path / "run")).record
     plain, found = (
