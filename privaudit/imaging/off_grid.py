@@ -35,6 +35,7 @@ def as_image(sent: Tensor, shape: Shape) -> Tensor:
 def spread(image: Tensor, shape: Sequence[int]) -> Tensor:
     """An image [X, Y, Z] in the form of what is sent, so that :func:`as_image` shows it again, as finely as fits.
 
+    >>> import torch
     >>> image = torch.rand(8, 8, 8)
     >>> torch.allclose(as_image(spread(image, (3, 16, 16, 16)), (8, 8, 8)), image, atol=0.5)
     True
