@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field as Option
 
+from privaudit.cohorts.doubts import find
 from privaudit.cohorts.grids import BYTES_PER_VOXEL
 from privaudit.cohorts.hashes import HashMemory
 from privaudit.cohorts.volumes import Reading, read_array, read_grid, read_pair
@@ -150,32 +152,41 @@ class FileCohort(Cohort):
         return (*self._told, *self._notes)
 
     def prepare(self, scans: Sequence[ScanId], jobs: int = 1, quiet: bool = True) -> None:
-        """Read the image of each of these scans to its end, and look for the same voxels under two names.
+        """Read the image of each of these scans to its end; look for one person under two names and for whole heads.
 
         An image is read once, and not again before it changes.
 
         Raises:
             DataError: a file is damaged, or two scans hold the same image and the user has not accepted that.
         """
+        self._notes = ()
         first: dict[str, ScanId] = {}
         again: dict[ScanId, ScanId] = {}
         for scan, found in zip(scans, self._marks_of(scans, jobs, quiet), strict=True):
             if first.setdefault(found, scan) != scan:
                 again[scan] = first[found]
-        if not again:
-            return
+        if again:
+            self._tell_same(again, len(scans))
+        files = {scan: (self._files[scan].image, self._files[scan].labels, self._reading[scan]) for scan in scans}
+        doubts = find(files, self.voxel_mm, self._cache, self.fingerprint, jobs, quiet)
+        self._notes += doubts.notes
+        named = doubts.named(sorted({scan.subject for scan in scans}))
+        if named and not quiet:
+            print(f"warning: {named}", file=sys.stderr)
+
+    def _tell_same(self, again: Mapping[ScanId, ScanId], scans: int) -> None:
         whose = Counter("person" if scan.subject != other.subject else "session" for scan, other in again.items())
         told = " and ".join(f"{count} as another {what}" for what, count in sorted(whose.items()))
         if self._same_images == "refuse":
             scan, other = next(iter(again.items()))
             raise DataError(
                 f"{self._files[scan].image} holds the same voxels as {self._files[other].image}",
-                got=f"{len(again)} of {len(scans)} images that hold the voxels of another one ({told})",
+                got=f"{len(again)} of {scans} images that hold the voxels of another one ({told})",
                 allowed="one image for each person and session",
                 todo="remove one of each, or accept them with the option same_images=note, which every card will tell",
             )
         self._notes = (
-            f"{len(again)} of {len(scans)} images hold the voxels of another one ({told}); the user accepts that, and"
+            f"{len(again)} of {scans} images hold the voxels of another one ({told}); the user accepts that, and"
             " figures about identity may come from it alone",
         )
 

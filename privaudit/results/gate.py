@@ -72,10 +72,10 @@ def check(record: Record, baseline: Baseline, tolerance: float = 0.02, allow_kno
     must be on the same people, seed and scoring; the defense's options may change, for that is what a gate watches.
 
     Raises:
-        OptionError: the tolerance is negative or not finite.
+        OptionError: the tolerance is no number from 0 to 1.
     """
-    if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise OptionError("the tolerance must be a number from 0", got=tolerance)
+    if not 0 <= tolerance <= 1:
+        raise OptionError("the tolerance must be a number from 0 to 1: no figure grows by more", got=tolerance)
     return GateResult(
         (
             *_mismatches(record, baseline),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from privaudit.errors import RecordError
 from privaudit.files import is_file, is_folder, parse_json, read_text
-from privaudit.results.record import SCHEMA_VERSION, Record
+from privaudit.results.overall import Verdict
+from privaudit.results.record import SCHEMA_VERSION, Finding, Record
 from privaudit.validation import explain
+
+ROUNDING: Final = 1e-9
 
 
 def dumps(record: Record) -> str:
@@ -35,10 +38,30 @@ def loads(text: str, source: str) -> Record:
             todo="run the audit again",
         )
     try:
-        return Record.model_validate(data)
+        record = Record.model_validate(data)
     except ValidationError as error:
         where, must, _ = explain(error, Record)
         raise RecordError(f"{source} is not a valid record: {where} {must}") from None
+    for finding in record.primary():
+        why = unfounded(finding)
+        if why:
+            raise RecordError(f"{source} is not a valid record: {finding.key} says {finding.verdict}, {why}")
+    return record
+
+
+def unfounded(finding: Finding) -> str:
+    """Why a finding's own figures contradict that no leak was detected; empty where they do not.
+
+    Whoever edits a verdict, by hand or by a script, must not get a pass from it.
+    """
+    if finding.verdict is not Verdict.NO_LEAK_DETECTED:
+        return ""
+    beside = None if finding.baseline is None else finding.baseline.ci
+    if beside is None or beside[1] > finding.margin + ROUNDING:
+        return "but its interval does not stay within the margin"
+    if finding.control is None or not finding.control.passed:
+        return "but its planted leak was not found"
+    return ""
 
 
 def read(path: Path) -> Record:

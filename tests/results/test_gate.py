@@ -139,7 +139,7 @@ def test_dropping_a_finding_never_passes(names: list[str], data: st.DataObject) 
     assert code(record(*(finding(name) for name in names if name != gone)), base) == 3
 
 
-@pytest.mark.parametrize("tolerance", [-0.1, math.nan, math.inf])
+@pytest.mark.parametrize("tolerance", [-0.1, 1.5, math.nan, math.inf])
 def test_a_tolerance_that_makes_no_sense(tolerance: float) -> None:
     with pytest.raises(OptionError, match="tolerance"):
         code(record(finding()), tolerance=tolerance)
@@ -201,6 +201,27 @@ def test_records_edited_by_hand_are_refused(tmp_path: Path) -> None:
         read(file)
     file.write_text(json.dumps({**data, "findings": data["findings"] * 2}))
     with pytest.raises(RecordError, match="listed twice"):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"estimate": 0.93}, "its interval does not stay within the margin"),
+        ({"baseline": None, "comparisons": []}, "its interval does not stay within the margin"),
+        ({"control": None}, "its planted leak was not found"),
+        (
+            {"control": Control(description="planted", estimate=0.7, difference=0.0, ci=(0.0, 0.0), passed=False)},
+            "planted",
+        ),
+    ],
+)
+def test_a_verdict_edited_against_its_own_figures_is_refused(tmp_path: Path, changed: dict[str, Any], why: str) -> None:
+    file = tmp_path / "record.json"
+    file.write_text(dumps(record(finding())))
+    assert read(file).verdict is Verdict.NO_LEAK_DETECTED
+    file.write_text(dumps(record(finding(**changed))))
+    with pytest.raises(RecordError, match=f"average/K=10/target/ms_ssim says NO LEAK DETECTED, but .*{why}"):
         read(file)
 
 
