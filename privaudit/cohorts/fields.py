@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Floats = NDArray[np.float32]
 Triple = tuple[float, float, float]
@@ -93,14 +92,11 @@ class Field:
 
     def at(self, points: Floats) -> Floats:
         """Return the field ``[C, ...]`` at any ``points`` ``[3, ...]``."""
+        from privaudit.cohorts.reading_fields import read_between  # the compiler takes a while to import
+
         origin = np.reshape(np.asarray(self.nodes.origin, np.float32), (3,) + (1,) * (points.ndim - 1))
         where = (points - origin) / np.float32(self.nodes.spacing)
-        return np.stack(
-            [
-                ndimage.map_coordinates(channel, where, np.float32, self.order, mode="nearest", prefilter=False)
-                for channel in self.values
-            ]
-        )
+        return read_between(self.values, where.reshape(3, -1), self.order).reshape(-1, *points.shape[1:])
 
     def on(self, lattice: Lattice) -> Floats:
         """Return the field ``[C, X, Y, Z]`` at the points of a lattice: as :meth:`at`, but axis by axis and faster."""

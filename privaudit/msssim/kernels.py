@@ -13,34 +13,20 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, TypeVar
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from privaudit.compiling import compiled
+
 Shape = tuple[int, int, int]
 Array = NDArray[Any]
-P = ParamSpec("P")
 R = TypeVar("R")
 
 SLAB: Final = 48
 """About how many output planes a slab has; fixed, so that sums do not depend on the number of threads."""
-
-
-def compiled(*flags: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Compile on first use, keep the result on disk, and let other threads run meanwhile.
-
-    Args:
-        flags: what the compiler may do to sums and products, in LLVM's words.
-    """
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=set(flags))
-        return cast("Callable[P, R]", jit(function))
-
-    return decorate
 
 
 @functools.cache

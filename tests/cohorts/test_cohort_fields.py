@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from privaudit.cohorts.fields import Box, Field, Lattice, exponential, generator, jacobian, random_field, rotation
+from privaudit.cohorts.reading_fields import read_between
 
 BOX = Box((-30.0, -40.0, -20.0), (30.0, 40.0, 20.0))
 
@@ -58,3 +60,18 @@ def test_generators_depend_on_their_names_alone() -> None:
     assert generator("a", 1).random() == generator("a", "1").random()
     assert generator("a", 1).random() != generator("a1").random()
     assert generator("phantom", 0, "P0001").random() == 0.33355227771679263
+
+
+@given(
+    sides=st.tuples(*[st.integers(1, 7)] * 3), channels=st.integers(1, 4), order=st.sampled_from([1, 3]),
+    seed=st.integers(0, 999),
+)  # fmt: skip
+def test_reading_between_nodes_is_scipys_to_the_last_bit(
+    sides: tuple[int, int, int], channels: int, order: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((channels, *sides)).astype(np.float32)
+    where = (rng.uniform(-0.5, 1.5, (3, 60)) * np.array(sides)[:, None]).astype(np.float32)
+    where[:, :10] = np.round(where[:, :10])
+    expected = [ndimage.map_coordinates(c, where, np.float32, order, mode="nearest", prefilter=False) for c in values]
+    np.testing.assert_array_equal(read_between(values, where, order), np.stack(expected))

@@ -1,0 +1,99 @@
+"""Reading a field between its nodes, compiled: what ``scipy.ndimage.map_coordinates`` gives to the last bit, faster.
+
+SciPy takes one channel at a time and computes where and with which weights for each of them anew. Here that is done
+once for all channels. The order of sums and products is SciPy's, so that virtual people stay what they were; a test
+compares every bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privaudit.compiling import compiled
+
+Floats = NDArray[np.float32]
+
+
+def read_between(values: Floats, where: Floats, order: int) -> Floats:
+    """Interpolate linearly (order 1) or by cubic B-splines (order 3); outside, the nearest node counts.
+
+    Args:
+        values: float32 ``[C, I, J, K]``: node values, or spline coefficients.
+        where: float32 ``[3, N]``, in nodes from the first one.
+        order: 1 or 3.
+
+    Returns:
+        float32 ``[C, N]``.
+    """
+    out = np.empty((len(values), where.shape[1]), np.float32)
+    # Channels last: the values that one point needs of all channels lie side by side.
+    nodes = np.ascontiguousarray(np.moveaxis(values, 0, -1))
+    (_linear if order == 1 else _cubic)(nodes, np.ascontiguousarray(where), out)
+    return out
+
+
+@compiled()
+def _nearest(index: int, length: int) -> int:
+    return min(max(index, 0), length - 1)
+
+
+@compiled()
+def _linear(nodes: Any, where: Any, out: Any) -> None:
+    sides = nodes.shape
+    sums = np.empty(sides[3], np.float64)
+    start = np.empty(3, np.int64)
+    weight = np.empty((3, 2), np.float64)
+    for n in range(where.shape[1]):
+        for axis in range(3):
+            place = np.float64(where[axis, n])
+            first = np.floor(place)
+            start[axis] = np.int64(first)
+            part = place - first
+            weight[axis, 0] = 1.0 - part
+            weight[axis, 1] = 1.0 - weight[axis, 0]
+        sums[:] = 0.0
+        for a in range(2):
+            i = _nearest(start[0] + a, sides[0])
+            for b in range(2):
+                j = _nearest(start[1] + b, sides[1])
+                for c in range(2):
+                    k = _nearest(start[2] + c, sides[2])
+                    for channel in range(sides[3]):
+                        value = np.float64(nodes[i, j, k, channel])
+                        sums[channel] += value * weight[0, a] * weight[1, b] * weight[2, c]
+        for channel in range(sides[3]):
+            out[channel, n] = sums[channel]
+
+
+@compiled()
+def _cubic(nodes: Any, where: Any, out: Any) -> None:
+    sides = nodes.shape
+    sums = np.empty(sides[3], np.float64)
+    start = np.empty(3, np.int64)
+    weight = np.empty((3, 4), np.float64)
+    for n in range(where.shape[1]):
+        for axis in range(3):
+            place = np.float64(where[axis, n])
+            first = np.floor(place)
+            start[axis] = np.int64(first) - 1
+            y = place - first
+            z = 1.0 - y
+            weight[axis, 1] = (y * y * (y - 2.0) * 3.0 + 4.0) / 6.0
+            weight[axis, 2] = (z * z * (z - 2.0) * 3.0 + 4.0) / 6.0
+            weight[axis, 0] = z * z * z / 6.0
+            weight[axis, 3] = 1.0 - weight[axis, 0] - weight[axis, 1] - weight[axis, 2]
+        sums[:] = 0.0
+        for a in range(4):
+            i = _nearest(start[0] + a, sides[0])
+            for b in range(4):
+                j = _nearest(start[1] + b, sides[1])
+                for c in range(4):
+                    k = _nearest(start[2] + c, sides[2])
+                    for channel in range(sides[3]):
+                        value = np.float64(nodes[i, j, k, channel])
+                        sums[channel] += value * weight[0, a] * weight[1, b] * weight[2, c]
+        for channel in range(sides[3]):
+            out[channel, n] = sums[channel]
