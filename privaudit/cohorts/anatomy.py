@@ -114,10 +114,10 @@ class Tissue:
 def tissue_at(template: Template, person: Anatomy, points: Floats) -> Tissue:
     """Return what ``person`` is made of at ``points`` ``[3, ...]`` (mm, in the person's space)."""
     where = points + person.displacement.at(points)
-    background = template.channels(0, 1).at(where)
+    background = template.background.at(where)
     inside = background[0] < 0.99
     where, points = where[:, inside], points[:, inside]
-    maps = np.concatenate([background[:, inside], template.channels(1, 5).at(where)])
+    maps = np.concatenate([background[:, inside], template.tissue.at(where)])
     shares = weigh(maps[:4], person.weights, person.balance.at(points), person.model.sharpness)
     c, g, w = person.means
     uneven = (person.model.texture + person.model.csf_texture * shares[1]) * person.texture.at(points)[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -90,13 +91,19 @@ class Field:
     nodes: Lattice
     order: int = 1
 
+    @cached_property
+    def _nodes_last(self) -> Floats:
+        from privaudit.cohorts.reading_fields import channels_last
+
+        return channels_last(self.values)
+
     def at(self, points: Floats) -> Floats:
         """Return the field ``[C, ...]`` at any ``points`` ``[3, ...]``."""
         from privaudit.cohorts.reading_fields import read_between  # the compiler takes a while to import
 
         origin = np.reshape(np.asarray(self.nodes.origin, np.float32), (3,) + (1,) * (points.ndim - 1))
         where = (points - origin) / np.float32(self.nodes.spacing)
-        return read_between(self.values, where.reshape(3, -1), self.order).reshape(-1, *points.shape[1:])
+        return read_between(self._nodes_last, where.reshape(3, -1), self.order).reshape(-1, *points.shape[1:])
 
     def on(self, lattice: Lattice) -> Floats:
         """Return the field ``[C, X, Y, Z]`` at the points of a lattice: as :meth:`at`, but axis by axis and faster."""

@@ -17,20 +17,23 @@ from privaudit.compiling import compiled
 Floats = NDArray[np.float32]
 
 
-def read_between(values: Floats, where: Floats, order: int) -> Floats:
+def channels_last(values: Floats) -> Floats:
+    """``[C, I, J, K]`` as ``[I, J, K, C]``: the values that one point needs of all channels lie side by side."""
+    return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+
+
+def read_between(nodes: Floats, where: Floats, order: int) -> Floats:
     """Interpolate linearly (order 1) or by cubic B-splines (order 3); outside, the nearest node counts.
 
     Args:
-        values: float32 ``[C, I, J, K]``: node values, or spline coefficients.
+        nodes: float32 ``[I, J, K, C]``: node values, or spline coefficients.
         where: float32 ``[3, N]``, in nodes from the first one.
         order: 1 or 3.
 
     Returns:
         float32 ``[C, N]``.
     """
-    out = np.empty((len(values), where.shape[1]), np.float32)
-    # Channels last: the values that one point needs of all channels lie side by side.
-    nodes = np.ascontiguousarray(np.moveaxis(values, 0, -1))
+    out = np.empty((nodes.shape[-1], where.shape[1]), np.float32)
     (_linear if order == 1 else _cubic)(nodes, np.ascontiguousarray(where), out)
     return out
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -41,9 +41,15 @@ class Template:
 
     maps: Field
 
-    def channels(self, start: int, stop: int) -> Field:
-        """The maps ``start`` to ``stop`` (exclusive) alone."""
-        return Field(self.maps.values[start:stop], self.maps.nodes)
+    @cached_property
+    def background(self) -> Field:
+        """The share of background alone."""
+        return Field(self.maps.values[:1], self.maps.nodes)
+
+    @cached_property
+    def tissue(self) -> Field:
+        """All maps but the background's."""
+        return Field(self.maps.values[1:], self.maps.nodes)
 
 
 def _load() -> tuple[Floats, Floats, Floats, NDArray[np.float64]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from privaudit.cohorts.fields import Box, Field, Lattice, exponential, generator, jacobian, random_field, rotation
-from privaudit.cohorts.reading_fields import read_between
+from privaudit.cohorts.reading_fields import channels_last, read_between
 
 BOX = Box((-30.0, -40.0, -20.0), (30.0, 40.0, 20.0))
 
@@ -74,4 +74,4 @@ def test_reading_between_nodes_is_scipys_to_the_last_bit(
     where = (rng.uniform(-0.5, 1.5, (3, 60)) * np.array(sides)[:, None]).astype(np.float32)
     where[:, :10] = np.round(where[:, :10])
     expected = [ndimage.map_coordinates(c, where, np.float32, order, mode="nearest", prefilter=False) for c in values]
-    np.testing.assert_array_equal(read_between(values, where, order), np.stack(expected))
+    np.testing.assert_array_equal(read_between(channels_last(values), where, order), np.stack(expected))
