@@ -130,7 +130,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--voxel-mm", type=float, default=4.0, help="voxel size")
     parser.add_argument("--patch-size", type=int, default=16, help="side of the patches, in voxels")
     parser.add_argument("--victims", type=int, default=VICTIMS, help="people under attack, two scans each")
-    parser.add_argument("--only", action="append", metavar="TEXT", help="settings whose name holds this")
+    parser.add_argument("--only", action="append", metavar="TEXT", help="a setting by name, or all with this in it")
     parser.add_argument("--seed", type=int, default=0, help="of every audit")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, help="folder of the runs [default: the user's cache]")
@@ -140,8 +140,12 @@ def main(arguments: Sequence[str]) -> None:
     head = ["setting", *COLUMNS]
     rows = [head, ["---"] * len(head)]
     print(" | ".join(head), flush=True)
+    names = {setting.name for setting in SETTINGS}
     for setting in SETTINGS:
-        if chosen.only is None or any(text in setting.name for text in chosen.only):
+        wanted = chosen.only is None or any(
+            text == setting.name or (text in setting.name and text not in names) for text in chosen.only
+        )
+        if wanted:
             _, needed = setting.people(chosen.victims)
             if chosen.people is not None and needed > chosen.people:
                 rows.append([setting.name, f"needs {needed} people", *["–"] * (len(COLUMNS) - 1)])
