@@ -137,7 +137,7 @@ class PhantomCohort(Cohort):
         """Age and sex where they are planted."""
         return attributes_of(self.recipe, subject)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the recipe, the people, the sessions, the generator and the template."""
         return hashlib.sha256("\n".join([self._digest, *map(repr, self.scans)]).encode()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from privaudit.learning.features import Feature
 from privaudit.learning.kept import Kept
 from privaudit.learning.own_people import Others, Sampler, encode_own, fingerprint
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
+"""float32 for vectors of scans: they have some 10,000 components, and double precision takes twice the time."""
 Scans = Sequence[Callable[[], Tensor]]
 """Each reads a volume [X, Y, Z]."""
 
@@ -74,21 +75,22 @@ def learn_comparison(way: str, sent: Floats, raw: Floats | None) -> Comparison:
         raw: of raw scans, or None.
     """
     kinds = [sent] if raw is None else [sent, raw]
-    means = [kind.mean(axis=(0, 1)) for kind in kinds]
+    # In double precision equal vectors have a mean that equals them, and nothing is left of them.
+    means = [kind.mean(axis=(0, 1), dtype=np.float64).astype(kind.dtype) for kind in kinds]
     centred = np.concatenate([kind - mean for kind, mean in zip(kinds, means, strict=True)], axis=1)
     size = sent.shape[-1]
-    scale = np.ones(size)
-    away, damping = np.zeros((0, size)), np.zeros(0)
+    scale = np.ones(size, sent.dtype)
+    away, damping = np.zeros((0, size), sent.dtype), np.zeros(0, sent.dtype)
     if way != "plain":
         spread = centred.std(axis=(0, 1))
         scale = 1 / (spread + spread.mean() / 10 + FLOOR)
     if way == "whitened":
         within = ((centred - centred.mean(axis=1, keepdims=True)) * scale).reshape(-1, size)
-        values, vectors = np.linalg.eigh(within @ within.T)
+        values, vectors = np.linalg.eigh((within @ within.T).astype(np.float64))
         kept = values > values.max(initial=0.0) * 1e-8
-        away = (vectors[:, kept].T @ within) / np.sqrt(values[kept])[:, None]
+        away = (vectors[:, kept] / np.sqrt(values[kept])).T.astype(sent.dtype) @ within
         usual = values[kept].mean() if kept.any() else 1.0
-        damping = 1 - np.sqrt(usual / (usual + values[kept]))
+        damping = (1 - np.sqrt(usual / (usual + values[kept]))).astype(sent.dtype)
     return Comparison((means[0], means[-1]), scale, away, damping)
 
 
@@ -113,7 +115,7 @@ class Recogniser:
 
         ``advance`` is called with the number of scans read.
         """
-        total: Floats = np.zeros((len(queries), len(queries if gallery is None else gallery)))
+        total = np.zeros((len(queries), len(queries if gallery is None else gallery)))
         sent, raw = self._read(queries, 0, advance), None if gallery is None else self._read(gallery, 1, advance)
         for number, (_, comparison) in enumerate(self.members):
             one = comparison.units(sent[number], 0)
@@ -125,7 +127,7 @@ class Recogniser:
         found = []
         for scan in scans:
             volume = scan()
-            found.append([(f.raw if kind else f.sent)(volume).double().numpy() for f, _ in self.members])
+            found.append([(f.raw if kind else f.sent)(volume).float().numpy() for f, _ in self.members])
             advance(1)
         return [np.stack(column) for column in zip(*found, strict=True)]
 
@@ -195,8 +197,8 @@ def _own(
         volume = encode_own(scheme, sampler.session(person, rng), Others(people, person), keys)
         bare = sampler.session(person, rng)
         for column, plain, feature in zip(sent, raw, features, strict=True):
-            column.append(feature.sent(volume).double().numpy())
-            plain.append(feature.raw(bare).double().numpy())
+            column.append(feature.sent(volume).float().numpy())
+            plain.append(feature.raw(bare).float().numpy())
         advance(1 / (count * SCANS))
     return [np.stack(column) for column in sent], [np.stack(column) for column in raw]
 
