@@ -19,6 +19,7 @@ from privaudit.contracts.defense import Defense
 from privaudit.errors import OptionError
 from privaudit.results.overall import Verdict
 from privaudit.scoring.settings import ScoringSpec
+from privaudit.scoring.similarity import power
 from privaudit.scoring.similarity.power import Design, least_noticed, passing
 
 Blobs = Callable[..., dict[str, Any]]
@@ -116,7 +117,9 @@ def test_only_the_quick_budget_limits_the_time_by_itself() -> None:
     assert parse_spec({"attacks": "standard", "budget": "full"}, "test").time_limit is None
 
 
-def test_a_plan_counts_people_and_runs_nothing(blobs: Blobs) -> None:
+def test_a_plan_counts_people_and_runs_nothing(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, fewer in (("NULLS", 1000), ("AUDITS", 50), ("PASSES", 10)):
+        monkeypatch.setattr(power, name, fewer)
     text = "\n".join(foresee(parse_spec(blobs("mixup", ["reid", "average"]), "test")))
     assert "24 people (12 victims, 6 pool, 6 population), 48 scans" in text
     assert "among encoded scans (12 people, 2 scans each" in text

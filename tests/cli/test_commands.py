@@ -39,9 +39,9 @@ AUDIT = ["audit", "--dataset", "blobs", "--attack", "as-is", "--out", "run"]
     ],
 )
 def test_a_mistake_is_one_clear_line_and_exit_code_2(
-    cli: Cli, tmp_path: Path, arguments: list[str], message: str
+    here: Cli, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    out = cli(*arguments)
+    out = here(*arguments)
     assert out.returncode == 2, out.stdout + out.stderr
     assert message in out.stderr
     assert len(out.stderr.strip().splitlines()) == 1
@@ -62,49 +62,49 @@ def test_an_audit_prints_its_verdict_and_writes_its_cards(cli: Cli, tmp_path: Pa
     assert read(tmp_path / "run").dataset.subjects == 24
 
 
-def test_attack_is_an_audit_with_one_attack_whose_options_are_options(cli: Cli, tmp_path: Path) -> None:
+def test_attack_is_an_audit_with_one_attack_whose_options_are_options(here: Cli, tmp_path: Path) -> None:
     options = ["--dataset", "blobs", "--defense", "none", "--width", "5", "--out", "run", "--subjects=12"]
-    out = cli("attack", "smooth", *options)
+    out = here("attack", "smooth", *options)
     assert out.returncode == 0, out.stderr
     assert {f.attack for f in read(tmp_path / "run").findings} == {"smooth", "as-is", "atlas", "random-subject"}
 
 
-def test_init_writes_a_specification_that_options_can_override(cli: Cli, tmp_path: Path) -> None:
-    assert cli("init").returncode == 0
-    assert "already there" in cli("init").stderr
+def test_init_writes_a_specification_that_options_can_override(here: Cli, tmp_path: Path) -> None:
+    assert here("init").returncode == 0
+    assert "already there" in here("init").stderr
     spec = (tmp_path / "audit.yaml").read_text().replace("name: phantom", "name: blobs")
     (tmp_path / "audit.yaml").write_text(spec)
     options = ["--attack", "as-is", "--subjects", "12", "--mixup.views", "2", "--seed", "9", "--out", "run"]
-    out = cli("audit", "audit.yaml", *options)
+    out = here("audit", "audit.yaml", *options)
     assert out.returncode == 0, out.stderr
     record = read(tmp_path / "run")
     assert (record.seed, record.defense.params["views"], record.defense.params["patch_size"]) == (9, 2, 32)
 
 
-def test_show_lists_every_option_with_type_and_default(cli: Cli) -> None:
-    out = cli("defenses", "show", "mixup").stdout
+def test_show_lists_every_option_with_type_and_default(here: Cli) -> None:
+    out = here("defenses", "show", "mixup").stdout
     assert "--patch-size  int or null  [default: 32]" in out
     assert "--alpha  float or [float, float]  [default: [0.0, 1.0]]" in out
     assert "--alpha-per  patch|request|volume  [default: volume]" in out
-    shown = cli("attacks", "show", "average").stdout
+    shown = here("attacks", "show", "average").stdout
     assert "K=10 (decides): atlas, transcript, views" in shown
 
 
-def test_doctor_says_what_is_there(cli: Cli, tmp_path: Path) -> None:
-    out = cli("doctor")
+def test_doctor_says_what_is_there(here: Cli, tmp_path: Path) -> None:
+    out = here("doctor")
     assert out.returncode == 0, out.stdout
     assert "devices: cpu" in out.stdout
-    assert cli("doctor", PRIVAUDIT_DATA=str(tmp_path / "none")).returncode == 4
+    assert here("doctor", PRIVAUDIT_DATA=str(tmp_path / "none")).returncode == 4
 
 
-def test_the_schema_is_printed(cli: Cli) -> None:
-    assert '"$schema"' in cli("schema").stdout
+def test_the_schema_is_printed(here: Cli) -> None:
+    assert '"$schema"' in here("schema").stdout
 
 
-def test_report_writes_one_format_to_standard_output(cli: Cli, tmp_path: Path) -> None:
-    cli(*AUDIT, "--subjects", "12")
-    out = cli("report", "run", "--format", "plain", "--out", "-")
+def test_report_writes_one_format_to_standard_output(here: Cli, tmp_path: Path) -> None:
+    here(*AUDIT, "--subjects", "12")
+    out = here("report", "run", "--format", "plain", "--out", "-")
     assert out.stdout.startswith("mixup: ")
-    assert "exactly one --format" in cli("report", "run", "--out", "x.html").stderr
-    assert cli("report", "run", "--format", "html", "--out", "x.html").returncode == 0
+    assert "exactly one --format" in here("report", "run", "--out", "x.html").stderr
+    assert here("report", "run", "--format", "html", "--out", "x.html").returncode == 0
     assert (tmp_path / "x.html").read_text().lower().startswith("<!doctype html>")

@@ -37,12 +37,12 @@ def load(path: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_train_then_segment_on_the_images_own_grid(cli: Cli, tmp_path: Path, scan: Path) -> None:
-    trained = cli(*TRAIN, "--defense", "mixup", "--out", "w")
+def test_train_then_segment_on_the_images_own_grid(here: Cli, tmp_path: Path, scan: Path) -> None:
+    trained = here(*TRAIN, "--defense", "mixup", "--out", "w")
     assert trained.returncode == 0, trained.stderr
     assert "patches of held-out people" in trained.stdout
     assert (tmp_path / "w" / "README.md").is_file()
-    done = cli(
+    done = here(
         "segment", scan, "-o", "labels.nii.gz", "--weights", "w", "--views", "3", "--variance", "var.nii.gz",
         "--subjects", "4", "--quiet", "--device", "cpu",
     )  # fmt: skip
@@ -60,7 +60,7 @@ def test_train_then_segment_on_the_images_own_grid(cli: Cli, tmp_path: Path, sca
 
     # With a ledger no reference is mixed in twice: of four people, three views use up three.
     for number, message in enumerate(("", "too small to use no scan twice; got 1 scans")):
-        again = cli(
+        again = here(
             "segment", scan, "-o", f"again{number}.nii.gz", "--weights", "w", "--views", "3", "--subjects", "4",
             "--ledger", "used.txt", "--quiet", "--device", "cpu",
         )  # fmt: skip
@@ -105,9 +105,9 @@ def test_bad_input_is_one_clear_line(
 
 
 @pytest.mark.slow
-def test_references_that_cannot_be_mixed_with_are_refused(cli: Cli, tmp_path: Path, scan: Path) -> None:
-    assert cli(*TRAIN, "--steps=1", "--defense", "mixup", "--out", "w").returncode == 2  # --steps twice
-    trained = cli(*[a for a in TRAIN if a not in ("--steps", "2")], "--steps", "1", "--out", "w")
+def test_references_that_cannot_be_mixed_with_are_refused(here: Cli, tmp_path: Path, scan: Path) -> None:
+    assert here(*TRAIN, "--steps=1", "--defense", "mixup", "--out", "w").returncode == 2  # --steps twice
+    trained = here(*[a for a in TRAIN if a not in ("--steps", "2")], "--steps", "1", "--out", "w")
     assert trained.returncode == 0, trained.stderr
     labels = np.zeros((40, 48, 40), np.uint8)
     for person, image in (("01", labels + np.arange(40, dtype=np.uint8)), ("02", labels[::-1] + np.uint8(1))):
@@ -118,23 +118,23 @@ def test_references_that_cannot_be_mixed_with_are_refused(cli: Cli, tmp_path: Pa
         affine = np.diag([4.0, 4.0, 4.0, 1.0])
         nib.save(nib.Nifti1Image(image, affine), folder / f"sub-{person}_T1w.nii.gz")  # type: ignore[no-untyped-call]
         nib.save(nib.Nifti1Image(labels, affine), folder / f"sub-{person}_dseg.nii.gz")  # type: ignore[no-untyped-call]
-    result = cli(
+    result = here(
         "segment", scan, "-o", "x.nii.gz", "--weights", "w", "--dataset", "bids", "--root", "bids", "--quiet"
     )  # fmt: skip
     assert result.returncode == 2, result.stdout
     assert "labels nothing" in result.stderr
-    result = cli("segment", scan, "-o", "x.txt", "--weights", "w", "--quiet")
+    result = here("segment", scan, "-o", "x.txt", "--weights", "w", "--quiet")
     assert result.returncode == 2
     assert ".nii" in result.stderr
     assert not list(tmp_path.glob("x.*"))
 
 
 @pytest.mark.slow
-def test_folds_are_summed_up(cli: Cli, tmp_path: Path) -> None:
-    result = cli(*TRAIN, "--defense", "none", "--folds", "2", "--steps", "1", "--out", "cv")
+def test_folds_are_summed_up(here: Cli, tmp_path: Path) -> None:
+    result = here(*TRAIN, "--defense", "none", "--folds", "2", "--steps", "1", "--out", "cv")
     assert result.returncode == 2, "an option given twice is an error"
     arguments = [a for a in TRAIN if a not in ("--steps", "2")]
-    result = cli(*arguments, "--steps", "1", "--defense", "none", "--folds", "2", "--out", "cv")
+    result = here(*arguments, "--steps", "1", "--defense", "none", "--folds", "2", "--out", "cv")
     assert result.returncode == 0, result.stderr
     assert '"mean"' in result.stdout
     assert (tmp_path / "cv" / "folds.json").is_file()
