@@ -69,7 +69,7 @@ def test_html_is_balanced_and_loads_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["html", "markdown"])
 def test_a_card_says_what_matters(name: str) -> None:
-    page = render(name, full()).replace("\\", "")
+    page = render(name, full()).replace("\\", "").replace("\u00a0", " ")
     for text in ("LEAK", "virtual subjects", "0.930 [0.920, 0.940]", "atlas 0.740", "INCONCLUSIVE", "out of luck"):
         assert text in page
     for finding_ in full().primary():
