@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from privaudit.auditing.scene import Scene
 
 T = TypeVar("T")
+MOST_PATCHES: Final = 20_000
+"""Of a view. Attacks take patches one by one: more of them are a night's work, and nobody would see why."""
 LONGEST: Final = 300
 """Characters of another's message that are shown."""
 
@@ -134,6 +136,11 @@ def _check_encoded(defense: Defense, sent: Any) -> None:
     places: Any = sent.positions
     if not (isinstance(places, np.ndarray) and places.dtype == np.int64 and places.shape == (sent.views.shape[1], 3)):
         raise _wrong(defense, "encode", f"positions: {_described(places)}", f"int64 array [{sent.views.shape[1]}, 3]")
+    if len(places) > MOST_PATCHES:
+        raise _wrong(
+            defense, "encode", f"{len(places)} patches a view",
+            f"at most {MOST_PATCHES}; send larger patches, or the whole as one",
+        )  # fmt: skip
     if sent.sent is not None and (sent.sent.dtype != torch.float32 or len(sent.sent) != len(sent.views)):
         raise _wrong(defense, "encode", f"sent: {_described(sent.sent)}", "float32 tensor [views, ...]")
 

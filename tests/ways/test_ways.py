@@ -356,6 +356,13 @@ class Short(Defense):
     def encode(self, image, key, views):
         return Encoded(image.numpy()[None, None], np.zeros((1, 3), dtype=np.int64))
 
+class Dust(Defense):
+    def draw_key(self, shape, pool, rng):
+        return Key()
+    def encode(self, image, key, views):
+        corners = np.stack(np.indices(image.shape), -1).reshape(-1, 3).astype(np.int64)
+        return Encoded(image.reshape(1, -1, 1, 1, 1), corners)
+
 class NoKey(Defense):
     def encode(self, image, key, views):
         return Encoded(image[None, None], None)
@@ -369,6 +376,7 @@ class NoKey(Defense):
         ("Talks", "does not print", "derive it from privaudit.Key"),
         ("Talks", "fresh keys", "keyed = False"),
         ("Short", "types and shapes", "views: ndarray of float32"),
+        ("Dust", "types and shapes", "32768 patches a view; allowed: at most 20000"),
         ("NoKey", "types and shapes", "NoKey.draw_key failed on the first scan"),
     ],
 )
