@@ -217,6 +217,22 @@ def test_an_edited_file_and_what_it_imports_change_the_key(tmp_path: Path) -> No
     assert code() not in (first, second)
 
 
+def test_who_waits_is_told_how_many_jobs_and_when_each_is_done(
+    thirdparty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where standard error is a file, too; and quiet is quiet."""
+    few = TINY | {"dataset": {"name": "blobs", "subjects": 6}, "attacks": ["as-is"], "pictures": {"people": 2}}
+    privaudit.audit(noisy, out=tmp_path / "told", **few)
+    first, *rest = capsys.readouterr().err.splitlines()
+    named = {line.split(": ")[0] for line in rest}  # a job that takes more than a minute has several lines
+    jobs = f"{len(named)} jobs (each is an attack in one setting), roughly a minute or less"
+    assert first.startswith(jobs), [first, *rest]
+    assert any(line.startswith("as-is default, the scheme as it is: 2 of 2, ") for line in rest), rest
+    assert any(line.startswith("as-is default, with 90% of the raw image planted: 2 of 2, ") for line in rest), rest
+    privaudit.audit(noisy, out=tmp_path / "quiet", quiet=True, **few)
+    assert capsys.readouterr().err == ""
+
+
 # commands --------------------------------------------------------------------------------------------------------
 
 
