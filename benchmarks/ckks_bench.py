@@ -14,6 +14,11 @@ Expected before the first measurement, on one core of an AMD EPYC (Zen 3):
 - Seconds: 5 ms to encrypt each, 1 to 2 s; on the server 1728 products of 2 ms, 4 s; in plaintext below 0.01 s.
 - Exact to the 30 bits of the scale: logits of some tens differ by less than 1e-3, labels in less than 0.1 %.
 - Dice of so small a network: .6 to .75, as it sees grey values and edges, not places; the U-Nets here reach .92.
+
+Measured (docs/encoders.md): 73 MB sent, 4 MB returned, 1.8 s on the client, 2.4 s on the server. Two expectations were
+wrong. Logits of the trained network differ by 2.3e-2 (with the random weights of the test, values below 1 differ by
+1e-4), which changes hardly any label. Dice is .897: tissues of virtual people differ in grey value, so that a network
+that knows no places does well.
 """
 
 from __future__ import annotations
