@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,14 @@ def test_who_waits_is_told_how_many_jobs_and_when_each_is_done(
     assert any(line.startswith("as-is default, with 90% of the raw image planted: 2 of 2, ") for line in rest), rest
     privaudit.audit(noisy, out=tmp_path / "quiet", quiet=True, **few)
     assert capsys.readouterr().err == ""
+
+
+def test_a_function_of_a_notebook_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, __main__ is a module without a file."""
+    from privaudit.provenance import plugin_code
+
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    assert plugin_code(type("Mine", (), {"__module__": "__main__"})) == "unknown"
 
 
 # commands --------------------------------------------------------------------------------------------------------
