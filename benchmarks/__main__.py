@@ -1,9 +1,10 @@
 """``make bench``: speed and memory of everything that claims any, as ratios in one run.
 
-Four are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
+Five are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
 strength, ``python -m benchmarks verdicts``, how often verdicts are right on made-up figures, ``python -m benchmarks
-settings``, every setting of mixup under the attacks on all requests together, and ``python -m benchmarks strongest``,
-a table of the strongest attacks from finished records.
+settings``, every setting of mixup under the attacks on all requests together, ``python -m benchmarks ckks``, what
+homomorphic encryption costs, and ``python -m benchmarks strongest``, a table of the strongest attacks from finished
+records.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import sys
 
 from benchmarks import (
+    ckks_bench,
     joint_bench,
     msssim_bench,
     power_bench,
@@ -31,7 +33,7 @@ def main() -> None:
     """Run every benchmark, or those named, and print its rows."""
     alone = {
         "power": power_bench.main, "settings": settings_bench.main, "verdicts": verdicts_bench.main,
-        "strongest": strongest.main,
+        "strongest": strongest.main, "ckks": ckks_bench.main,
     }  # fmt: skip
     if sys.argv[1:2] and sys.argv[1] in alone:
         alone[sys.argv[1]](sys.argv[2:])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import html
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from privaudit.auditing.opening import Settings, quiet_progress
+from privaudit.auditing.opening import Settings
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import parse_spec
 from privaudit.cards.writing import write_cards
@@ -111,7 +110,7 @@ def audit(
     out: Path | str | None = None,
     cache: Path | str | None = None,
     device: str = "auto",
-    quiet: bool | None = None,
+    quiet: bool = False,
     **sections: Any,
 ) -> Audited:
     """Audit an encoder that is at hand: a function, a class, or the name of a plugin.
@@ -123,8 +122,8 @@ def audit(
         dataset: name of a data set, or a mapping with its name and options.
         attacks: 'standard' for the standard battery, or attacks by name or as mappings with options.
         views: how many encodings of each scan are sent; the function is called so often.
-        respond: what a perfect server makes of one-hot labels: ``respond(labels [C, X, Y, Z], rng)``. Without it and
-            ``decode`` only encodings are attacked, and the result says so.
+        respond: what a server that makes no mistake makes of one-hot labels: ``respond(labels [C, X, Y, Z], rng)``.
+            Without it and ``decode`` only encodings are attacked, and the result says so.
         decode: what the client makes of that: ``decode(returned, rng)`` → [C, X, Y, Z].
         image_of: what was sent, as an image, where it has another shape: ``image_of(sent, (X, Y, Z))``.
         seed: of every random choice.
@@ -132,7 +131,8 @@ def audit(
         out: run folder; by default one below ``privaudit-runs``. The same call goes on after a kill.
         cache: folder for generated data.
         device: 'auto', 'cpu', 'cuda' or 'mps'.
-        quiet: no progress bars; by default where there is no terminal and no notebook.
+        quiet: print nothing. Otherwise standard error says how many jobs there are and roughly how long they take, and
+            shows their progress: bars on a terminal, elsewhere a line for each job that is done, and one a minute.
         sections: other parts of a specification: ``split``, ``scoring``, ``utility``, ``pictures``, ``controls``.
 
     Returns:
@@ -149,9 +149,11 @@ def audit(
         data |= {"attacks": items} | ({"budget": budget} if budget is not None else {})
         data["dataset"] = dict(data["dataset"])
         spec = parse_spec(data, "privaudit.audit")
-        settings = Settings(_path(out), _path(cache), device, 1, True)
-        progress = stack.enter_context(_progress(quiet))
-        result = run_audit(spec, settings, progress)
+        from privaudit.cli.progress import progress_bars, say_unless
+
+        settings = Settings(_path(out), _path(cache), device, 1, quiet)
+        progress = stack.enter_context(progress_bars(quiet))
+        result = run_audit(spec, settings, progress, say_unless(quiet))
     return Audited(result.run, result.record, None if isinstance(scheme, str) else scheme)
 
 
@@ -174,15 +176,3 @@ def _scheme_of(encode: Any, views: int, respond: Any, decode: Any, image_of: Any
 
 def _path(value: Path | str | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool | None) -> Iterator[Any]:
-    """Bars on a terminal or in a notebook."""
-    if quiet if quiet is not None else not (sys.stderr.isatty() or "ipykernel" in sys.modules):
-        yield quiet_progress
-        return
-    from privaudit.cli.progress import progress_bars
-
-    with progress_bars(False) as progress:
-        yield progress

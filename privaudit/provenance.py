@@ -42,7 +42,7 @@ def plugin_code(cls: type) -> str:
     """Hash of the source of the package a plugin class lives in, or of its file if that stands alone."""
     try:
         file = inspect.getsourcefile(cls)
-    except TypeError:  # a notebook's
+    except (TypeError, OSError):  # a notebook's
         file = None
     if file is None:
         return "unknown"

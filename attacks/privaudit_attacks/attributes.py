@@ -34,7 +34,7 @@ class AttributesOptions(PluginOptions):
         default=["encoded", "returned"],
         min_length=1,
         description="encoded: what was sent, and a picture de-encoded from it; returned: label maps decoded from what a"
-        " perfect server sends back",
+        " error-free server sends back",
     )
     views: list[Annotated[int, Field(ge=1)]] = Field(
         default=[1, 3], min_length=1, description="numbers K of views of a target, or as many as are sent"

@@ -27,12 +27,12 @@ class DecodeMapsOptions(PluginOptions):
     maps: list[Literal["returned", "served"]] = Field(
         default=["returned", "served"],
         min_length=1,
-        description="returned: those of a perfect server; served: those of the trained network, where there is one",
+        description="returned: those of an error-free server; served: those of the trained network, where there is one",
     )
     views: list[Annotated[int, Field(ge=1)]] = Field(
         default=[1, 3],
         min_length=1,
-        description="numbers K of views of a perfect server that are decoded together, or as many as are sent; more"
+        description="numbers K of views of an error-free server that are decoded together, or as many as are sent; more"
         " than a few tell nothing new",
     )
     served_views: list[Annotated[int, Field(ge=1)]] = Field(

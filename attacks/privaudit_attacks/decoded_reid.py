@@ -36,8 +36,8 @@ class DecodedReidOptions(RetrievalOptions):
     maps: list[Literal["returned", "served"]] = Field(
         default=["returned"],
         min_length=1,
-        description="returned: those of a perfect server; served: those of the trained network, which takes seconds a"
-        " scan",
+        description="returned: those of an error-free server; served: those of the trained network, which takes"
+        " seconds a scan",
     )
 
 

@@ -7,6 +7,7 @@ import itertools
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,8 @@ class CommandOptions(PluginOptions):
     command: str = Field(
         default="",
         description="for example 'vendor-encode {input} {output}'; {seed} is a number that decides everything secret,"
-        " and with {views} it makes so many files in the folder {output}. No shell reads it",
+        " and with {views} it makes so many files in the folder {output}; {python} is the Python that runs this tool."
+        " No shell reads it",
     )
     views: Annotated[int, Field(ge=1)] = Field(default=1, description="encodings of each scan that are sent")
     timeout: Annotated[float, Field(gt=0)] = Field(default=600.0, description="seconds that one run may take")
@@ -124,7 +126,7 @@ class CommandDefense(ArrayDefense):
 
     @cached_property
     def _executable(self) -> str:
-        first = shlex.split(self.options.command)[0]
+        first = shlex.split(self.options.command)[0].replace("{python}", sys.executable)
         found = shutil.which(first)
         if found is None:
             raise OptionError(f"there is no executable '{Path(first).name}'", todo="give its path, or install it")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -14,20 +13,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from privaudit.cohorts.array_files import SUFFIXES, read_encoding
-from privaudit.cohorts.bids_layout import split_name
+from privaudit.cohorts.array_files import read_encoding, read_maps
+from privaudit.cohorts.recorded_files import find_recorded, matched
 from privaudit.contracts.arrays import ArrayDefense, numbers, pack
 from privaudit.contracts.cohort import Cohort, ScanId, mark
 from privaudit.contracts.defense import Defense, Encoded, Key
 from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError, OptionError, PluginError
-from privaudit.files import read_text
 from privaudit.imaging.patches import Shape, as_tensor
 from privaudit.learning.own_people import coarse
 
-TABLES: Final = ("encodings.tsv", "encodings.csv")
-NAMED: Final = 4
-"""Files or scans that a message names."""
 COMPARED: Final = 48
 """Scans that are compared with each other, to tell whether encodings and originals belong together."""
 
@@ -38,7 +33,10 @@ class RecordedOptions(PluginOptions):
     root: Path | None = Field(
         default=None,
         description="folder of BIDS derivatives sub-*/[ses-*/]**/*_desc-encoded[_view-1]_T1w.nii.gz (or .npy), or with"
-        " a table encodings.tsv with columns encoded, subject, session, view (or original in place of subject)",
+        " a table encodings.tsv with columns encoded, subject, session, view (or original in place of subject). Label"
+        " maps may be there too: _desc-returned, a map for each view as the server sends it back, and _desc-decoded,"
+        " what the client makes of them (columns returned, decoded); label numbers [X, Y, Z], or shares [C, X, Y, Z],"
+        " in NIfTI [X, Y, Z, C]",
     )
 
 
@@ -46,18 +44,23 @@ class RecordedDefense(ArrayDefense):
     """What was recorded is looked up by the scan. Nothing new can be encoded.
 
     Attackers who learn do so on the recorded encodings of their own people; those who would encode images of their own
-    choosing cannot run, and the card says so.
+    choosing cannot run, and the card says so. Where the maps that came back were recorded, maps are attacked too: they
+    are those of the box's own server, whatever mistakes it makes.
     """
 
     name = "recorded"
     summary = "encodings that a black box has already made: --recorded.root DIR"
     fresh = False
+    lossless = False
     Options = RecordedOptions
     options: RecordedOptions
 
     def __init__(self, options: RecordedOptions | None = None) -> None:
         super().__init__(options)
         self._files: dict[ScanId, list[Path]] = {}
+        self._returned: dict[ScanId, list[Path]] = {}
+        self._decoded: dict[ScanId, list[Path]] = {}
+        self._answered: dict[str, ScanId] = {}
         self._cohort: Cohort | None = None
         self._scans: dict[str, ScanId] = {}
         self._unseen: Iterator[ScanId] = iter(())
@@ -73,7 +76,19 @@ class RecordedDefense(ArrayDefense):
         if root is None or not root.is_dir():
             raise OptionError("where are the encodings?", got=root, todo="give --recorded.root, a folder")
         made = type(self)(self.options)
-        made._cohort, made._files = cohort, _matched(root, find_encodings(root), cohort)
+        found = find_recorded(root)
+        made._cohort, made._files = cohort, matched(root, found["encoded"], cohort, "encoded")
+        made._returned = matched(root, found["returned"], cohort, "returned")
+        made._decoded = matched(root, found["decoded"], cohort, "decoded")
+        views = {scan: len(files) for scan, files in made._files.items()}
+        other = next((len(files) for scan, files in made._returned.items() if len(files) != views[scan]), None)
+        if other is not None:
+            raise DataError(
+                f"{root.name}: a map comes back for each view that is sent", got=f"{other} maps",
+                allowed=f"{made.views} of each scan",
+            )  # fmt: skip
+        if made._decoded and not made._returned:
+            raise DataError(f"{root.name} holds decoded maps, and none that came back", todo="add them, _desc-returned")
         made._unseen = iter(cohort.scans)
         return made
 
@@ -81,6 +96,11 @@ class RecordedDefense(ArrayDefense):
     def views(self) -> int:
         """As many as there are of each scan."""
         return len(next(iter(self._files.values()))) if self._files else 1
+
+    @property
+    def answers(self) -> bool:
+        """Whether the maps that came back were recorded."""
+        return bool(self._returned)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -92,7 +112,7 @@ class RecordedDefense(ArrayDefense):
         """Of every file's content."""
         hasher = hashlib.sha256()
         for scan in sorted(self._files):
-            for file in self._files[scan]:
+            for file in (*self._files[scan], *self._returned.get(scan, ()), *self._decoded.get(scan, ())):
                 hasher.update(repr(scan).encode() + hashlib.sha256(file.read_bytes()).digest())
         return hasher.hexdigest()[:12]
 
@@ -106,6 +126,48 @@ class RecordedDefense(ArrayDefense):
         scan = self._scan(mark(image.numpy()))
         found = [read_encoding(file, file.name) for file in self._files[scan][:views]]
         return pack(self, torch.stack(numbers(found, "a recorded file")), shape)
+
+    def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
+        """The maps that came back of the scan with these labels: [views, 1, C, X, Y, Z].
+
+        Raises:
+            PluginError: no scan, or several, have these labels.
+            DataError: a file is no map of the scan.
+        """
+        scans = self._labelled.get(mark(labels.argmax(dim=0).numpy()), [])
+        if len(scans) != 1:
+            raise PluginError(
+                f"{len(scans)} scans have one label map, and which of the recorded maps is theirs cannot be told"
+                if scans else "no map of these labels was recorded", todo="attacks must take scans as they are",
+            )  # fmt: skip
+        shape: Shape = (labels.shape[1], labels.shape[2], labels.shape[3])
+        maps = torch.stack([read_maps(file, len(labels), shape) for file in self._returned[scans[0]][:views]])
+        self._answered[mark(maps[0].numpy())] = scans[0]
+        return maps[:, None]
+
+    def decode(self, returned: Tensor, key: Key) -> Tensor:
+        """What the client made of it; where that was not recorded, the mean of what came back.
+
+        Raises:
+            PluginError: it is none of the recorded maps.
+            DataError: a file is no map of the scan.
+        """
+        if not self._decoded:
+            return returned[:, 0].mean(dim=0)
+        scan = self._answered.get(mark(returned[0, 0].numpy()))
+        if scan is None:
+            raise PluginError("what is to be decoded is none of the recorded maps")
+        classes, x, y, z = returned.shape[-4:]
+        return read_maps(self._decoded[scan][0], classes, (x, y, z))
+
+    @cached_property
+    def _labelled(self) -> dict[str, list[ScanId]]:
+        """Scans by their label maps."""
+        assert self._cohort is not None
+        found: dict[str, list[ScanId]] = {}
+        for scan in self._cohort.scans:
+            found.setdefault(mark(self._cohort.load(scan).labels), []).append(scan)
+        return found
 
     def _scan(self, wanted: str) -> ScanId:
         """Which scan an image is; scans are read until it is found."""
@@ -124,6 +186,8 @@ class RecordedDefense(ArrayDefense):
     def notes(self) -> tuple[str, ...]:
         """That nothing new can be encoded, and scans whose encodings look like somebody else's."""
         told = ["encodings were recorded, and none could be made: attackers learn from those of their own people"]
+        if self._returned:
+            told.append("maps that came back were recorded: they are those of the box's own server, with its mistakes")
         odd = self._linked_otherwise()
         if odd:
             told.append(
@@ -144,87 +208,3 @@ class RecordedDefense(ArrayDefense):
         best = likeness.argmax(axis=1)
         own = best == np.arange(len(scans))
         return 0 if own.mean() <= 0.5 else int((~own).sum())
-
-
-def find_encodings(root: Path) -> dict[tuple[str, str | None], dict[int, Path]]:
-    """Files by subject, session (None where the name has none) and view.
-
-    Raises:
-        DataError: there are none, one is there twice, or a table is not what it should be.
-    """
-    tables = [root / name for name in TABLES if (root / name).is_file()]
-    found: dict[tuple[str, str | None], dict[int, Path]] = {}
-    rows = _of_table(tables[0]) if tables else _of_names(root)
-    for subject, session, view, file in rows:
-        views = found.setdefault((subject, session), {})
-        if view in views:
-            raise DataError(f"two encodings of one view: {views[view].name} and {file.name}", todo="remove one")
-        views[view] = file
-    if not found:
-        raise DataError(
-            f"{root} holds no encodings", allowed="sub-*/[ses-*/]**/*_desc-encoded[_view-1]_T1w.nii.gz or a table",
-            todo="'privaudit defenses show recorded' says how they are named",
-        )  # fmt: skip
-    return found
-
-
-def _of_names(root: Path) -> Iterator[tuple[str, str | None, int, Path]]:
-    for file in sorted(root.glob("sub-*/**/*_desc-encoded*")):
-        if file.name.endswith(SUFFIXES):
-            entities, _ = split_name(file.with_name(file.name.removesuffix(".npy")))
-            above = dict(p.split("-", 1) for p in file.relative_to(root).parts[:-1] if p.startswith(("sub-", "ses-")))
-            view = entities.get("view", "1")
-            if not view.isdigit():
-                raise DataError(f"{file.name}: a view is a number", got=view)
-            yield above["sub"], above.get("ses", entities.get("ses")), int(view), file
-
-
-def _of_table(table: Path) -> Iterator[tuple[str, str | None, int, Path]]:
-    lines = read_text(table, DataError).splitlines()
-    for number, row in enumerate(csv.DictReader(lines, delimiter="\t" if table.suffix == ".tsv" else ","), start=2):
-        row = {key: value for key, value in row.items() if value}
-        names = split_name(Path(row["original"]))[0] if "original" in row else {}
-        subject = row.get("subject", names.get("sub", "")).removeprefix("sub-")
-        if not subject or "encoded" not in row or not row.get("view", "1").isdigit():
-            wanted = "encoded, subject (or original), and view a number if there is one"
-            raise DataError(f"{table.name}, line {number} lacks something", allowed=wanted)
-        file = table.parent / row["encoded"]
-        if not file.is_file():
-            raise DataError(f"{table.name}, line {number}: no file {row['encoded']}")
-        session = row.get("session", names.get("ses", "")).removeprefix("ses-") or None
-        yield subject, session, int(row.get("view", "1")), file
-
-
-def _matched(
-    root: Path, found: Mapping[tuple[str, str | None], Mapping[int, Path]], cohort: Cohort
-) -> dict[ScanId, list[Path]]:
-    """Files of every scan, in the order of views.
-
-    Raises:
-        DataError: scans without encodings, encodings without scans, or other numbers of views.
-    """
-    files: dict[ScanId, list[Path]] = {}
-    strays = []
-    for (subject, session), views in found.items():
-        scans = [scan for scan in cohort.sessions_of(subject) if session in (None, scan.session)]
-        if len(scans) == 1:
-            files[scans[0]] = [views[view] for view in sorted(views)]
-        else:
-            strays += list(views.values())
-    bare = [f"sub-{scan.subject} ses-{scan.session}" for scan in cohort.scans if scan not in files]
-    if strays or bare:
-        what = [f"encodings of no scan: {_some([file.name for file in strays])}"] if strays else []
-        what += [f"scans without encodings: {_some(bare)}"] if bare else []
-        raise DataError(
-            f"{root.name}: {'; '.join(what)}", todo="rename or remove files, or choose those people with the dataset's"
-            " options; simulated sessions cannot be looked up",
-        )  # fmt: skip
-    counts = {len(item) for item in files.values()}
-    if len(counts) > 1:
-        raise DataError(f"{root.name}: some scans have more views than others", got=sorted(counts))
-    return files
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -157,7 +157,7 @@ def _explained(scene: Scene) -> Found:
     alpha = torch.from_numpy(weights).float()[..., None, None, None]
     target = stitch(((sent.views - (1 - alpha) * others) / alpha)[0], sent.positions, scene.cohort.shape)
     error = float((target - image).abs().max())
-    return error < 2e-7 / float(weights.min()) + 1e-6, f"bystanders and weights miss what is sent by {error:.2g}"
+    return error < 2e-7 / float(weights.min()) + 1e-6, f"what is sent differs from that mixture by {error:.2g}"
 
 
 FIRST = "types and shapes are those of the contract"
@@ -167,10 +167,10 @@ CHECKS: dict[str, Callable[[Scene], Found]] = {
     "the first view is the same however many are asked for": _first_views,
     "every scan is sent in one form, with finite values": _other_scans,
     "a copy of the scheme does the same": _copied,
-    "a perfect server's maps decode to the labels": _decoded,
+    "labels come back from respond() and decode()": _decoded,
     "fresh keys give other encodings": _keys_differ,
     "a key does not print its secret": _silent,
-    "bystanders and weights explain what is sent": _explained,
+    "what is sent is the mixture that bystanders() and weights() tell of": _explained,
 }
 
 

@@ -21,7 +21,7 @@ from privaudit.auditing.utility import choose_networks, probes, run_utility
 from privaudit.errors import DataError, OptionError, PrivauditError, WriteError
 from privaudit.files import private_files, write_text
 from privaudit.paths import paths_in
-from privaudit.scoring.arms import SHARES
+from privaudit.scoring.arms import ARM_WORDS, SHARES
 
 UTILITY: Final = Job("utility", "segmentation", "audit")
 """Segmenting the victims' scans: no attack, but work like theirs."""
@@ -51,9 +51,9 @@ def execute(context: Context, settings: Settings, todo: Mapping[Job, int], progr
     """
     spec = context.spec
     if settings.jobs == 1:
-        return {job: _one(spec, settings, job, progress(_title(job), total)) for job, total in todo.items()}
+        return {job: _one(spec, settings, job, progress(title_of(job), total)) for job, total in todo.items()}
     # One bar per job cannot be fed from other processes, so here each jumps when its job ends.
-    bars: dict[Job, Callable[[float], None]] = {job: progress(_title(job), total) for job, total in todo.items()}
+    bars: dict[Job, Callable[[float], None]] = {job: progress(title_of(job), total) for job, total in todo.items()}
     threads = max(1, (os.cpu_count() or 1) // settings.jobs)
     # The costly attacks of the battery stand last in it: begun first, they leave short jobs to fill the end.
     units = reversed(together(context, list(todo)))
@@ -96,7 +96,7 @@ def _one(spec: AuditSpec, settings: Settings, job: Job, advance: Advance) -> tup
         except (DataError, OptionError, WriteError):
             raise
         except Exception as error:
-            where = f"jobs/{_title(job)}.error.txt"
+            where = f"jobs/{job.attack if job == UTILITY else job.name}.error.txt"
             write_text(context.run / where, _tellable(traceback.format_exc(), context))
             # A plugin's message may hold names of files and people in ways that nobody has foreseen.
             own = context.scene.cohort.shareable or isinstance(error, PrivauditError)
@@ -119,5 +119,10 @@ def _rows(context: Context, job: Job, advance: Advance) -> JobFile | None:
     return run_job(context, attack, protocol, job, advance)
 
 
-def _title(job: Job) -> str:
-    return job.attack if job == UTILITY else job.name
+def title_of(job: Job) -> str:
+    """What a job does, in words.
+
+    >>> title_of(Job("reid", "encoded", "planted"))
+    'reid encoded, with 90% of the raw image planted'
+    """
+    return "utility: segmenting scans" if job == UTILITY else f"{job.attack} {job.protocol}, {ARM_WORDS[job.arm]}"

@@ -17,6 +17,7 @@ from privaudit.auditing.scene import Scene
 from privaudit.auditing.serving import open_service
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.wire import WireScene
+from privaudit.cohorts.progress import counted
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset
 from privaudit.contracts.defense import Defense
@@ -86,7 +87,8 @@ def _open_scene(
             for request in scene.some_requests(part.scans, part.people)
         )
     scene.prepare(requests, jobs, quiet)
-    scene.defense.ahead(((as_tensor(scene.truth(r).image), scene.draw_key(r)) for r in requests), jobs)
+    scans = ((as_tensor(scene.truth(r).image), scene.draw_key(r)) for r in requests)
+    scene.defense.ahead(counted(scans, len(requests), f"encoding with '{defense.name}'", quiet), jobs)
     return scene, dataset.params
 
 

@@ -5,7 +5,7 @@ A panel's specification is that of an audit with ``defenses``, a list, in place 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,9 @@ def panel_folder(specs: Sequence[AuditSpec], out: Path | None) -> Path:
 
 
 def run_panel(
-    specs: Sequence[AuditSpec], settings: Settings, folder: Path, progress: Progress
-) -> list[tuple[Path, Record]]:
+    specs: Sequence[AuditSpec], settings: Settings, folder: Path, progress: Progress,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[tuple[Path, Record]]:  # fmt: skip
     """Run every audit, or what a kill left, each in a folder of its own.
 
     Raises:
@@ -76,7 +77,10 @@ def run_panel(
         def bars(job: str, total: int, name: str = name) -> Any:
             return progress(f"{name}: {job}", total)
 
-        done.append((run, run_audit(spec, replace(settings, out=run), bars).record))
+        def begins(text: str, name: str = name) -> None:
+            say(f"{name}: {text}")
+
+        done.append((run, run_audit(spec, replace(settings, out=run), bars, begins).record))
     return done
 
 

@@ -89,7 +89,7 @@ class Planted(Wrapped):
         return Encoded(views, positions, planted)
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
-        """What a perfect server returns, blended with labels of what is planted."""
+        """What an error-free server returns, blended with labels of what is planted."""
         # Where patches are cut does not depend on what is in them; what is recorded or off the grid is not cut.
         positions = np.zeros((1, 3), dtype=np.int64)
         if self.inner.fresh:

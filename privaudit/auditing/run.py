@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from privaudit.auditing.executing import UTILITY, Outcomes, execute, sizes
 from privaudit.auditing.folders import check_run, clear_run, write_spec
+from privaudit.auditing.foretelling import foretold
 from privaudit.auditing.jobs import Context, Job
 from privaudit.auditing.opening import Progress, Settings, open_context, quiet_progress, run_folder
 from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan
@@ -34,13 +35,17 @@ class Result:
     leaks: tuple[str, ...] = ()
 
 
-def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progress = quiet_progress) -> Result:
+def run_audit(
+    spec: AuditSpec, settings: Settings | None = None, progress: Progress = quiet_progress,
+    say: Callable[[str], None] = lambda text: None,
+) -> Result:  # fmt: skip
     """Run an audit, or what a kill left of it, and write ``record.json`` into its folder.
 
     Args:
         spec: what to audit.
         settings: how to run.
         progress: makes a progress bar per job.
+        say: is given one line before the jobs start: how many there are, and roughly how long they take.
 
     Returns:
         The record and where it lies.
@@ -66,7 +71,9 @@ def run_audit(spec: AuditSpec, settings: Settings | None = None, progress: Progr
         clear_run(context.run)
         write_spec(context.run, spec, context.scene.cohort.shareable)
         ready_key(context.key_file)
-        found = execute(context, settings, sizes(context, steps, utility=networks is not None), progress)
+        todo = sizes(context, steps, utility=networks is not None)
+        say(foretold(todo, context.scene.cohort.shape, settings.jobs))
+        found = execute(context, settings, todo, progress)
         steps = with_limits(context, steps, _finished(found))
         failed = {(item.attack, item.protocol) for item in _missing(found)}
         limits = {

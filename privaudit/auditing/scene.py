@@ -84,7 +84,7 @@ class Scene(Roster):
         return most_likely(stitch(known[0][0], self._encode(request, key, 1).positions, self.cohort.shape))
 
     def client_labels(self, request: str, views: int, served: bool) -> NDArray[np.int64]:
-        """The label map [X, Y, Z] that the client ends with, from a perfect server or from the trained one."""
+        """The label map [X, Y, Z] that the client ends with, from an error-free server or from the trained one."""
         key, labels = self._key_of(request), one_hot(self.truth(request).labels, self.classes)
         if served:
             assert self.service is not None

@@ -8,7 +8,7 @@ import typer
 
 from privaudit.cli.completing import names_of
 from privaudit.cli.options import Attacks, Budget, Chosen, Run, Running, Spec, grouped
-from privaudit.cli.progress import progress_bars
+from privaudit.cli.progress import progress_bars, say_unless
 from privaudit.errors import OptionError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _run(spec: AuditSpec, run: Run, running: Running) -> None:
     out = run.out if run.traffic is None or run.out is not None else traffic_folder(spec, run.traffic)
     settings = Settings(out, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key, run.traffic)
     with progress_bars(running.quiet) as progress:
-        result: Result = run_audit(spec, settings, progress)
+        result: Result = run_audit(spec, settings, progress, say_unless(running.quiet))
     cards = write_cards(result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec)
     if run.explain:
         for name, note in result.notes.items():
@@ -164,7 +164,7 @@ def _run_panel(specs: list[AuditSpec], run: Run, running: Running) -> None:
     folder = panel_folder(specs, run.out)
     settings = Settings(None, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key)
     with progress_bars(running.quiet) as progress:
-        done = run_panel(specs, settings, folder, progress)
+        done = run_panel(specs, settings, folder, progress, say_unless(running.quiet))
     for spec, (place, record) in zip(specs, done, strict=True):
         cards = write_cards(place, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec)
         print_summary(record, cards, running.quiet)

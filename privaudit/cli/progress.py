@@ -17,6 +17,11 @@ EVERY: Final = 60.0
 """Seconds after which a job that is not done has another line."""
 
 
+def say_unless(quiet: bool) -> Callable[[str], None]:
+    """What prints a line on standard error, or nothing when quiet."""
+    return (lambda text: None) if quiet else (lambda text: typer.echo(text, err=True))
+
+
 @contextmanager
 def progress_bars(quiet: bool, speed: bool = False) -> Iterator[Progress]:
     """Progress on stderr, one bar per job, with steps per second if asked; without a terminal a line per job.

@@ -7,9 +7,12 @@ from typing import Any, Final
 
 import nibabel as nib
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from privaudit.errors import DataError
+from privaudit.imaging.patches import Shape, one_hot
 
 SUFFIXES: Final = (".nii.gz", ".nii", ".npy")
 
@@ -41,6 +44,35 @@ def read_encoding(path: Path, shown: str) -> NDArray[Any]:
     if array.dtype.kind not in "biufc" or not array.size:
         raise DataError(f"{shown} holds no numbers", got=f"{array.dtype}, shape {array.shape}")
     return array
+
+
+def read_maps(path: Path, classes: int, shape: Shape) -> Tensor:
+    """Read a label map, or the shares of labels, as float32 [C, X, Y, Z].
+
+    NIfTI files are turned to RAS, as the scans are, and hold [X, Y, Z] or [X, Y, Z, C]; '.npy' ones [C, X, Y, Z]
+    in place of the latter.
+
+    Args:
+        path: of the file.
+        classes: C, background included.
+        shape: X, Y, Z of the scan.
+
+    Raises:
+        DataError: it cannot be read, or is no map of such a scan.
+    """
+    array = read_encoding(path, path.name)
+    if not path.name.endswith(".npy") and array.ndim == 4:
+        turn: Any = nib.as_closest_canonical
+        array = np.moveaxis(np.asarray(turn(nib.load(path)).dataobj), -1, 0)
+    whole = bool(np.isfinite(array).all()) and array.dtype.kind != "c"
+    if whole and array.shape == shape and bool(np.isin(array, range(classes)).all()):
+        return one_hot(array.astype(np.uint8), classes)
+    if whole and array.shape == (classes, *shape):
+        return torch.from_numpy(array.astype(np.float32))
+    raise DataError(
+        f"{path.name} is no label map of its scan", got=f"{array.dtype}, shape {array.shape}",
+        allowed=f"label numbers 0 to {classes - 1} of shape {shape}, or shares of shape {(classes, *shape)}",
+    )  # fmt: skip
 
 
 def write_image(path: Path, image: NDArray[np.float32], voxel_mm: float) -> None:

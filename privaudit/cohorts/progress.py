@@ -1,12 +1,27 @@
-"""Run a list of calls in processes, with a progress bar where somebody watches."""
+"""Progress of work before an audit starts: calls in processes, and items that are taken one by one."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+EVERY: Final = 60.0
+"""Seconds after which work that is not done has another line."""
+
+
+def counted(items: Iterable[T], total: int, title: str, quiet: bool) -> Iterator[T]:
+    """Hand items on, with a line on standard error once a minute and at the end; nothing where nobody takes any."""
+    begun = told = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done, now = done + 1, time.monotonic()
+        if not quiet and (done == total or now - told > EVERY):
+            told = now
+            print(f"{title}: {done} of {total}, {now - begun:.0f} s", file=sys.stderr)
 
 
 def run_jobs(

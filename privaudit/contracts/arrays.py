@@ -172,7 +172,7 @@ def function_defense(
     Args:
         encode: as :meth:`ArrayDefense.encode_array`.
         views: how often it is called for each scan.
-        respond: what a perfect server sends back, of one-hot labels [C, X, Y, Z] and the generator of the scan.
+        respond: what an error-free server sends back, of one-hot labels [C, X, Y, Z] and the generator of the scan.
         decode: from that to maps [C, X, Y, Z], with the generator of the scan.
         image_of: what was sent, as an image: ``image_of(sent, shape)``.
     """

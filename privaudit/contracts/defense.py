@@ -89,7 +89,7 @@ class Defense(Plugin):
     needs_pool: ClassVar[bool] = False
     """Whether ``draw_key`` needs labelled reference scans."""
     lossless: ClassVar[bool] = True
-    """Whether a perfect server's maps decode to the labels exactly; False where interpolation blurs their borders."""
+    """Whether an error-free server's maps decode to the labels exactly; False where interpolation blurs borders."""
 
     keyed: ClassVar[bool] = True
     """Whether there is a secret that differs from scan to scan."""
@@ -187,11 +187,11 @@ class Defense(Plugin):
         raise NotImplementedError
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:
-        """What a perfect server returns for one-hot labels [C, X, Y, Z]: float32 [views, N, C, *patch]."""
+        """What an error-free server returns for one-hot labels [C, X, Y, Z]: float32 [views, N, C, *patch]."""
         raise NotImplementedError
 
     def decode(self, returned: Tensor, key: Key) -> Tensor:
-        """Turn returned maps [V, N, C, *patch] into the target's [C, X, Y, Z]; from a perfect server, its labels.
+        """Turn returned maps [V, N, C, *patch] into the target's [C, X, Y, Z]; from an error-free server, its labels.
 
         V is however many of the first views were sent.
         """

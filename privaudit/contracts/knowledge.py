@@ -33,7 +33,7 @@ class Rung(StrEnum):
     VIEWS = "views"
     """Which requests are views of one target."""
     RETURNED = "returned"
-    """The maps that a perfect server sends back."""
+    """The maps that an error-free server sends back."""
     SERVED = "served"
     """The maps that the trained server network itself computes; only where an audit has its weights."""
     WIRE = "wire"
@@ -49,7 +49,7 @@ RUNG_TEXT = {
     Rung.WEIGHTS: "the mixing weight of every patch",
     Rung.GALLERY: "raw scans of named people, from earlier sessions",
     Rung.VIEWS: "which requests are views of one target",
-    Rung.RETURNED: "the maps that a perfect server sends back",
+    Rung.RETURNED: "the maps that an error-free server sends back",
     Rung.SERVED: "the maps that the trained server network itself computes",
     Rung.WIRE: "the traffic itself: every byte of every request, their order and connections",
 }

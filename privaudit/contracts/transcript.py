@@ -26,7 +26,7 @@ class Transcript:
         positions: int64 [N, 3], each patch's corner in the volume.
         shape: the volume, in voxels.
         affine: float64 [4, 4], voxel to world in millimetres.
-        returned: float32 [V, N, C, *patch], the maps a perfect server sends back; None without the 'returned' rung.
+        returned: float32 [V, N, C, *patch], the maps an error-free server sends back; None without the 'returned' rung.
         served: the same of the trained server network, probabilities; None without the 'served' rung.
         sent: float32 [V, *any], what is really sent where that is not on the image's grid; ``views`` then show it as
             images, and may lose some of it. None where ``views`` are what is sent.

@@ -42,7 +42,7 @@ class Decoded:
         target: probability of each label [C, X, Y, Z], of the target if ``ordered``, else of the stronger source.
         reference: of what is mixed with it in the first view, expected shares of labels [C, X, Y, Z]; None if nothing.
         alpha: float64 [V, N], share of the target in each patch of each view.
-        exact: whether the values were those of a perfect server.
+        exact: whether the values were those of an error-free server.
         ordered: whether it is known which source is the target.
     """
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from privaudit.imaging.map_shares import NEAR
 
 EXACT: Final = 0.0003
-"""Standard deviation of a perfect server's values around sums of shares."""
+"""Standard deviation of an error-free server's values around sums of shares."""
 ERRS: Final = 0.1
 """Share of voxels in which a soft map may say anything, whatever the labels are."""
 SURE: Final = 0.99
@@ -130,7 +130,7 @@ def find_order(voxels: Voxels, shares: Tensor, noise: float, same: bool) -> Orde
 def posterior(voxels: Voxels, shares: Tensor, order: list[int], noise: float) -> tuple[Tensor, Tensor | None]:
     """Probability of the target's labels [P, C], and expected map of what the first view mixes with it, if anything.
 
-    Where every view of a perfect server names one label, that is everybody's.
+    Where every view of an error-free server names one label, that is everybody's.
     """
     if noise == EXACT:
         doubtful = (voxels.seen.amax(dim=2) < 1 - NEAR).any(dim=0)

@@ -1,6 +1,6 @@
 """How much of each source is in mixed label maps, read from their values.
 
-A perfect server's map of a mixture is ``Σ sᵢ·[label of source i]`` (equation 3 of Mixup-Privacy): every value is
+An error-free server's map of a mixture is ``Σ sᵢ·[label of source i]`` (equation 3 of Mixup-Privacy): every value is
 the sum of some of the shares ``sᵢ``. So few values tell the shares.
 """
 
@@ -104,7 +104,7 @@ def value_shares(maps: Tensor, sources: int) -> Floats | None:
 
 
 def shares_of(maps: Tensor, sources: int, pooled: bool) -> Tensor | None:
-    """Shares of every view and patch, greatest first; None where the values are not those of a perfect server.
+    """Shares of every view and patch, greatest first; None where the values are not those of an error-free server.
 
     Args:
         maps: float32 [V, N, C, *patch], what came back.

@@ -72,7 +72,7 @@ def send_own(
         pool: references.
         keys: source of the key.
         views: of the scan.
-        classes: of the maps that a perfect server sends back, background included; None where they are not known.
+        classes: of the maps that an error-free server sends back, background included; None where they are not known.
     """
     image = as_tensor(volume.image)
     shape: Shape = (image.shape[0], image.shape[1], image.shape[2])

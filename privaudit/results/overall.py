@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from privaudit.results.record import Finding, Missing
@@ -16,6 +16,10 @@ class Verdict(StrEnum):
     LEAK = "LEAK"
     NO_LEAK_DETECTED = "NO LEAK DETECTED"
     INCONCLUSIVE = "INCONCLUSIVE"
+
+
+SILENT: Final = "say nothing, as these attacks do worse than not looking; others, which do not, found no leak either"
+"""Of findings that decide nothing because their attack is not made for the scheme."""
 
 
 def overall(findings: Sequence[Finding], missing: Sequence[Missing]) -> tuple[Verdict, str]:
@@ -45,7 +49,7 @@ def overall(findings: Sequence[Finding], missing: Sequence[Missing]) -> tuple[Ve
     if open_:
         return Verdict.INCONCLUSIVE, f"{len(open_)} of {len(primary)} primary findings are inconclusive"
     silent = sum(finding.verdict is Verdict.INCONCLUSIVE for finding in primary)
-    rest = f"; {silent} come from attacks that do not fit this scheme, beside others that do" if silent else ""
+    rest = f"; {silent} of them {SILENT}" if silent else ""
     return Verdict.NO_LEAK_DETECTED, f"none of {len(primary)} primary findings leaks, and every control was found{rest}"
 
 

@@ -21,6 +21,15 @@ SHARES: Final[Mapping[Arm, float]] = {
     "planted-50": 0.5, "planted-20": 0.2, "planted-10": 0.1, "planted-5": 0.05, "planted-2": 0.02,
 }  # fmt: skip
 """Raw content of what is sent, by arm."""
+ARM_WORDS: Final[Mapping[Arm, str]] = {
+    "audit": "the scheme as it is",
+    "health": "checks of the attack itself",
+    **{
+        arm: f"with {share:.0%} of the raw {'reference' if arm == 'planted-reference' else 'image'} planted"
+        for arm, share in SHARES.items()
+    },
+}
+"""For people who wait."""
 GRADED: Final[tuple[Arm, ...]] = ("planted-50", "planted-20", "planted-10", "planted-5", "planted-2")
 PLANTED_TEXT: Final = {
     "planted": f"the same attack on transcripts blended with {PLANTED_SHARE:.0%} of the raw target",

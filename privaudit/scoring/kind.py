@@ -52,7 +52,7 @@ class Secrets(Protocol):
         """
 
     def client_labels(self, request: str, views: int, served: bool) -> NDArray[np.int64]:
-        """The label map [X, Y, Z] that the client itself ends with, from a perfect server or from the trained one."""
+        """The label map [X, Y, Z] that the client itself ends with, from an error-free or from the trained server."""
 
     def attributes(self, request: str) -> Mapping[str, Attribute]:
         """What is known of the person behind a request: age and sex."""

@@ -52,7 +52,9 @@ def test_an_audit_prints_its_verdict_and_writes_its_cards(cli: Cli, tmp_path: Pa
     out = cli(*AUDIT, "--subjects", "24", "--pictures.scans", "all")
     assert out.returncode == 0, out.stderr
     # No progress bar where nobody watches: a line a job.
-    assert re.search(r"^as-is\.default\.planted: 24 of 24, \d+ s$", out.stderr, re.MULTILINE), out.stderr
+    assert re.search(
+        r"^as-is default, with 90% of the raw image planted: 24 of 24, \d+ s$", out.stderr, re.MULTILINE
+    ), out.stderr
     assert "mixup on blobs (made-up blobs): LEAK" in out.stdout
     for name in ("record.json", "card.html", "card.md", "spec.yaml"):
         assert (tmp_path / "run" / name).is_file()

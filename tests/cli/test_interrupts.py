@@ -67,7 +67,7 @@ def test_an_interrupt_without_a_terminal(thirdparty: Path, tmp_path: Path) -> No
     )  # fmt: skip
     assert audit.stderr is not None
     try:
-        assert "reid.encoded.audit: 40 of 40" in read_until(audit.stderr.fileno(), " s\n")
+        assert "reid encoded, the scheme as it is: 40 of 40" in read_until(audit.stderr.fileno(), " s\n")
         audit.send_signal(signal.SIGINT)
         said = read_until(audit.stderr.fileno(), MESSAGE)
         assert MESSAGE in said

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 import torch
 
 import privaudit
+from privaudit.auditing.first_request import check_contract
+from privaudit.auditing.planning import cannot_run
 from privaudit.auditing.scene import Scene
 from privaudit.contracts import plugin
 from privaudit.contracts.arrays import function_defense
+from privaudit.contracts.attack import Attack
 from privaudit.contracts.cohort import Cohort, Dataset, split_subjects
 from privaudit.contracts.defense import Defense
 from privaudit.errors import PluginError, PrivauditError
@@ -133,8 +137,6 @@ def cohort_of(count: int) -> Cohort:
 
 def sent_by(encode: Any, **options: Any) -> torch.Tensor:
     scene = scene_of(function_defense(encode, **options)(), subjects=4)
-    from privaudit.auditing.first_request import check_contract
-
     check_contract(scene)
     sent = scene.transcript(scene.requests[0])
     return sent.views if sent.sent is None else sent.sent
@@ -215,6 +217,30 @@ def test_an_edited_file_and_what_it_imports_change_the_key(tmp_path: Path) -> No
     assert second != first
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text() + "\n# edited")
     assert code() not in (first, second)
+
+
+def test_who_waits_is_told_how_many_jobs_and_when_each_is_done(
+    thirdparty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where standard error is a file, too; and quiet is quiet."""
+    few = TINY | {"dataset": {"name": "blobs", "subjects": 6}, "attacks": ["as-is"], "pictures": {"people": 2}}
+    privaudit.audit(noisy, out=tmp_path / "told", **few)
+    first, *rest = capsys.readouterr().err.splitlines()
+    named = {line.split(": ")[0] for line in rest}  # a job that takes more than a minute has several lines
+    jobs = f"{len(named)} jobs (each is an attack in one setting), roughly a minute or less"
+    assert first.startswith(jobs), [first, *rest]
+    assert any(line.startswith("as-is default, the scheme as it is: 2 of 2, ") for line in rest), rest
+    assert any(line.startswith("as-is default, with 90% of the raw image planted: 2 of 2, ") for line in rest), rest
+    privaudit.audit(noisy, out=tmp_path / "quiet", quiet=True, **few)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_function_of_a_notebook_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, __main__ is a module without a file."""
+    from privaudit.provenance import plugin_code
+
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    assert plugin_code(type("Mine", (), {"__module__": "__main__"})) == "unknown"
 
 
 # commands --------------------------------------------------------------------------------------------------------
@@ -325,6 +351,68 @@ def test_a_table_is_read_too(folder: Path) -> None:
     (folder / "encodings.tsv").write_text("\n".join([*lines, "no/such.npy\tb001\t1"]))
     with pytest.raises(PrivauditError, match="line 14: no file"):
         opened(folder)
+
+
+def test_swapped_sessions_are_noticed(folder: Path) -> None:
+    """One person's two encodings under each other's names."""
+    one, two = (folder / "sub-b002" / f"ses-{n}" / f"sub-b002_ses-{n}_desc-encoded_T1w.npy" for n in (1, 2))
+    assert len(opened(folder).defense.notes) == 1
+    first, second = np.load(one), np.load(two)
+    np.save(one, second)
+    np.save(two, first)
+    assert "the encodings of 2 scans are most like the originals of others" in opened(folder).defense.notes[1]
+
+
+def test_a_folder_of_encodings_off_the_grid_is_read(folder: Path) -> None:
+    """Three channels of half the size are sent as they are, and seen as images; people are still told apart."""
+    for file in folder.rglob("*.npy"):
+        small = np.load(file)[::2, ::2, ::2]
+        np.save(file, np.stack([small, 1 - small, small**2]))
+    scene = opened(folder)
+    check_contract(scene)
+    image = scene.truth(scene.requests[0]).image
+    sent = scene.transcript(scene.requests[0])
+    assert sent.sent is not None
+    assert sent.sent[0].shape == (3, *(-(-side // 2) for side in image.shape))
+    assert sent.views.shape[2:] == image.shape
+    assert scene.off_grid is not None
+    assert len(scene.defense.notes) == 1
+
+
+def test_recorded_maps_come_back_and_are_decoded(folder: Path) -> None:
+    """Maps of the box's server, with labels 1 and 2 exchanged, and what its client makes of them."""
+    cohort = cohort_of(6)
+    classes = max(cohort.label_names) + 1
+    for scan in cohort.scans:
+        stem = folder / f"sub-{scan.subject}" / f"ses-{scan.session}" / f"sub-{scan.subject}_ses-{scan.session}"
+        labels = cohort.load(scan).labels
+        np.save(f"{stem}_desc-returned_T1w.npy", np.array([0, 2, 1, *range(3, classes)], np.uint8)[labels])
+        shares = np.moveaxis(np.eye(classes)[labels], -1, 0)
+        np.save(f"{stem}_desc-decoded_T1w.npy", shares)
+    scene = opened(folder)
+    check_contract(scene)
+    assert scene.defense.answers
+    request = scene.requests[0]
+    labels = scene.truth(request).labels
+    returned = scene.transcript(request, returned=True).returned
+    assert returned is not None
+    assert (returned[0, 0].argmax(dim=0).numpy() == np.array([0, 2, 1, *range(3, classes)])[labels]).all()
+    assert (scene.client_labels(request, 1, False) == labels).all()
+    attack = plugin.create("attacks", "decode-maps", Attack, {})
+    assert cannot_run(scene, attack, attack.protocols(1)[0]) == ""
+    for file in folder.rglob("*_desc-decoded*"):
+        file.unlink()
+    assert (opened(folder).client_labels(request, 1, False) != labels).any()
+    (folder / "sub-b001" / "ses-1" / "sub-b001_ses-1_desc-returned_T1w.npy").unlink()
+    with pytest.raises(PrivauditError, match="scans without returned maps: sub-b001 ses-1"):
+        opened(folder)
+
+
+def test_a_recorded_map_of_another_size_is_named(folder: Path) -> None:
+    for file in list(folder.rglob("*_desc-encoded*")):
+        np.save(file.with_name(file.name.replace("encoded", "returned")), np.zeros((3, 4, 5), np.uint8))
+    with pytest.raises(PrivauditError, match=r"desc-returned_T1w.npy is no label map of its scan; got uint8, shape"):
+        check_contract(opened(folder))
 
 
 # checks of anybody's plugin --------------------------------------------------------------------------------------
