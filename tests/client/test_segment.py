@@ -64,8 +64,15 @@ def weights() -> Weights:
     network = NetworkConfig(size="tiny", classes=4, unmixing=True)
     config = WeightsConfig(
         network=network, labels={0: "background", 1: "CSF", 2: "GM", 3: "WM"}, voxel_mm=1.0, patch_size=32,
-        defense={"name": "mixup", "views": 3}, dataset={"name": "blobs", "kind": "virtual"}, people=[], scores={},
-        training={},
+        defense={"name": "mixup", "views": 3}, people=[], scores={},
+        dataset={
+            "name": "blobs", "kind": "virtual", "simulated": None, "people": 0, "scans": 0, "validation_people": 0,
+            "fingerprint": "0" * 64,
+        },
+        training={
+            "version": "0", "steps": 0, "seconds": 0.0, "device": "cpu", "threads": 1, "command": "none",
+            "options": {"batch": 1},
+        },
     )  # fmt: skip
     return Weights("w", Path("w"), config, build(network, seed=0).eval(), "0" * 12)
 
