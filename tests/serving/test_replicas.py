@@ -70,7 +70,11 @@ def test_arguments_are_checked() -> None:
 def test_two_replicas_give_the_same_answers(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(WEIGHTS)], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"},
+        env={
+            **os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0",
+            "HOME": str(tmp_path),  # Ray writes a token there
+            "RAY_raylet_start_wait_time_s": "600",  # a busy machine takes longer than Ray waits
+        },
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
