@@ -1,10 +1,10 @@
 """``make bench``: speed and memory of everything that claims any, as ratios in one run.
 
-Five are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
+Six are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
 strength, ``python -m benchmarks verdicts``, how often verdicts are right on made-up figures, ``python -m benchmarks
 settings``, every setting of mixup under the attacks on all requests together, ``python -m benchmarks ckks``, what
-homomorphic encryption costs, and ``python -m benchmarks strongest``, a table of the strongest attacks from finished
-records.
+homomorphic encryption costs, ``python -m benchmarks precision``, float16 on the wire, and ``python -m benchmarks
+strongest``, a table of the strongest attacks from finished records.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import sys
 from benchmarks import (
     ckks_bench,
     joint_bench,
+    layout_bench,
     msssim_bench,
     power_bench,
+    precision_bench,
     rivals_bench,
     segmentation_bench,
     separation_bench,
@@ -26,14 +28,14 @@ from benchmarks import (
     verdicts_bench,
 )
 
-PARTS = ("msssim", "segmentation", "separation", "rivals", "joint", "serving")
+PARTS = ("msssim", "segmentation", "separation", "rivals", "joint", "layout", "serving")
 
 
 def main() -> None:
     """Run every benchmark, or those named, and print its rows."""
     alone = {
         "power": power_bench.main, "settings": settings_bench.main, "verdicts": verdicts_bench.main,
-        "strongest": strongest.main, "ckks": ckks_bench.main,
+        "strongest": strongest.main, "ckks": ckks_bench.main, "precision": precision_bench.main,
     }  # fmt: skip
     if sys.argv[1:2] and sys.argv[1] in alone:
         alone[sys.argv[1]](sys.argv[2:])
@@ -57,6 +59,8 @@ def main() -> None:
         segmentation_bench.print_rows(rivals_bench.run(quick))
     if not arguments.part or "joint" in arguments.part:
         segmentation_bench.print_rows(joint_bench.run(quick))
+    if not arguments.part or "layout" in arguments.part:
+        segmentation_bench.print_rows(layout_bench.run(quick))
     if not arguments.part or "serving" in arguments.part:
         segmentation_bench.print_rows(serving_bench.run(quick))
 

@@ -25,6 +25,14 @@ settings.register_profile("privaudit", deadline=None)
 settings.load_profile("privaudit")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After a run of the wire's fuzzing that asked for many cases: what became of them."""
+    counting = sys.modules.get("tests.wire.counting")
+    if "PRIVAUDIT_FUZZ_CASES" in os.environ and counting is not None:
+        for line in counting.TALLY.table():
+            terminalreporter.write_line(line)
+
+
 def installed(package: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Install a plugin package among the tests into a folder of its own, once for all workers, and find it."""
     base = tmp_path_factory.getbasetemp()

@@ -30,8 +30,9 @@ Cells = list[tuple[str, Tensor]]
 
 
 def pictures_of(
-    run: Path, cache: Path | None, *, utility: bool, jobs: int = 1, quiet: bool = True, spec: AuditSpec | None = None
-) -> list[Picture]:
+    run: Path, cache: Path | None, *, utility: bool, jobs: int = 1, quiet: bool = True, spec: AuditSpec | None = None,
+    traffic: Path | None = None,
+) -> list[Picture]:  # fmt: skip
     """Everything that may be drawn of a run: what is sent and recovered, and how it is segmented.
 
     The specification is opened again.
@@ -43,47 +44,48 @@ def pictures_of(
         jobs: processes.
         quiet: no progress bar.
         spec: of the audit; None to read it in the folder.
+        traffic: captured traffic, of which the audit's transcripts were made; None where the scheme made them.
 
     Raises:
         PrivauditError: the data is not there any more.
     """
-    spec = spec_of(run) if spec is None else spec
+    spec, settings = spec_of(run) if spec is None else spec, Settings(out=run, cache=cache, traffic=traffic)
     drawn = [attack.name for attack in all_attacks(spec) if _drawn(attack)]
     # What takes longest comes first: label maps, and the attacks that learn, which stand last.
-    work = [(name, run, cache, spec) for name in ([SEGMENTED] if utility else []) + drawn[::-1]]
+    work = [(name, settings, spec) for name in ([SEGMENTED] if utility else []) + drawn[::-1]]
     made = dict(zip([name for name, *_ in work], run_jobs(_part, work, jobs, "drawing", quiet), strict=True))
     maps = made.pop(SEGMENTED, None)
     return [
-        encoding_picture(run, cache, spec, [cells for name in drawn if isinstance(cells := made[name], list)]),
-        *attack_pictures(run, cache, spec),
+        encoding_picture(settings, spec, [cells for name in drawn if isinstance(cells := made[name], list)]),
+        *attack_pictures(settings, spec),
         *([maps] if isinstance(maps, Picture) else []),
     ]
 
 
-def _part(name: str, run: Path, cache: Path | None, spec: AuditSpec) -> Picture | Cells | None:
+def _part(name: str, settings: Settings, spec: AuditSpec) -> Picture | Cells | None:
     """The label maps, or what an attack makes of the requests that are drawn."""
-    return segmentation_picture(run, cache, spec) if name == SEGMENTED else claimed(run, cache, spec, name)
+    return segmentation_picture(settings, spec) if name == SEGMENTED else claimed(settings, spec, name)
 
 
 def _drawn(attack: Attack) -> bool:
     return kind_of(attack).drawn and attack.preview() is None and attack.name != "as-is"
 
 
-def claimed(run: Path, cache: Path | None, spec: AuditSpec, name: str) -> Cells | None:
+def claimed(settings: Settings, spec: AuditSpec, name: str) -> Cells | None:
     """What an attack makes of the first requests, a titled volume each, with its score.
 
     None where it cannot run, or its plugin or the scheme's fails: the record says so, and a card is drawn without.
     """
     try:
-        return _claimed(run, cache, spec, name)
+        return _claimed(settings, spec, name)
     except PrivauditError:
         raise
     except Exception:
         return None
 
 
-def _claimed(run: Path, cache: Path | None, spec: AuditSpec, name: str) -> Cells | None:
-    context, _ = open_context(spec, Settings(out=run, cache=cache))
+def _claimed(settings: Settings, spec: AuditSpec, name: str) -> Cells | None:
+    context, _ = open_context(spec, settings)
     attack = next(attack for attack in all_attacks(spec) if attack.name == name)
     requests, kind, protocol = context.scene.requests[:ROWS], kind_of(attack), primary_of(attack, context)
     if cannot_run(context.scene, attack, protocol):
@@ -97,12 +99,12 @@ def _claimed(run: Path, cache: Path | None, spec: AuditSpec, name: str) -> Cells
     return cells
 
 
-def encoding_picture(run: Path, cache: Path | None, spec: AuditSpec, claims: Sequence[Cells]) -> Picture:
+def encoding_picture(settings: Settings, spec: AuditSpec, claims: Sequence[Cells]) -> Picture:
     """Mid-axial slices of three requests: target, reference, what the server sees, and every attack's claim.
 
     Under each claim stands its MS-SSIM to the target.
     """
-    context, _ = open_context(spec, Settings(out=run, cache=cache))
+    context, _ = open_context(spec, settings)
     rows = _sent(context, context.scene.requests[:ROWS])
     mixed = ", the reference it was mixed with" if context.scene.has_bystanders else ""
     return Picture(
@@ -113,13 +115,13 @@ def encoding_picture(run: Path, cache: Path | None, spec: AuditSpec, claims: Seq
     )
 
 
-def attack_pictures(run: Path, cache: Path | None, spec: AuditSpec) -> list[Picture]:
+def attack_pictures(settings: Settings, spec: AuditSpec) -> list[Picture]:
     """What attacks that draw at random make of the first request from several initialisations, and what they hold.
 
     Raises:
         PrivauditError: the data is not there any more.
     """
-    context, _ = open_context(spec, Settings(out=run, cache=cache))
+    context, _ = open_context(spec, settings)
     attacks = [a for a in all_attacks(spec) if not cannot_run(context.scene, a, primary_of(a, context))]
     previews = [(attack.name, preview) for attack in attacks if (preview := attack.preview()) is not None]
     return [
@@ -129,7 +131,7 @@ def attack_pictures(run: Path, cache: Path | None, spec: AuditSpec) -> list[Pict
     ]
 
 
-def segmentation_picture(run: Path, cache: Path | None, spec: AuditSpec) -> Picture | None:
+def segmentation_picture(settings: Settings, spec: AuditSpec) -> Picture | None:
     """One mid-axial slice as in the paper's Fig. 2: image, what the server sees, true labels, and every method's.
 
     None where no trained weights fit.
@@ -137,7 +139,7 @@ def segmentation_picture(run: Path, cache: Path | None, spec: AuditSpec) -> Pict
     Raises:
         PrivauditError: the data is not there any more.
     """
-    context, _ = open_context(spec, Settings(out=run, cache=cache))
+    context, _ = open_context(spec, settings)
     scene = context.scene
     networks, _ = choose_networks(spec.utility, scene)
     if networks is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from privaudit.auditing.spec import AuditSpec
 from privaudit.contracts import plugin
+from privaudit.contracts.knowledge import Rung
 from privaudit.contracts.report import Picture, Report, ReportInput
 from privaudit.errors import DataError, RecordError
 from privaudit.files import read_text, write_text
@@ -16,14 +17,15 @@ from privaudit.results.record_files import read
 
 def report_input(
     run: Path, record: Record, with_images: bool, cache: Path | None, jobs: int = 1, quiet: bool = True,
-    spec: AuditSpec | None = None,
+    spec: AuditSpec | None = None, traffic: Path | None = None,
 ) -> ReportInput:  # fmt: skip
     """Collect what a renderer may read; voxels only of shareable cohorts or where the user asked.
 
-    Drawing takes a minute, and ``jobs`` processes. A record alone has no pictures: they need data and specification.
+    Drawing takes a minute, and ``jobs`` processes. A record alone has no pictures: they need data and specification,
+    and those of captured traffic are drawn from its bytes (``traffic``) or not at all.
 
     Raises:
-        RecordError: pictures were asked for, and the folder holds no specification.
+        RecordError: pictures were asked for, and the folder holds no specification, or the traffic is not at hand.
         PrivauditError: pictures were asked for, and the data is not there any more.
     """
     tables = {file.name: read_text(file, RecordError) for file in sorted((run / "tables").glob("*.csv"))}
@@ -31,11 +33,20 @@ def report_input(
     alone = not (run / "spec.yaml").is_file()
     if with_images and alone:
         raise RecordError("pictures need the whole run folder, with spec.yaml", got=run, todo="leave out --with-images")
-    if with_images or (record.dataset.shareable and not alone):
+    unheard = traffic is None and any(str(Rung.WIRE) in finding.knowledge for finding in record.findings)
+    if with_images and unheard:
+        raise RecordError(
+            "pictures of captured traffic need its file", got=run,
+            todo="repeat the command of the audit with --traffic and --with-images; what is finished is kept",
+        )  # fmt: skip
+    if not unheard and (with_images or (record.dataset.shareable and not alone)):
         from privaudit.cards.pictures import pictures_of
 
         try:
-            pictures = tuple(pictures_of(run, cache, utility=bool(record.utility), jobs=jobs, quiet=quiet, spec=spec))
+            drawn = pictures_of(
+                run, cache, utility=bool(record.utility), jobs=jobs, quiet=quiet, spec=spec, traffic=traffic
+            )
+            pictures = tuple(drawn)
         except DataError:
             if with_images:
                 raise
@@ -50,17 +61,18 @@ def render(source: ReportInput, format_: str) -> tuple[str, str]:
 
 def write_cards(
     run: Path, formats: Sequence[str], with_images: bool, cache: Path | None = None, jobs: int = 1, quiet: bool = True,
-    spec: AuditSpec | None = None, record: Record | None = None,
+    spec: AuditSpec | None = None, record: Record | None = None, traffic: Path | None = None,
 ) -> list[Path]:  # fmt: skip
     """Write ``card.<suffix>`` for each format into the run folder.
 
-    Of its record, or of another one that lies there (``record``); ``spec`` says where its data lies.
+    Of its record, or of another one that lies there (``record``); ``spec`` says where its data lies, and ``traffic``
+    what was captured, where transcripts are made of that.
 
     Raises:
         RecordError: the folder holds no record.
         PluginError: no such format.
     """
-    source = report_input(run, record or read(run), with_images, cache, jobs, quiet, spec)
+    source = report_input(run, record or read(run), with_images, cache, jobs, quiet, spec, traffic)
     out = []
     for name in formats:
         text, suffix = render(source, name)

@@ -142,7 +142,9 @@ def _run(spec: AuditSpec, run: Run, running: Running) -> None:
     settings = Settings(out, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key, run.traffic)
     with progress_bars(running.quiet) as progress:
         result: Result = run_audit(spec, settings, progress, say_unless(running.quiet))
-    cards = write_cards(result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec)
+    cards = write_cards(
+        result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec, traffic=run.traffic
+    )
     if run.explain:
         for name, note in result.notes.items():
             typer.echo(f"{name}: {note}")

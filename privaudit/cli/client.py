@@ -52,7 +52,7 @@ def client(
     from privaudit.segmentation.single import segment_file
     from privaudit.segmentation.weights import load_weights
 
-    loaded = load_weights(weights)
+    loaded = load_weights(weights, server=False)
     references = references_of(loaded, dataset, context.args)
     sent, failed = sent_ledger(remote), []
     with progress_bars(running.quiet) as progress:

@@ -21,12 +21,12 @@ def export(
 
     if form == "onnx":
         need("export", "onnx", "onnxruntime")
-    from privaudit.segmentation.exporting import TOLERANCE
+    from privaudit.segmentation.agreeing import TOLERANCE
     from privaudit.segmentation.exporting import export as write
     from privaudit.segmentation.weights import load_weights
 
     found = write(load_weights(weights), out, form)
     typer.echo(
-        f"{form}: {out}; its maps differ from the network's by {found.difference:.1e} (allowed: {TOLERANCE:g}), from"
-        f" those of 'privaudit serve', whose memory layout rounds more, by {found.served:.1e}"
+        f"{form}: {out}; its maps, the network's and those of 'privaudit serve' differ by {found.difference:.1e}"
+        f" (allowed: {TOLERANCE:g}), their Dice by {found.dice:g} (allowed: 0; {found.tied:.1e} of the voxels are tied)"
     )

@@ -46,7 +46,7 @@ def segment(
     Options of the dataset pass through: --root, --voxel-mm.
     """
     from privaudit.errors import OptionError
-    from privaudit.segmentation.single import segment_file
+    from privaudit.segmentation.single import check_there, segment_file
     from privaudit.segmentation.weights import load_weights
 
     if seed is not None:
@@ -54,7 +54,8 @@ def segment(
             "keys of a client come from the operating system: who knows a seed knows them all", got=f"--seed {seed}",
             todo="leave it out; audits repeat with a seed, by keys that nobody uses",
         )  # fmt: skip
-    loaded = load_weights(weights)
+    check_there(image)
+    loaded = load_weights(weights, server=remote.server is None)
     references = references_of(loaded, dataset, context.args)
     with progress_bars(running.quiet) as progress, opened(remote, loaded) as server:
         segment_file(

@@ -5,48 +5,29 @@ Each is tried before it is kept: it must give the maps that the network gives.
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from privaudit._version import __version__
 from privaudit.errors import PrivauditError
 from privaudit.files import check_own, claim, writing
+from privaudit.segmentation.agreeing import TOLERANCE, Agreement, Maps, agreement, probe_patches
 from privaudit.segmentation.server import Server
 from privaudit.segmentation.server_net import FEATURES
 from privaudit.segmentation.weights import Weights
 from privaudit.wire.messages import INPUT, MODEL, OUTPUT
 
 Format = Literal["onnx", "monai-bundle"]
-TOLERANCE: Final = 1e-5
-"""Greatest difference of probabilities."""
-PROBES: Final = 2
-Maps = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How an exported network compares with the one that was trained, on the same patches.
-
-    Attributes:
-        difference: the greatest of any probability.
-        labels: voxels whose most likely label differs, of those where two labels are not equal within the tolerance.
-        served: the greatest difference to what ``privaudit serve`` answers, whose memory layout rounds more.
-    """
-
-    difference: float
-    labels: int
-    served: float = 0.0
 
 
 class _WithSoftmax(nn.Module):
@@ -72,14 +53,12 @@ def export(weights: Weights, folder: Path, form: Format) -> Agreement:
 
     Raises:
         OptionError: the folder holds something else.
-        PrivauditError: what was written gives other maps than the network.
+        PrivauditError: what was written, the network and ``privaudit serve`` do not give the same maps.
     """
     check_own(folder, "export", lambda _: False)
     side = weights.config.patch_size
-    probes = torch.rand((PROBES, 1, side, side, side), generator=torch.Generator().manual_seed(0))
-    probes = nn.functional.avg_pool3d(probes, 5, stride=1, padding=2, count_include_pad=False)
-    probes = (probes - probes.min()) / (probes.max() - probes.min())
-    network = weights.networks.segmentation.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    probes = probe_patches(side)
+    network = copy.deepcopy(weights.networks.segmentation).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     write, run = (_write_onnx, _run_onnx) if form == "onnx" else (_write_bundle, _run_bundle)
     with writing(folder), tempfile.TemporaryDirectory(dir=folder.absolute().parent) as temporary:
         made = Path(temporary) / "made"
@@ -87,28 +66,20 @@ def export(weights: Weights, folder: Path, form: Format) -> Agreement:
         with torch.inference_mode():
             truth = network(probes).softmax(dim=1).numpy()
         maps = run(made)(probes.numpy())
-        found = agreement(maps, truth)
-        if found.difference > TOLERANCE or found.labels:
+        # Last: the server turns the network into its own memory layout.
+        served = Server(network, side, torch.device("cpu"), steady=True).respond(probes[:, 0]).numpy()
+        found = agreement((truth, maps, served), probes[:, 0].numpy())
+        if found.difference > TOLERANCE or found.dice:
             raise PrivauditError(
-                f"the exported network gives other maps: by {found.difference:.1e}, {found.labels} labels differ",
-                allowed=f"{TOLERANCE:g} and none",
+                "exported network, trained network and server do not give the same maps",
+                got=f"maps that differ by {found.difference:.1e}, Dice by {found.dice:.1e}",
+                allowed=f"{TOLERANCE:g} and 0",
             )
         claim(made, "export")
         if folder.exists():
             shutil.rmtree(folder)
         made.rename(folder)
-    # Last: the server turns the network into its own layout, which is faster and rounds more.
-    served = Server(network, side, torch.device("cpu"), steady=True).respond(probes[:, 0]).numpy()
-    return replace(found, served=float(np.abs(maps - served).max()))
-
-
-def agreement(maps: Maps, truth: Maps) -> Agreement:
-    """Compare maps [N, C, *patch]."""
-    if maps.shape != truth.shape:
-        return Agreement(float("inf"), truth[:, 0].size)
-    first, second = np.sort(truth, axis=1)[:, [-1, -2]].swapaxes(0, 1)
-    clear = first - second > 2 * TOLERANCE
-    return Agreement(float(np.abs(maps - truth).max()), int((maps.argmax(axis=1) != truth.argmax(axis=1))[clear].sum()))
+    return found
 
 
 def _write_onnx(folder: Path, weights: Weights, network: nn.Module, sample: Tensor) -> None:

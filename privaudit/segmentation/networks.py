@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from privaudit.contracts.defense import ClientKind
+from privaudit.errors import PrivauditError
 from privaudit.segmentation.clients import build_client
 from privaudit.segmentation.server_net import SegmentationNet, Size
 
@@ -97,22 +98,34 @@ class UnmixingNet(nn.Module):
         return logits
 
 
+class Elsewhere(nn.Module):
+    """Stands where a client's own process has no segmentation network."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Raises PrivauditError: there is none."""
+        raise PrivauditError("the segmentation network is the server's, and was not read", todo="name the server")
+
+
 class ProtectedSegmentation(nn.Module):
     """The networks of a scheme as trained, end to end.
 
     The unmixing one is absent where nothing is mixed, that of the client where its encoding is not learned.
+
+    Args:
+        config: how to build them.
+        server: whether the server's network is built, too; a client of a server elsewhere needs it not.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, server: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.segmentation = SegmentationNet(config.size, config.classes)
+        self.segmentation: nn.Module = SegmentationNet(config.size, config.classes) if server else Elsewhere()
         self.unmixing = UnmixingNet(config.size, config.classes) if config.unmixing else None
         self.client = build_client(config.client)
 
     def forward(self, image: Tensor, reference: Tensor | None, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Logits of the (mixed) image's map, and of the target's."""
-        logits = self.segmentation(image)
+        logits: Tensor = self.segmentation(image)
         if self.unmixing is None or reference is None or alpha is None:
             return logits, None
         return logits, self.unmixing(logits.softmax(dim=1), reference, alpha)
@@ -123,8 +136,8 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def build(config: NetworkConfig, seed: int) -> ProtectedSegmentation:
+def build(config: NetworkConfig, seed: int, server: bool = True) -> ProtectedSegmentation:
     """Build the networks with initial weights from ``seed``, leaving torch's global generator as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ProtectedSegmentation(config)
+        return ProtectedSegmentation(config, server)

@@ -27,7 +27,8 @@ from privaudit.imaging.patches import Shape, as_tensor
 from privaudit.segmentation.dicom_seg import write_seg
 from privaudit.segmentation.ledger import unspent
 from privaudit.segmentation.sent import SentLedger
-from privaudit.segmentation.system import Average, Responder, Unmixing, make_system, views_of
+from privaudit.segmentation.server import Server
+from privaudit.segmentation.system import Average, Client, Responder, Unmixing, views_of
 from privaudit.segmentation.weights import Weights, WeightsConfig, misfit
 
 Grid = tuple[tuple[int, ...], NDArray[np.float64]]
@@ -65,6 +66,7 @@ def segment_file(
             nothing is written then.
     """
     config = weights.config
+    check_there(image)
     _check_names(variance, *(() if _is_seg(output, image) else (output,)))
     for path in (output, *(() if variance is None else (variance,))):
         refuse_same(path, image, ledger, None if sent_ledger is None else sent_ledger.path)
@@ -106,13 +108,15 @@ def segment_file(
             spend(defense.spent(key))
     encoded = defense.encode(as_tensor(volume.image), key, defense.views)
     sent = Transcript("segment", encoded.views, encoded.positions, shape, volume.affine)
-    server, client = make_system(weights.networks, config.patch_size, choose_device(device), steady=True)
+    where = choose_device(device)
+    client = Client(weights.networks.unmixing, where)
+    server = remote or Server(weights.networks.segmentation, config.patch_size, where, steady=True)
     if sent_ledger is not None:
         sent_ledger.spend(mark(voxels), len(sent.views))
     average = Average(variance=variance is not None)
     advance = progress("segment", len(sent.views))
     method: Unmixing = unmixing if weights.networks.unmixing is not None else "naive"
-    for view in views_of(remote or server, client, defense, sent.views, key, config.network.classes):
+    for view in views_of(server, client, defense, sent.views, key, config.network.classes):
         average.add(view.maps[method])
         advance(1)
     maps = average.mean()[0] if view.whole else defense.assemble(average.mean(), key)
@@ -128,6 +132,16 @@ def segment_file(
         spread = spread[0] if view.whole else defense.assemble(spread, key)
         on_grid = _to_grid(spread.numpy(), volume.affine, grid)
         _write(variance, np.take_along_axis(on_grid, guess[None].astype(np.int64), axis=0)[0].astype(np.float32), grid)
+
+
+def check_there(image: Path) -> None:
+    """Refuse an image that is not there, before anything slow is done.
+
+    Raises:
+        DataError: it is not.
+    """
+    if not image.exists():
+        raise DataError("there is no such image", got=image, allowed="a NIfTI or MGZ file, or the folder of a series")
 
 
 def conform(

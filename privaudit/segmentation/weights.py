@@ -18,7 +18,7 @@ from privaudit.contracts.cohort import Cohort, require_unseen
 from privaudit.errors import OptionError, PrivauditError, short
 from privaudit.files import atomic_path, is_file, is_folder, write_text
 from privaudit.segmentation.model_card import model_card
-from privaudit.segmentation.networks import NetworkConfig, ProtectedSegmentation, build
+from privaudit.segmentation.networks import Elsewhere, NetworkConfig, ProtectedSegmentation, build
 from privaudit.segmentation.server_net import STEP
 
 CONFIG, CARD = "config.json", "README.md"
@@ -97,7 +97,7 @@ def save_weights(folder: Path, config: WeightsConfig, networks: ProtectedSegment
 def _files(networks: ProtectedSegmentation) -> dict[str, nn.Module]:
     """The networks by the name of the file that holds each."""
     found = {SEGMENTATION: networks.segmentation, UNMIXING: networks.unmixing, CLIENT: networks.client}
-    return {name: module for name, module in found.items() if module is not None}
+    return {name: module for name, module in found.items() if not isinstance(module, Elsewhere | None)}
 
 
 def _tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -121,8 +121,10 @@ def find_weights(folder: Path) -> Path:
     return folder
 
 
-def load_weights(folder: Path) -> Weights:
+def load_weights(folder: Path, server: bool = True) -> Weights:
     """Read a folder that ``privaudit train`` wrote, or shipped weights by name.
+
+    Without the server's network (``server``) its file need not be there; where it is, the hash still covers it.
 
     Raises:
         OptionError: nothing is there, or it is no weights folder.
@@ -131,13 +133,15 @@ def load_weights(folder: Path) -> Weights:
     folder = find_weights(folder)
     try:
         config = read_config(folder)
-        networks = build(config.network, seed=0)
-        hasher = hashlib.sha256()
+        networks, hasher = build(config.network, seed=0, server=server), hashlib.sha256()
+        whole = server or is_file(folder / SEGMENTATION)
+        if whole and not server:
+            hasher.update((folder / SEGMENTATION).read_bytes())
         for name, module in _files(networks).items():
             data = (folder / name).read_bytes()
             module.load_state_dict(load(data))
             hasher.update(data)
-        check_tensors(networks, hasher.hexdigest(), config.sha256)
+        check_tensors(networks, hasher.hexdigest(), config.sha256 if whole else None)
     except Exception as error:  # what libraries say of a broken file can be anything
         raise unreadable("weights", folder, error) from None
     return Weights(folder.name, folder, config, networks.eval(), hasher.hexdigest()[:12])

@@ -24,6 +24,7 @@ from privaudit.serving.batching import Batcher, Engine
 from privaudit.serving.guard import TokenGuard
 from privaudit.serving.limits import Limits
 from privaudit.serving.metrics import Metrics
+from privaudit.serving.openapi import description
 from privaudit.serving.tensors import OUTPUTS, answer_of, patches_of, wanted_of
 from privaudit.wire.messages import INPUT, LENGTH_HEADER, MODEL, WireError, read_request
 
@@ -84,6 +85,10 @@ class Service:
     async def counted(self, request: Request) -> Response:
         """Metrics."""
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def described(self, request: Request) -> Response:
+        """OpenAPI description."""
+        return JSONResponse(description(self.name, VERSION))
 
     async def infer(self, request: Request) -> Response:
         """Segment what was sent."""
@@ -180,6 +185,7 @@ def make_app(service: Service, token: str | None = None) -> ASGIApp:
         ("/v2/health/live", service.live, "GET"),
         ("/v2/health/ready", service.ready, "GET"),
         ("/metrics", service.counted, "GET"),
+        ("/openapi.json", service.described, "GET"),
         *((path, service.model, "GET") for path in models),
         *((f"{path}/ready", service.ready, "GET") for path in models),
         *((f"{path}/infer", service.infer, "POST") for path in models),

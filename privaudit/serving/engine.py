@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import nn
 
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.segmentation.server import Server
@@ -43,7 +44,7 @@ class NetworkEngine:
         device: where it runs.
     """
 
-    def __init__(self, network: SegmentationNet, config: EngineConfig, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, config: EngineConfig, device: torch.device) -> None:
         self._server = Server(network, config.patch_size, device, steady=True)
         self._threads = torch.get_num_threads()
         self.batch, self.size, self.classes = self._server.batch, config.patch_size, config.network.classes

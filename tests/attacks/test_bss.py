@@ -207,7 +207,7 @@ def test_the_card_shows_a_gallery_and_samples_of_the_prior(blobs: Blobs, blob_pr
     from privaudit.cards.pictures import attack_pictures
 
     audited(blobs, tmp_path / "run", blob_prior, alpha="estimated", levels=3)
-    gallery, prior = attack_pictures(tmp_path / "run", None, spec_of(tmp_path / "run"))
+    gallery, prior = attack_pictures(Settings(out=tmp_path / "run"), spec_of(tmp_path / "run"))
     assert (gallery.name, prior.name) == ("bss-gallery", "bss-prior")
     assert "3 initialisations" in gallery.caption
     assert gallery.png[:4] == prior.png[:4] == b"\x89PNG"

@@ -20,14 +20,16 @@ from privaudit.auditing.scene import Scene
 from privaudit.auditing.sending import send_cohort
 from privaudit.auditing.spec import AuditSpec, parse_spec
 from privaudit.auditing.wire import WireScene
+from privaudit.cards.pictures import pictures_of
+from privaudit.cards.writing import report_input
 from privaudit.client.connection import Address, Connection
 from privaudit.client.remote import RemoteServer
-from privaudit.errors import DataError
+from privaudit.errors import DataError, RecordError
 from privaudit.traffic.flows import Flow
 from privaudit.traffic.har import write_har
 from privaudit.traffic.reading import Traffic, read_traffic
 from privaudit.traffic.running import recording
-from privaudit.wire.messages import Array
+from privaudit.wire.messages import LENGTH_HEADER, Array
 from tests.serving.stub import StubEngine, served
 
 DATA: dict[str, Any] = {
@@ -89,6 +91,28 @@ def test_the_audit_of_traffic_agrees_with_that_in_one_process_to_the_digit(sent:
     requests = len(sent.scene.requests) * 3
     digest = read_traffic(sent.traffic).digest
     assert note == f"transcripts are bytes captured on the wire: {requests} requests (file {digest})"
+    # Without the traffic nothing is drawn: what the scheme makes is not what was sent.
+    assert report_input(there.run, there.record, False, None).pictures == ()
+    with pytest.raises(RecordError, match="pictures of captured traffic need its file"):
+        report_input(there.run, there.record, True, None)
+
+
+def dimmed(flow: Flow) -> Flow:
+    """A request with patches half as bright; any other as it was."""
+    if not flow.infers:
+        return flow
+    length = int(next(value for name, value in flow.headers if name.lower() == LENGTH_HEADER.lower()))
+    patches = np.frombuffer(flow.body[length:], "<f4") / 2
+    return replace(flow, body=flow.body[:length] + patches.astype("<f4").tobytes())
+
+
+def test_pictures_show_what_was_captured(sent: Sent, tmp_path: Path) -> None:
+    write_har(tmp_path / "dim.har", map(dimmed, sent.flows), "127.0.0.1:1")
+    drawn = [
+        pictures_of(tmp_path / "run", None, utility=False, spec=sent.spec, traffic=traffic)[0].png
+        for traffic in (sent.traffic, tmp_path / "dim.har")
+    ]
+    assert drawn[0] != drawn[1]
 
 
 def heard(sent: Sent, flows: list[Flow]) -> tuple[WireScene, tuple[str, ...]]:

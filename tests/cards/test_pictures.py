@@ -30,7 +30,9 @@ def test_what_the_server_sees_is_shown_whatever_attacks(
     context, _ = open_context(spec, Settings(out=tmp_path))
     request = context.scene.requests[0]
     row = _sent(context, [request])[0]
-    row += [(claimed(tmp_path, None, spec, attack.name) or [])[0] for attack in all_attacks(spec) if _drawn(attack)]
+    row += [
+        (claimed(Settings(out=tmp_path), spec, attack.name) or [])[0] for attack in all_attacks(spec) if _drawn(attack)
+    ]
     shown = [title.replace("\n", " ") for title, _ in row]
     assert len(shown) == len(titles)
     for one, expected in zip(shown, titles, strict=True):

@@ -17,11 +17,11 @@ import torch
 from privaudit.client.connection import Address, Connection
 from privaudit.client.remote import RemoteServer
 from privaudit.contracts.cohort import Cohort, Dataset, ScanId, Volume
-from privaudit.errors import DataError, OptionError
+from privaudit.errors import DataError, OptionError, PrivauditError
 from privaudit.segmentation.networks import NetworkConfig, build
 from privaudit.segmentation.sent import SentLedger
 from privaudit.segmentation.single import segment_file
-from privaudit.segmentation.weights import Weights, WeightsConfig
+from privaudit.segmentation.weights import SEGMENTATION, Weights, WeightsConfig, load_weights, save_weights
 from privaudit.serving.engine import EngineConfig, NetworkEngine
 from tests.serving.stub import served
 
@@ -64,8 +64,15 @@ def weights() -> Weights:
     network = NetworkConfig(size="tiny", classes=4, unmixing=True)
     config = WeightsConfig(
         network=network, labels={0: "background", 1: "CSF", 2: "GM", 3: "WM"}, voxel_mm=1.0, patch_size=32,
-        defense={"name": "mixup", "views": 3}, dataset={"name": "blobs", "kind": "virtual"}, people=[], scores={},
-        training={},
+        defense={"name": "mixup", "views": 3}, people=[], scores={},
+        dataset={
+            "name": "blobs", "kind": "virtual", "simulated": None, "people": 0, "scans": 0, "validation_people": 0,
+            "fingerprint": "0" * 64,
+        },
+        training={
+            "version": "0", "steps": 0, "seconds": 0.0, "device": "cpu", "threads": 1, "command": "none",
+            "options": {"batch": 1},
+        },
     )  # fmt: skip
     return Weights("w", Path("w"), config, build(network, seed=0).eval(), "0" * 12)
 
@@ -81,6 +88,13 @@ def read(path: Path) -> Any:
     return np.asarray(nib.load(path).dataobj)  # type: ignore[attr-defined]
 
 
+def without_server(weights: Weights, folder: Path) -> Weights:
+    """What a client has that was never given the server's network."""
+    save_weights(folder, weights.config, weights.networks)
+    (folder / SEGMENTATION).unlink()
+    return load_weights(folder, server=False)
+
+
 @pytest.mark.slow
 def test_a_server_elsewhere_gives_the_same_bits(weights: Weights, scan: Path, tmp_path: Path) -> None:
     config = EngineConfig.model_validate(weights.config.model_dump())
@@ -90,9 +104,13 @@ def test_a_server_elsewhere_gives_the_same_bits(weights: Weights, scan: Path, tm
     with served(engine) as port, Connection(Address(f"http://127.0.0.1:{port}")) as connection:
         remote = RemoteServer(connection, 32, 4)
         remote.check()
-        for name, where in (("here", {}), ("there", {"remote": remote, "sent_ledger": ledger})):
+        client = without_server(weights, tmp_path / "weights")
+        for name, known, where in (
+            ("here", weights, {}),
+            ("there", client, {"remote": remote, "sent_ledger": ledger}),
+        ):
             segment_file(
-                scan, tmp_path / f"{name}.nii", weights, dataset, variance=tmp_path / f"{name}-variance.nii",
+                scan, tmp_path / f"{name}.nii", known, dataset, variance=tmp_path / f"{name}-variance.nii",
                 rng=Repeating(), device="cpu", **where,  # type: ignore[arg-type]
             )  # fmt: skip
         received = connection.received
@@ -103,6 +121,31 @@ def test_a_server_elsewhere_gives_the_same_bits(weights: Weights, scan: Path, tm
         np.testing.assert_array_equal(read(tmp_path / f"here{kind}.nii"), read(tmp_path / f"there{kind}.nii"))
     assert len(np.unique(read(tmp_path / "here-variance.nii"))) > 1000  # bits of the maps show in it
     assert not (tmp_path / "no.nii").exists()
+
+
+def test_a_client_needs_no_segmentation_network(weights: Weights, scan: Path, tmp_path: Path) -> None:
+    dataset: Dataset = Fixed()  # type: ignore[assignment]
+    client = without_server(weights, tmp_path / "w")
+    assert client.networks.unmixing is not None
+    assert weights.networks.unmixing is not None
+    for name, tensor in weights.networks.unmixing.state_dict().items():
+        assert torch.equal(client.networks.unmixing.state_dict()[name], tensor)
+    with pytest.raises(PrivauditError, match="cannot be read"):
+        load_weights(tmp_path / "w")
+    with pytest.raises(PrivauditError, match="is the server's, and was not read"):
+        segment_file(scan, tmp_path / "out.nii", client, dataset, device="cpu")
+    assert not (tmp_path / "out.nii").exists()
+    # Where the file is there, its hash is still looked at.
+    save_weights(tmp_path / "w", weights.config, weights.networks)
+    load_weights(tmp_path / "w", server=False)
+    (tmp_path / "w" / SEGMENTATION).write_bytes(b"damaged")
+    with pytest.raises(PrivauditError, match="their hash differs"):
+        load_weights(tmp_path / "w", server=False)
+
+
+def test_an_image_that_is_not_there(weights: Weights, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no such image; got .*gone.nii.gz; allowed: a NIfTI"):
+        segment_file(tmp_path / "gone.nii.gz", tmp_path / "out.nii", weights, None, device="cpu")
 
 
 def test_the_ledger_counts_over_runs(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import select
 import socket
 import threading
 import time
@@ -122,6 +124,17 @@ def test_a_body_that_comes_too_slowly_is_given_up(port: int) -> None:
         slow.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
         slow.settimeout(10)
         assert b" 408 " in slow.recv(4096)
+
+
+def test_slow_clients_keep_nobody_else_waiting() -> None:
+    head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode()
+    with served(limits=Limits(receive=3.0)) as port, contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(60)]
+        for connection in slow:
+            connection.sendall(head)
+        assert ask(port, *message()).status_code == 200
+        assert not select.select(slow, [], [], 0)[0]  # they are all still there
+        assert all(b" 408 " in connection.recv(4096) for connection in slow)
 
 
 def many(port: int, count: int, patches: int) -> list[httpx2.Response]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -13,9 +12,8 @@ from hypothesis import strategies as st
 
 from privaudit.wire.messages import DATATYPES, WireError, read_answer, read_request
 from privaudit.wire.writing import write_answer, write_request
+from tests.wire.counting import CASES, TALLY
 
-CASES = int(os.environ.get("PRIVAUDIT_FUZZ_CASES", "80"))
-"""Cases of each test that feeds malformed messages; the command in docs/serving.md sets 10,000."""
 shapes = st.lists(st.integers(0, 4), min_size=0, max_size=5)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
@@ -47,17 +45,19 @@ def refusal(read: Callable[[bytes, str | None], object], body: bytes, length: st
     return ""
 
 
-def refused_or_read(body: bytes, length: str | None) -> None:
+def refused_or_read(kind: str, body: bytes, length: str | None) -> None:
     for read in (read_request, read_answer):
-        said = refusal(read, body, length)
-        assert "\n" not in said
-        assert len(said) < 400
+        with TALLY.case(f"read without a server: {kind}") as case:
+            said = refusal(read, body, length)
+            case.outcome = "refused in one line" if said else "read"
+            assert "\n" not in said
+            assert len(said) < 400
 
 
 @settings(max_examples=CASES)
 @given(body=st.binary(max_size=200), length=st.none() | st.text(max_size=6) | st.integers(-5, 300).map(str))
 def test_noise_is_refused(body: bytes, length: str | None) -> None:
-    refused_or_read(body, length)
+    refused_or_read("random bytes", body, length)
 
 
 @settings(max_examples=CASES)
@@ -74,7 +74,7 @@ def test_a_message_with_something_wrong_is_refused(data: st.DataObject) -> None:
     spot[key] = data.draw(values)
     text = json.dumps(head).encode()
     tail = body[header:][: data.draw(st.integers(0, 64))] + data.draw(st.binary(max_size=4))
-    refused_or_read(text + tail, str(len(text) + data.draw(st.integers(-2, 2))))
+    refused_or_read("something wrong in the header", text + tail, str(len(text) + data.draw(st.integers(-2, 2))))
 
 
 def test_header_and_tensor_are_divided_where_the_header_says() -> None:
