@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from privaudit.contracts.attack import Attack, Protocol, Task
@@ -18,7 +20,9 @@ from privaudit.contracts.options import PluginOptions
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.label_prior import LabelPrior
 from privaudit.imaging.map_decoding import decode_maps
+from privaudit.imaging.mixing import Mixed
 from privaudit.imaging.patches import most_likely
+from privaudit.learning.map_inversion import fallback
 
 
 class DecodeMapsOptions(PluginOptions):
@@ -42,8 +46,18 @@ class DecodeMapsOptions(PluginOptions):
     )
 
 
+def _decoded(transcript: Transcript, prior: LabelPrior, mixed: Mixed | None) -> list[NDArray[np.int64]]:
+    assert transcript.returned is not None
+    found = decode_maps(transcript.returned, transcript.positions, transcript.shape, prior, mixed)
+    return [most_likely(part) for part in (found.target, found.reference) if part is not None]
+
+
 class DecodeMapsAttack(Attack):
-    """Label maps of target, and of the first view's reference, from what comes back."""
+    """Label maps of target, and of the first view's reference, from what comes back.
+
+    Where that names fewer voxels of the attacker's own people rightly than the most frequent labels do, the maps of an
+    error-free server are de-encoded instead: label frequencies and a learned correction, which starts at zero.
+    """
 
     name = "decode-maps"
     summary = "the segmentation itself: both label maps out of the mixed ones that the server computes"
@@ -76,10 +90,25 @@ class DecodeMapsAttack(Attack):
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
     ) -> Iterator[LabelMap]:
         """Yield both maps of each request."""
-        prior = LabelPrior.of(volume.labels for volume in knowledge.population)
+        people = knowledge.population
+        prior = LabelPrior.of(volume.labels for volume in people)
+        trained = Rung.SERVED in protocol.knowledge
+        inverter, tried = None, trained or task.defense is None
         for transcript in transcripts:
-            maps = transcript.served if Rung.SERVED in protocol.knowledge else transcript.returned
+            maps = transcript.served if trained else transcript.returned
             assert maps is not None
+            if not tried:
+                assert task.defense is not None
+                tried = True
+                inverter = fallback(
+                    task.defense, people, prior, maps.shape[2], protocol.views, task.common_seed,
+                    lambda own, others: _decoded(own, others, task.scheme.mixed),
+                )  # fmt: skip
+            if inverter is not None:
+                labels = inverter.invert(transcript)
+                usual = None if task.scheme.mixed is None else most_likely(prior.frequencies)
+                yield LabelMap(transcript.request, labels, usual)
+                continue
             found = decode_maps(maps, transcript.positions, transcript.shape, prior, task.scheme.mixed)
             yield LabelMap(
                 transcript.request,

@@ -22,8 +22,9 @@ PEOPLE = 300
 
 
 def audited(blobs: Callable[..., dict[str, Any]], out: Path, seed: int) -> Record:
+    maps = {"name": "decode-maps", "maps": ["returned"]}
     data = blobs(
-        {"name": "pure-noise", "views": 1}, ["reid", "average", "invert"],
+        {"name": "pure-noise", "views": 1, "answer": "noise"}, ["reid", "average", "invert", maps],
         dataset={"subjects": PEOPLE, "side": 28, "seed": seed}, seed=seed, scoring={"resamples": 500},
         controls="single",
     )  # fmt: skip
@@ -37,6 +38,7 @@ def test_noise_passes(blobs: Callable[..., dict[str, Any]], tmp_path: Path) -> N
     found = {finding.key: finding for finding in record.primary()}
     assert found["invert/linear/target/ms_ssim"].baseline is not None
     assert found["invert/linear/target/ms_ssim"].baseline.difference == 0, "an encoding that tells nothing: the atlas"
+    assert found["decode-maps/returned K=1/target/map_dice"].verdict is Verdict.NO_LEAK_DETECTED
     average = found["average/K=1/target/ms_ssim"]  # made for mixtures: worse than the atlas, and says nothing
     assert (average.fits, average.verdict) == (False, Verdict.INCONCLUSIVE)
     assert "say nothing, as these attacks do worse than not looking" in record.reason
@@ -59,4 +61,4 @@ def test_the_same_noise_with_half_of_the_image_does_not(
     record = audited(blobs, tmp_path / "run", 0)
     assert record.verdict is Verdict.LEAK
     found = {finding.attack: finding.verdict for finding in record.primary() if finding.fits}
-    assert found == {"reid": Verdict.LEAK, "invert": Verdict.LEAK}
+    assert found == {"reid": Verdict.LEAK, "invert": Verdict.LEAK, "decode-maps": Verdict.NO_LEAK_DETECTED}
