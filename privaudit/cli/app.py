@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from typing import Annotated, Final, NoReturn
 
 import typer
@@ -44,27 +45,60 @@ UNEXPECTED: Final = 70
 
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-app.command("audit", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.audit)
-app.command("attack", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(audit.attack)
-app.command("plan", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(plan.plan)
-app.command("train", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=train.EPILOG)(train.train)
-app.command("segment", cls=PluginCommand, context_settings=PASS_THROUGH)(segment.segment)
-app.command("encode", cls=PluginCommand, context_settings=PASS_THROUGH)(encode.encode)
-app.command("serve")(serve.serve)
-app.command("client", cls=PluginCommand, context_settings=PASS_THROUGH)(client.client)
-app.command("capture", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(capture.capture)
-app.command("export")(export.export)
-app.command("key-audit", cls=PluginCommand, context_settings=PASS_THROUGH)(keys.key_audit)
-app.command("sweep", cls=PluginCommand, context_settings=PASS_THROUGH, epilog=audit.EPILOG)(sweep.sweep)
-app.command("report")(results.report)
-app.command("check")(results.check)
-app.command("baseline")(results.baseline)
-app.command("compare")(results.compare)
+SHORT: Final = {
+    "audit": "Run attacks on a defense, and write record and card.",
+    "attack": "Run one attack on a defense.",
+    "plan": "Say what an audit could show, before anything runs.",
+    "train": "Train networks for a defense, or what 'bss' attacks with.",
+    "segment": "Segment one image through a defense.",
+    "encode": "Write what leaves the building, as files.",
+    "serve": "Serve a segmentation network to clients.",
+    "client": "Segment a BIDS folder by a server elsewhere.",
+    "capture": "Record every byte that the real client sends.",
+    "export": "Export the server's network for other servers.",
+    "key-audit": "Check keys for repetitions, short periods and bias.",
+    "sweep": "Audit a defense over a grid of its options.",
+    "report": "Write the card of a run.",
+    "check": "Compare a run with a committed baseline: a gate for CI.",
+    "baseline": "Print the baseline of a run, the file to commit.",
+    "compare": "Say for each figure which of two runs leaks more.",
+    "schema": "Print the JSON Schema of record.json.",
+    "init": "Write a specification or an encoder to start from.",
+    "doctor": "Print versions, device, plugins and data that is found.",
+}
+"""Commands in a line of a terminal of 80 columns; their own help says more."""
+
+
+def _add(name: str, command: Callable[..., None], *, plugins: bool = False, epilog: str | None = None) -> None:
+    """Add a command; to one with ``plugins`` all options of plugins may be given."""
+    add = app.command(
+        name, cls=PluginCommand if plugins else None, context_settings=PASS_THROUGH if plugins else None,
+        epilog=epilog, short_help=SHORT[name],
+    )  # fmt: skip
+    add(command)
+
+
+_add("audit", audit.audit, plugins=True, epilog=audit.EPILOG)
+_add("attack", audit.attack, plugins=True, epilog=audit.EPILOG)
+_add("plan", plan.plan, plugins=True, epilog=audit.EPILOG)
+_add("train", train.train, plugins=True, epilog=train.EPILOG)
+_add("segment", segment.segment, plugins=True)
+_add("encode", encode.encode, plugins=True)
+_add("serve", serve.serve)
+_add("client", client.client, plugins=True)
+_add("capture", capture.capture, plugins=True, epilog=audit.EPILOG)
+_add("export", export.export)
+_add("key-audit", keys.key_audit, plugins=True)
+_add("sweep", sweep.sweep, plugins=True, epilog=audit.EPILOG)
+_add("report", results.report)
+_add("check", results.check)
+_add("baseline", results.baseline)
+_add("compare", results.compare)
 for kind in ("attacks", "defenses", "datasets", "reports", "claims"):
     app.add_typer(plugins.make_app(kind), name=kind)
-app.command("schema")(results.schema)
-app.command("init")(setup.init)
-app.command("doctor")(setup.doctor)
+_add("schema", results.schema)
+_add("init", setup.init)
+_add("doctor", setup.doctor)
 
 
 def _version(value: bool) -> None:
@@ -119,7 +153,7 @@ def _leave(stop: SystemExit) -> NoReturn:
     inner = stop.__context__
     cause = inner and (inner.__cause__ or inner)
     if isinstance(cause, KeyboardInterrupt):
-        typer.echo("privaudit: stopped; what was finished is kept, and the same command continues from there", err=True)
+        typer.echo("privaudit: stopped; finished work is kept, the same command continues from there", err=True)
         sys.exit(130)
     if isinstance(cause, OSError) and cause.errno == errno.EPIPE:
         sys.exit(141)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -48,15 +49,23 @@ def base_of(kind: str) -> type[Plugin]:
     return Report
 
 
-def option_lines(cls: type[Plugin]) -> list[str]:
-    """Every option of a plugin with type, default and description."""
+def option_lines(cls: type[Plugin], width: int = 0) -> list[str]:
+    """Every option of a plugin with type, default and description; lines break at ``width``, 0 for not at all."""
     from privaudit.contracts.options import describe_options
 
     rows = describe_options(cls.Options)
     lines = ["options:" if rows else "no options"]
     for option, type_, default, text in rows:
-        lines += [f"  --{option.replace('_', '-')}  {type_}  [default: {default}]", f"      {text}"]
+        lines += broken(f"  --{option.replace('_', '-')}  {type_}  [default: {default}]", width, "      ")
+        lines += broken(f"      {text}", width, "      ")
     return lines
+
+
+def broken(line: str, width: int, indent: str = "") -> list[str]:
+    """A line as several where it is too long, broken between words; ``width`` is 0 where it may be of any length."""
+    if not width:
+        return [line]
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _chosen(values: dict[str, Any]) -> Iterator[tuple[Kind, str]]:
@@ -85,7 +94,8 @@ class PluginCommand(TyperCommand):
         from privaudit.contracts.plugin import load
 
         cls = load("attacks", typed[0], base_of("attacks"))
-        return "\n".join([text, "", f"{cls.name}: {cls.summary}", "", *option_lines(cls)])
+        width = ctx.make_formatter().width
+        return "\n".join([text, "", *broken(f"{cls.name}: {cls.summary}", width), "", *option_lines(cls, width)])
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Options of the command, and of the plugins that it names."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +43,7 @@ def make_app(kind: str) -> typer.Typer:
             typer.echo(inspect.cleandoc(cls.__doc__) + "\n")
         if kind == "attacks":
             _show_protocols(cls)
-        for line in option_lines(cls):
+        for line in option_lines(cls, shutil.get_terminal_size().columns if sys.stdout.isatty() else 0):
             typer.echo(line)
 
     if kind in ("attacks", "defenses"):

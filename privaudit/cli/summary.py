@@ -81,7 +81,7 @@ def print_figures(findings: Sequence[Finding], console: Console) -> None:
     for finding in findings:
         name, metric, estimate, baseline, difference, control, people, verdict = _row(finding)
         style = COLOURS[finding.verdict] if finding.verdict else None
-        _say(console, f"{verdict}: {name}", style, "    ")
+        _say(console, f"{verdict if finding.verdict else 'no verdict'}: {name}", style, "    ")
         told = f"  {metric} {estimate}; {baseline}, difference {difference}; control {control}; n {people}"
         _say(console, told, indent="    ")
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import OptionError, nearest, short
 from privaudit.specs import quoted
-from privaudit.validation import explain, shown
+from privaudit.validation import explain, option_of, shown
 from privaudit.yaml_reading import load_value
 
 
@@ -56,7 +56,7 @@ def parse_options(
         return model.model_validate(clean)
     except ValidationError as error:
         where, must, got = explain(error, model)
-        name = where.partition(".")[0]
+        name = option_of(where)
         if name not in clean:
             raise OptionError(f"{owner}: {where} {must}".replace(":  ", ": ")) from None
         union = typing.get_origin(model.model_fields[name].annotation) in (types.UnionType, typing.Union)
@@ -69,7 +69,7 @@ def parse_options(
 
 def spelled(name: str, typed: Collection[str]) -> str:
     """An option as the user wrote it: with dashes on the command line."""
-    return f"--{name.replace('_', '-')}" if name.partition(".")[0] in typed else name
+    return f"--{name.replace('_', '-')}" if option_of(name) in typed else name
 
 
 def _read(model: type[PluginOptions], name: str, text: str, typed: Collection[str]) -> Any:

@@ -133,7 +133,7 @@ def load_prior(folder: Path) -> Prior:
         digest = hashlib.sha256((folder / SCORE / NUMBERS).read_bytes()).hexdigest()
         check_tensors(network, digest, config.sha256)
     except Exception as error:  # what libraries say of a broken file can be anything
-        raise unreadable("prior", folder, error) from None
+        raise unreadable("prior", folder, error, PriorConfig) from None
     return Prior(folder.name, config, network.eval(), digest[:12])
 
 

@@ -15,11 +15,12 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from privaudit.contracts.cohort import Cohort, require_unseen
-from privaudit.errors import OptionError, PrivauditError, short
+from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import atomic_path, is_file, is_folder, write_text
 from privaudit.segmentation.model_card import model_card
 from privaudit.segmentation.networks import Elsewhere, NetworkConfig, ProtectedSegmentation, build
 from privaudit.segmentation.server_net import STEP
+from privaudit.validation import in_words
 
 CONFIG, CARD = "config.json", "README.md"
 SEGMENTATION, UNMIXING, CLIENT = "segmentation.safetensors", "unmixing.safetensors", "client.safetensors"
@@ -143,13 +144,13 @@ def load_weights(folder: Path, server: bool = True) -> Weights:
             hasher.update(data)
         check_tensors(networks, hasher.hexdigest(), config.sha256 if whole else None)
     except Exception as error:  # what libraries say of a broken file can be anything
-        raise unreadable("weights", folder, error) from None
+        raise unreadable("weights", folder, error, WeightsConfig) from None
     return Weights(folder.name, folder, config, networks.eval(), hasher.hexdigest()[:12])
 
 
-def unreadable(what: str, folder: Path, error: Exception) -> PrivauditError:
-    """One line about a folder of something trained that is damaged."""
-    reason = short(error) or type(error).__name__
+def unreadable(what: str, folder: Path, error: Exception, config: type[BaseModel]) -> PrivauditError:
+    """One line about a folder of something trained that is damaged; ``config`` is what its config file becomes."""
+    reason = in_words(error, config)
     return PrivauditError(f"the {what} in {folder} cannot be read: {reason}", todo="train or copy them again")
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from privaudit.errors import OptionError, PrivauditError
 from privaudit.segmentation.server import Server
 from privaudit.segmentation.server_net import SegmentationNet, Size
+from privaudit.validation import in_words
 
 CONFIG, NETWORK = "config.json", "segmentation.safetensors"
 SHIPPED: Final = Path(__file__).parents[1] / "segmentation" / "shipped"
@@ -75,6 +76,6 @@ def load_engine(folder: Path, device: torch.device) -> NetworkEngine:
         network = SegmentationNet(config.network.size, config.network.classes)
         network.load_state_dict(load((folder / NETWORK).read_bytes()))
     except (ValidationError, SafetensorError, OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_words(error, EngineConfig)
         raise PrivauditError(f"the weights in {folder} cannot be read: {reason}", todo="copy them again") from None
     return NetworkEngine(network.requires_grad_(False), config, device)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from privaudit.errors import PrivauditError
+from privaudit.validation import explain
 
 LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 BINARY_TYPE: Final = "application/octet-stream"
@@ -157,9 +158,8 @@ def _parsed(model: type[PartT], header: bytes, what: str) -> PartT:
     try:
         return model.model_validate_json(header)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(shown(str(part)) for part in first["loc"])
-        raise WireError(f"the {what} is no inference {what}: {where + ': ' if where else ''}{first['msg']}") from None
+        where, must, _ = explain(error, model)
+        raise WireError(f"the {what} is no inference {what}: {shown(where) + ' ' if where else ''}{must}") from None
 
 
 def _arrays(tensors: Sequence[Tensor], rest: memoryview) -> dict[str, Array]:

@@ -1,6 +1,5 @@
 """The run folder: torn, damaged and forged lines, changed keys, two writers."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,10 +103,14 @@ def test_a_spoiled_file_is_computed_again_from_there(tmp_path: Path, spoil: Call
 def test_rows_of_another_job_are_not_taken(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", 5, finish=True)
     other = {**KEY, "arm": "planted"}
-    lines = (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)
-    lines[0] = json.dumps({"key": other}) + "\n"
-    (tmp_path / "b.jsonl").write_text("".join(lines))
-    assert JobFile.open(tmp_path / "b.jsonl", other).rows == []
+    job = JobFile.open(tmp_path / "b.jsonl", other)
+    job.begin()
+    job.close()
+    rows = (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)[1:]
+    with (tmp_path / "b.jsonl").open("a") as stream:
+        stream.writelines(rows)  # behind a header that is sound
+    found = JobFile.open(tmp_path / "b.jsonl", other)
+    assert (found.fresh, found.rows, found.done) == (False, [], False)
 
 
 def test_a_job_is_done_when_every_request_has_its_row(tmp_path: Path) -> None:

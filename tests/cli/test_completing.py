@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -37,3 +38,14 @@ def test_the_help_of_an_attack_lists_its_options(cli: Cli) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "--width  " in shown.stdout
     assert "--msssim" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+def test_no_line_of_help_is_cut_or_broken_by_the_terminal() -> None:
+    from privaudit.cli.app import app
+
+    for words in ([], ["attack", "reid"], ["attack", "bss"]):
+        shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"})
+        assert shown.exit_code == 0, shown.output
+        assert "..." not in shown.stdout.replace("[ARGS]...", "")
+        assert max(map(len, shown.stdout.splitlines())) <= 80

@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-MESSAGE = "privaudit: stopped; what was finished is kept, and the same command continues from there"
+MESSAGE = "privaudit: stopped; finished work is kept, the same command continues from there"
+"""Of 80 letters: a terminal of that width does not break it within a word."""
 
 
 def command(*arguments: str) -> list[str]:

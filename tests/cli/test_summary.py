@@ -75,3 +75,10 @@ def test_people_without_a_role_are_told() -> None:
     text = "\n".join(printed(record(finding(), dataset=data), 200))
     assert "beware: of 50 people, 24 victims, 12 pool, 12 population; 2 without a role" in text
     assert "beware: two are one" in text
+
+
+def test_a_figure_that_decides_nothing_says_so_where_lines_are_narrow() -> None:
+    beside = finding("as-is", verdict=None, role="trivial")
+    lines = printed(record(finding(), beside), 80)
+    assert "no verdict: as-is K=10 → target" in lines
+    assert not [line for line in lines if line.startswith("–")]

@@ -33,7 +33,8 @@ except SystemExit:
 print(json.dumps({"modules": sorted(sys.modules), "opened": opened}))
 """
 ALLOWED = {
-    "cli", "devices", "errors", "files", "segmentation.server", "segmentation.server_net", "serving", "wire",
+    "cli", "devices", "errors", "files", "segmentation.server", "segmentation.server_net", "serving", "validation",
+    "wire",
 }  # fmt: skip
 """What a server may import of privaudit; options of other commands (``cli``) import what they need when they run."""
 
