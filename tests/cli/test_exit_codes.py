@@ -225,7 +225,8 @@ PLACES = ["file/inside", "/proc/privaudit"]
 def test_a_place_that_cannot_be_written_is_one_line(
     main: Main, gate: list[str], arguments: list[str], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").write_text("mine")
+    for name in ("file", "scan.nii.gz"):
+        (tmp_path / name).write_text("mine")
     if arguments[0] in ("audit", "attack", "sweep", "train"):  # data would be opened: that is too late
         monkeypatch.setattr("privaudit.contracts.plugin.create", raising(AssertionError("work has begun")))
     code, said = main(*(word.replace("PLACE", place) for word in arguments))
@@ -234,7 +235,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
     assert place in said
     assert len(said.strip().splitlines()) == 1
     assert (tmp_path / "file").read_text() == "mine"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["base.json", "file", "record.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base.json", "file", "record.json", "scan.nii.gz"]
 
 
 @pytest.mark.parametrize("link", [None, os.symlink, os.link])
