@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from privaudit._version import __version__
-from privaudit.errors import PrivauditError
+from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import check_own, claim, writing
 from privaudit.segmentation.server import Server
 from privaudit.segmentation.server_net import FEATURES
@@ -31,6 +31,11 @@ Format = Literal["onnx", "monai-bundle"]
 TOLERANCE: Final = 1e-5
 """Greatest difference of probabilities."""
 PROBES: Final = 2
+WRITTEN: Final = frozenset({
+    ".privaudit-export", f"{MODEL}/config.pbtxt", f"{MODEL}/1/model.onnx", "configs/metadata.json",
+    "configs/inference.json", "models/model.pt", "docs/README.md",
+})  # fmt: skip
+"""Files of an export of either form."""
 Maps = NDArray[np.float32]
 
 
@@ -71,10 +76,11 @@ def export(weights: Weights, folder: Path, form: Format) -> Agreement:
         form: 'onnx' for a model folder of Triton or KServe, or 'monai-bundle'.
 
     Raises:
-        OptionError: the folder holds something else.
+        OptionError: the folder holds something else; who runs a bundle has patches and maps there.
         PrivauditError: what was written gives other maps than the network.
     """
     check_own(folder, "export", lambda _: False)
+    _refuse_others(folder)
     side = weights.config.patch_size
     probes = torch.rand((PROBES, 1, side, side, side), generator=torch.Generator().manual_seed(0))
     probes = nn.functional.avg_pool3d(probes, 5, stride=1, padding=2, count_include_pad=False)
@@ -100,6 +106,16 @@ def export(weights: Weights, folder: Path, form: Format) -> Agreement:
     # Last: the server turns the network into its own layout, which is faster and rounds more.
     served = Server(network, side, torch.device("cpu"), steady=True).respond(probes[:, 0]).numpy()
     return replace(found, served=float(np.abs(maps - served).max()))
+
+
+def _refuse_others(folder: Path) -> None:
+    """An earlier export is replaced whole: what somebody has put beside it must not go with it."""
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    if others := sorted(files - WRITTEN):
+        raise OptionError(
+            f"{folder} holds files that no export has written, and that would be lost", got=", ".join(others[:3]),
+            todo="move them, or choose another folder with --out",
+        )  # fmt: skip
 
 
 def agreement(maps: Maps, truth: Maps) -> Agreement:
