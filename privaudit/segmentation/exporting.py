@@ -12,14 +12,14 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from privaudit._version import __version__
-from privaudit.errors import PrivauditError
+from privaudit.errors import OptionError, PrivauditError
 from privaudit.files import check_own, claim, writing
 from privaudit.segmentation.agreeing import TOLERANCE, Agreement, Maps, agreement, probe_patches
 from privaudit.segmentation.server import Server
@@ -28,6 +28,11 @@ from privaudit.segmentation.weights import Weights
 from privaudit.wire.messages import INPUT, MODEL, OUTPUT
 
 Format = Literal["onnx", "monai-bundle"]
+WRITTEN: Final = frozenset({
+    ".privaudit-export", f"{MODEL}/config.pbtxt", f"{MODEL}/1/model.onnx", "configs/metadata.json",
+    "configs/inference.json", "models/model.pt", "docs/README.md",
+})  # fmt: skip
+"""Files of an export of either form."""
 
 
 class _WithSoftmax(nn.Module):
@@ -52,10 +57,11 @@ def export(weights: Weights, folder: Path, form: Format) -> Agreement:
         form: 'onnx' for a model folder of Triton or KServe, or 'monai-bundle'.
 
     Raises:
-        OptionError: the folder holds something else.
+        OptionError: the folder holds something else; who runs a bundle has patches and maps there.
         PrivauditError: what was written, the network and ``privaudit serve`` do not give the same maps.
     """
     check_own(folder, "export", lambda _: False)
+    _refuse_others(folder)
     side = weights.config.patch_size
     probes = probe_patches(side)
     network = copy.deepcopy(weights.networks.segmentation).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -80,6 +86,16 @@ def export(weights: Weights, folder: Path, form: Format) -> Agreement:
             shutil.rmtree(folder)
         made.rename(folder)
     return found
+
+
+def _refuse_others(folder: Path) -> None:
+    """An earlier export is replaced whole: what somebody has put beside it must not go with it."""
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    if others := sorted(files - WRITTEN):
+        raise OptionError(
+            f"{folder} holds files that no export has written, and that would be lost", got=", ".join(others[:3]),
+            todo="move them, or choose another folder with --out",
+        )  # fmt: skip
 
 
 def _write_onnx(folder: Path, weights: Weights, network: nn.Module, sample: Tensor) -> None:

@@ -43,6 +43,10 @@ def model(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def files_of(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_bundle_of_monai_gives_the_servers_maps(weights: Weights, tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     found = export(weights, folder, "monai-bundle")
@@ -53,6 +57,12 @@ def test_a_bundle_of_monai_gives_the_servers_maps(weights: Weights, tmp_path: Pa
     metadata = json.loads((folder / "configs" / "metadata.json").read_text())
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"]["3"] == "WM"
     check_own(folder, "export", lambda _: False)  # its own folder it may replace
+    assert files_of(folder) < exporting.WRITTEN
+    (folder / "maps").mkdir()
+    (folder / "maps" / "a.npy").write_text("what the bundle has made")
+    with pytest.raises(OptionError, match=r"no export has written.*got maps/a\.npy"):
+        export(weights, folder, "monai-bundle")
+    assert (folder / "maps" / "a.npy").read_text() == "what the bundle has made"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("x")
     with pytest.raises(OptionError):
@@ -173,6 +183,7 @@ def test_our_client_reads_onnx_runtime_behind_a_server_that_is_not_ours(weights:
 
 
 def test_the_model_folder_is_described_for_triton(model: Path) -> None:
+    assert files_of(model) < exporting.WRITTEN
     text = (model / "segmentation" / "config.pbtxt").read_text()
     assert 'name: "patches", data_type: TYPE_FP32, dims: [ 1, 32, 32, 32 ]' in text
     assert 'name: "maps", data_type: TYPE_FP32, dims: [ 4, 32, 32, 32 ]' in text
