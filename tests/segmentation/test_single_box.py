@@ -22,5 +22,6 @@ def test_the_box_has_room_for_the_brain_and_a_patch() -> None:
 
 def test_a_scheme_that_mixes_needs_references(tmp_path: Path) -> None:
     weights = load_weights(SHIPPED / "brains-mixup")
+    (tmp_path / "scan.nii").touch()
     with pytest.raises(OptionError, match="'mixup' mixes references in; say whose: --dataset"):
         segment_file(tmp_path / "scan.nii", tmp_path / "labels.nii", weights, None)
