@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from typing import Any
@@ -60,7 +61,7 @@ def spoil_data(rng: random.Random, data: Any) -> Any:
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         place = rng.choice(places_of(data)[1:] or [()])
         if not place:
-            return rng.choice(NASTY)
+            return copy.deepcopy(rng.choice(NASTY))
         parent = data
         for key in place[:-1]:
             parent = parent[key]
@@ -72,7 +73,7 @@ def spoil_data(rng: random.Random, data: Any) -> Any:
         elif how == 2 and isinstance(parent, list):
             parent.extend(parent[:50])
         else:
-            parent[place[-1]] = rng.choice(NASTY)
+            parent[place[-1]] = copy.deepcopy(rng.choice(NASTY))  # it may be spoiled in its turn
     return data
 
 

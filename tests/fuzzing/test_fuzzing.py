@@ -1,5 +1,7 @@
 """Malformed inputs: a smaller run of ``make fuzz``, and everything that once went wrong."""
 
+import copy
+import json
 import random
 import time
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from privaudit.errors import OptionError
 from tests.fuzzing.judging import Silent, Tally, judge
+from tests.fuzzing.mutations import NASTY, spoil_data
 from tests.fuzzing.running import kept_cases, rerun, run_target
 from tests.fuzzing.targets import TARGETS
 
@@ -53,3 +56,11 @@ def test_every_fault_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tally.faults == {
         "tracebacks": 1, "hangs": 1, "silent acceptances": 1, "part-written files": 1, "unreadable messages": 0
     }  # fmt: skip
+
+
+def test_what_is_put_in_stays_as_it_is() -> None:
+    """Else a case would depend on those before it, and could not be run again."""
+    before = copy.deepcopy(NASTY)
+    for number in range(2000):
+        json.dumps(spoil_data(random.Random(number), {"a": [1, {"b": 2}], "c": {"d": [3]}}))
+    assert repr(before) == repr(NASTY)
