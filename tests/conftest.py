@@ -89,25 +89,15 @@ def rivals(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """Folders of weights for the schemes that are trained, with fresh networks: what every weights folder holds."""
     from privaudit.contracts.defense import ClientKind
     from privaudit.segmentation.networks import NetworkConfig, build
-    from privaudit.segmentation.weights import WeightsConfig, save_weights
+    from privaudit.segmentation.weights import save_weights
+    from tests.made import untrained
 
     kinds: dict[str, ClientKind] = {"privacy-net": "proxy", "deformation": "velocity"}
     folders = {}
     for name, kind in kinds.items():
         folder = tmp_path_factory.mktemp("rivals") / name
         network = NetworkConfig(size="tiny", classes=4, unmixing=False, client=kind)
-        config = WeightsConfig(
-            network=network, labels={0: "background", 1: "CSF", 2: "GM", 3: "WM"}, voxel_mm=1.0, patch_size=32,
-            defense={"name": name}, people=[], scores={},
-            dataset={
-                "name": "blobs", "kind": "virtual", "simulated": None, "people": 0, "scans": 0, "validation_people": 0,
-                "fingerprint": "0" * 64,
-            },
-            training={
-                "version": "0", "steps": 0, "seconds": 0.0, "device": "cpu", "threads": 1, "command": "none",
-                "options": {"batch": 1},
-            },
-        )  # fmt: skip
+        config = untrained(network, {"name": name})
         save_weights(folder, config, build(network, seed=0))
         folders[name] = str(folder)
     return folders

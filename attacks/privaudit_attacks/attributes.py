@@ -33,8 +33,8 @@ class AttributesOptions(PluginOptions):
     protocols: list[Literal["encoded", "returned"]] = Field(
         default=["encoded", "returned"],
         min_length=1,
-        description="encoded: what was sent, and a picture de-encoded from it; returned: label maps decoded from what a"
-        " error-free server sends back",
+        description="encoded: what was sent, and a picture de-encoded from it; returned: label maps decoded from what"
+        " an error-free server sends back",
     )
     views: list[Annotated[int, Field(ge=1)]] = Field(
         default=[1, 3], min_length=1, description="numbers K of views of a target, or as many as are sent"

@@ -34,7 +34,7 @@ def read_between(nodes: Floats, where: Floats, order: int) -> Floats:
         float32 ``[C, N]``.
     """
     out = np.empty((nodes.shape[-1], where.shape[1]), np.float32)
-    (_linear if order == 1 else _cubic)(nodes, np.ascontiguousarray(where), out)
+    _read(nodes, np.ascontiguousarray(where), out, order)
     return out
 
 
@@ -44,56 +44,32 @@ def _nearest(index: int, length: int) -> int:
 
 
 @compiled()
-def _linear(nodes: Any, where: Any, out: Any) -> None:
+def _read(nodes: Any, where: Any, out: Any, order: int) -> None:
     sides = nodes.shape
     sums = np.empty(sides[3], np.float64)
     start = np.empty(3, np.int64)
-    weight = np.empty((3, 2), np.float64)
+    weight = np.empty((3, order + 1), np.float64)
     for n in range(where.shape[1]):
         for axis in range(3):
             place = np.float64(where[axis, n])
             first = np.floor(place)
-            start[axis] = np.int64(first)
-            part = place - first
-            weight[axis, 0] = 1.0 - part
-            weight[axis, 1] = 1.0 - weight[axis, 0]
-        sums[:] = 0.0
-        for a in range(2):
-            i = _nearest(start[0] + a, sides[0])
-            for b in range(2):
-                j = _nearest(start[1] + b, sides[1])
-                for c in range(2):
-                    k = _nearest(start[2] + c, sides[2])
-                    for channel in range(sides[3]):
-                        value = np.float64(nodes[i, j, k, channel])
-                        sums[channel] += value * weight[0, a] * weight[1, b] * weight[2, c]
-        for channel in range(sides[3]):
-            out[channel, n] = sums[channel]
-
-
-@compiled()
-def _cubic(nodes: Any, where: Any, out: Any) -> None:
-    sides = nodes.shape
-    sums = np.empty(sides[3], np.float64)
-    start = np.empty(3, np.int64)
-    weight = np.empty((3, 4), np.float64)
-    for n in range(where.shape[1]):
-        for axis in range(3):
-            place = np.float64(where[axis, n])
-            first = np.floor(place)
-            start[axis] = np.int64(first) - 1
+            start[axis] = np.int64(first) - order // 2
             y = place - first
             z = 1.0 - y
-            weight[axis, 1] = (y * y * (y - 2.0) * 3.0 + 4.0) / 6.0
-            weight[axis, 2] = (z * z * (z - 2.0) * 3.0 + 4.0) / 6.0
-            weight[axis, 0] = z * z * z / 6.0
-            weight[axis, 3] = 1.0 - weight[axis, 0] - weight[axis, 1] - weight[axis, 2]
+            if order == 1:
+                weight[axis, 0] = z
+                weight[axis, 1] = 1.0 - z
+            else:
+                weight[axis, 1] = (y * y * (y - 2.0) * 3.0 + 4.0) / 6.0
+                weight[axis, 2] = (z * z * (z - 2.0) * 3.0 + 4.0) / 6.0
+                weight[axis, 0] = z * z * z / 6.0
+                weight[axis, 3] = 1.0 - weight[axis, 0] - weight[axis, 1] - weight[axis, 2]
         sums[:] = 0.0
-        for a in range(4):
+        for a in range(order + 1):
             i = _nearest(start[0] + a, sides[0])
-            for b in range(4):
+            for b in range(order + 1):
                 j = _nearest(start[1] + b, sides[1])
-                for c in range(4):
+                for c in range(order + 1):
                     k = _nearest(start[2] + c, sides[2])
                     for channel in range(sides[3]):
                         value = np.float64(nodes[i, j, k, channel])

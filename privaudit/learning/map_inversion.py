@@ -119,7 +119,8 @@ def _learn(
     keys, rng = random.Random(f"maps {seed}"), np.random.default_rng([seed, 11])
     sent: list[Transcript] = []
     truths = [one_hot(volume.labels, classes) for volume in people]
-    without = [_without(truths, person) for person in range(len(people))]
+    everybody = torch.stack(truths).sum(dim=0)
+    without = [(everybody - truth) / (len(people) - 1) for truth in truths]
     right = np.zeros(2)
     for person, volume in enumerate(people):
         sent.append(send_own(scheme, volume, Others(people, person), keys, views, classes))
@@ -137,15 +138,6 @@ def _learn(
 def _best(guesses: Sequence[NDArray[np.int64]], volume: Volume) -> NDArray[np.int64]:
     """Whose map is whose may be unknown: the better one."""
     return max(guesses, key=lambda guess: float((guess == volume.labels).mean()))
-
-
-def _without(truths: Sequence[Tensor], person: int) -> Tensor:
-    """Label frequencies [C, X, Y, Z] of everybody else."""
-    total = torch.zeros_like(truths[0])
-    for number, truth in enumerate(truths):
-        if number != person:
-            total += truth
-    return total / (len(truths) - 1)
 
 
 def _inverter(

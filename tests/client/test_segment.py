@@ -21,8 +21,9 @@ from privaudit.errors import DataError, OptionError, PrivauditError
 from privaudit.segmentation.networks import NetworkConfig, build
 from privaudit.segmentation.sent import SentLedger
 from privaudit.segmentation.single import segment_file
-from privaudit.segmentation.weights import SEGMENTATION, Weights, WeightsConfig, load_weights, save_weights
+from privaudit.segmentation.weights import SEGMENTATION, Weights, load_weights, save_weights
 from privaudit.serving.engine import EngineConfig, NetworkEngine
+from tests.made import untrained
 from tests.serving.stub import served
 
 BALL = (np.indices((32, 32, 32)) - 15.5).__pow__(2).sum(axis=0) < 14**2
@@ -62,18 +63,7 @@ class Repeating(random.SystemRandom):
 @pytest.fixture(scope="module")
 def weights() -> Weights:
     network = NetworkConfig(size="tiny", classes=4, unmixing=True)
-    config = WeightsConfig(
-        network=network, labels={0: "background", 1: "CSF", 2: "GM", 3: "WM"}, voxel_mm=1.0, patch_size=32,
-        defense={"name": "mixup", "views": 3}, people=[], scores={},
-        dataset={
-            "name": "blobs", "kind": "virtual", "simulated": None, "people": 0, "scans": 0, "validation_people": 0,
-            "fingerprint": "0" * 64,
-        },
-        training={
-            "version": "0", "steps": 0, "seconds": 0.0, "device": "cpu", "threads": 1, "command": "none",
-            "options": {"batch": 1},
-        },
-    )  # fmt: skip
+    config = untrained(network, {"name": "mixup", "views": 3})
     return Weights("w", Path("w"), config, build(network, seed=0).eval(), "0" * 12)
 
 
