@@ -80,9 +80,8 @@ class JointAttack(Attack):
             mixed = requests.solve(advance)
         told = {"solved": mixed.solved, "reused": float(mixed.reused)}
         own = {"linked": mixed.linked(), "alpha": mixed.alpha}
-        references = mixed.references(mixing.fresh)
-        if math.isfinite(references):
-            told["references"] = references
+        if mixed.reused:
+            told["references"] = mixed.references
         with task.ahead(0.5 * len(transcripts)) as advance:
             for number, picture in enumerate(requests.pictures(mixed, advance)):
                 mine = {name: float(values[number]) for name, values in own.items() if math.isfinite(values[number])}

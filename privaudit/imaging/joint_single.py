@@ -1,137 +1,45 @@
 """Joint unmixing of one view a scan: who shares a reference, who is the same person, and every mixing weight.
 
-With rows ``z_i = α_i·x_i + (1 − α_i)·r_c(i)`` of images that vary independently, the rows' covariance says it:
-``α_i² + (1 − α_i)²`` on the diagonal, ``(1 − α_i)(1 − α_j)`` where two share a reference, ``ρ·α_i·α_j`` where two are
-scans of one person, 0 elsewhere. Links are added while they raise the likelihood by enough, and taken back or moved
-where another place is likelier. Unlinked rows have a covariance of 0, so that each group of linked rows is looked at
-on its own.
+Links are added while they raise the likelihood by enough (:class:`~privaudit.imaging.joint_links.Links`), and taken
+back or moved where another place is likelier. Where air has told who shares a reference, only people are looked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from privaudit.imaging.joint_links import ALIKES, COARSE, FINE, NOISE, Linked, Links
+from privaudit.imaging.shared_references import Shared
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-GRID: Final = np.linspace(0.02, 0.98, 33)
-"""Mixing weights that are tried."""
-NOISE: Final = 0.02
-"""Variance of what the model leaves out, as a share of an image's."""
 GAIN: Final = 0.003
 """Log-likelihood per voxel, twice, that a link must gain."""
-COARSE: Final = np.linspace(0.04, 0.96, 17)
-"""Those that a link is first tried with."""
 CANDIDATES: Final = 6
 """Pairs that are tried, for each row: those that gain most without anybody else."""
 ROUNDS: Final = 2
 
 
-@dataclass(frozen=True, eq=False)
-class Linked:
-    """What is likeliest.
-
-    Attributes:
-        alpha: float [n], mixing weights.
-        reference: int [n], equal numbers for equal references.
-        person: int [n], equal numbers for equal people.
-    """
-
-    alpha: Floats
-    reference: Ints
-    person: Ints
-
-
-class Links:
-    """The state of the search.
-
-    Args:
-        covariance: of the rows [n, n], in units of an image's variance.
-        alike: correlation ρ of two scans of one person.
-    """
-
-    def __init__(self, covariance: Floats, alike: float) -> None:
-        self.covariance, self.alike = covariance, alike
-        n = len(covariance)
-        self.reference, self.person = np.arange(n), np.arange(n)
-        self.alpha = np.empty(n)
-        for row in range(n):
-            self.alpha[row] = self._best(np.array([row]), self.reference, self.person, np.full(n, 0.5), row)
-
-    def likelihood(self, rows: Ints, reference: Ints, person: Ints, alphas: Floats) -> Floats:
-        """Twice the log-likelihood per voxel of some rows, for several weights [g, rows]."""
-        people = np.where(np.equal.outer(person[rows], person[rows]), self.alike, 0.0)
-        np.fill_diagonal(people, 1.0)
-        same = np.equal.outer(reference[rows], reference[rows])
-        rest = 1 - alphas
-        model = alphas[:, :, None] * alphas[:, None] * people + rest[:, :, None] * rest[:, None] * same
-        model = model + NOISE * np.eye(len(rows))
-        seen = self.covariance[np.ix_(rows, rows)]
-        misfit = np.trace(np.linalg.solve(model, np.broadcast_to(seen, model.shape)), axis1=1, axis2=2)
-        return np.asarray(-np.linalg.slogdet(model)[1] - misfit)
-
-    def together(self, row: int, reference: Ints, person: Ints) -> Ints:
-        """Every row that is linked with this one, itself among them."""
-        found = {row}
-        new = [row]
-        while new:
-            one = new.pop()
-            more = np.flatnonzero((reference == reference[one]) | (person == person[one]))
-            new += [int(other) for other in more if other not in found]
-            found.update(int(other) for other in more)
-        return np.array(sorted(found))
-
-    def _best(self, rows: Ints, reference: Ints, person: Ints, alpha: Floats, row: int, grid: Floats = GRID) -> float:
-        """The likeliest weight of one row, given the others'."""
-        alphas = np.repeat(alpha[rows][None], len(grid), axis=0)
-        alphas[:, np.flatnonzero(rows == row)[0]] = grid
-        return float(grid[int(self.likelihood(rows, reference, person, alphas).argmax())])
-
-    def _tried(self, changed: Iterable[int], reference: Ints, person: Ints) -> tuple[float, Floats]:
-        """Gain over what stands, with the weights of the rows that changed fitted again."""
-        changed = list(changed)
-        rows = np.unique(np.concatenate([self.together(row, reference, person) for row in changed]))
-        before = np.unique(np.concatenate([self.together(int(row), self.reference, self.person) for row in rows]))
-        alpha = self.alpha.copy()
-        for _ in range(2):
-            for row in changed:
-                group = self.together(row, reference, person)
-                alpha[row] = self._best(group, reference, person, alpha, row, COARSE)
-        after = float(self.likelihood(before, reference, person, alpha[before][None])[0])
-        return after - float(self.likelihood(before, self.reference, self.person, self.alpha[before][None])[0]), alpha
-
-    def move(self, changed: Iterable[int], options: Iterable[tuple[Ints, Ints]], least: float) -> bool:
-        """Take the option, new references and people, that gains most, if it gains enough."""
-        best = max(
-            ((*self._tried(changed, *option), *option) for option in options), key=lambda item: item[0], default=None
-        )
-        if best is None or best[0] <= least:
-            return False
-        self.alpha, self.reference, self.person = best[1:]
-        return True
-
-    def fit(self) -> None:
-        """Fit every weight again, given the links."""
-        for row in range(len(self.alpha)):
-            rows = self.together(row, self.reference, self.person)
-            self.alpha[row] = self._best(rows, self.reference, self.person, self.alpha, row)
-
-
-def link(covariance: Floats, alike: float, advance: Callable[[float], None] = lambda _: None) -> Linked:
+def link(
+    covariance: Floats, alike: float, shared: Shared | None = None, advance: Callable[[float], None] = lambda _: None
+) -> Linked:
     """Find shared references, people and weights by greedy maximum likelihood.
 
     Args:
         covariance: of the rows [n, n], in units of an image's variance.
-        alike: correlation ρ of two scans of one person, 0 to 1.
+        alike: correlation ρ of two scans of one person, 0 to 1; not used where ``shared`` is given.
+        shared: who shares a reference, where that is known (:func:`~privaudit.imaging.air_links.share_by_air`).
         advance: called with shares of the work, which add up to 1.
     """
+    links = Links(covariance, alike, shared)
+    if shared is not None:
+        return _with_known_references(links, advance)
     n = len(covariance)
-    links = Links(covariance, alike)
     one, two = np.triu_indices(n, 1)
     gains = _alone(covariance, one, two, alike)
     order = [k for k in np.argsort(-gains, kind="stable")[: CANDIDATES * n] if gains[k] > GAIN]
@@ -144,7 +52,28 @@ def link(covariance: Floats, alike: float, advance: Callable[[float], None] = la
             links.move((row,), _moved(links, row), GAIN)
             advance(0.2 / ROUNDS / n)
         links.fit()
-    return Linked(links.alpha, _numbers(links.reference), _numbers(links.person))
+    return links.found()
+
+
+def _with_known_references(links: Links, advance: Callable[[float], None]) -> Linked:
+    """Find people and weights where it is known who shares a reference; how alike people are is estimated too."""
+    n = len(links.alpha)
+    links.alike = float(np.median(ALIKES))
+    for _ in range(ROUNDS):
+        gains = np.triu(links.expected(), 1)
+        order = [k for k in np.argsort(-gains, axis=None, kind="stable")[: CANDIDATES * n] if gains.flat[k] > GAIN]
+        for k in order:
+            i, j = int(k) // n, int(k) % n
+            links.move((i, j), _joined(links, i, j), GAIN)
+            advance(0.9 / ROUNDS / len(order))
+        links.fit()
+        for row in range(n):
+            links.move((row,), _moved(links, row), GAIN)
+        links.fit(FINE)
+        links.guess_alike()
+        advance(0.1 / ROUNDS)
+    links.fit(FINE)
+    return links.found()
 
 
 def _alone(covariance: Floats, one: Ints, two: Ints, alike: float) -> Floats:
@@ -166,29 +95,30 @@ def _alone(covariance: Floats, one: Ints, two: Ints, alike: float) -> Floats:
 def _joined(links: Links, i: int, j: int) -> list[tuple[Ints, Ints]]:
     """Two rows may share a reference, and so all that share one with either; or they are a person's two scans."""
     reference, person = links.reference, links.person
-    options = []
-    if reference[i] != reference[j] and person[i] != person[j]:
-        options.append((np.where(reference == reference[j], reference[i], reference), person))
-        if (person == person[i]).sum() == 1 and (person == person[j]).sum() == 1:
-            options.append((reference, np.where(person == person[j], person[i], person)))
+    if person[i] == person[j]:
+        return []
+    pair = person.copy()
+    pair[[i, j]] = person.max() + 1  # whoever stood beside them stands alone then
+    if links.known:
+        return [(reference, pair)]
+    if reference[i] == reference[j]:
+        return []
+    options = [(np.where(reference == reference[j], reference[i], reference), person)]
+    if (person == person[i]).sum() == 1 and (person == person[j]).sum() == 1:
+        options.append((reference, pair))
     return options
 
 
 def _moved(links: Links, row: int) -> list[tuple[Ints, Ints]]:
-    """A row may leave its reference for another or none, or its person."""
+    """A row may leave its reference for another or none, where that is not known; or its person."""
     reference, person = links.reference, links.person
-    n = len(reference)
     options = []
-    for other in {*reference.tolist(), 2 * n + row} - {int(reference[row])}:
+    for other in set() if links.known else {*reference.tolist(), int(reference.max()) + 1} - {int(reference[row])}:
         moved = reference.copy()
         moved[row] = other
         options.append((moved, person))
     if (person == person[row]).sum() > 1:
         alone = person.copy()
-        alone[row] = 2 * n + row
+        alone[row] = person.max() + 1
         options.append((reference, alone))
     return options
-
-
-def _numbers(labels: Ints) -> Ints:
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)

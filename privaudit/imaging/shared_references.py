@@ -88,17 +88,18 @@ def share_references(rows: Floats, rng: np.random.Generator, references: int = 1
         alike = np.minimum((alone[one[a]] * alone[one[b]]).sum(1), (alone[two[a]] * alone[two[b]]).sum(1)) > ALIKE
         a, b = a[alike], b[alike]
     ends = np.concatenate([one[a], two[a]]), np.concatenate([one[b], two[b]])
-    reference = _components(n * views, *ends).reshape(n, views)
-    group = _components(n, owner[a], owner[b])
-    return Shared(reference, group, _ratios(n, owner[a], owner[b], np.log(length[a] / length[b])))
+    reference = components(n * views, *ends).reshape(n, views)
+    group = components(n, owner[a], owner[b])
+    return Shared(reference, group, ratios(n, owner[a], owner[b], np.log(length[a] / length[b])))
 
 
-def _components(nodes: int, one: Ints, two: Ints) -> Ints:
+def components(nodes: int, one: Ints, two: Ints) -> Ints:
+    """A number for each of the nodes, equal for those that are linked, in one step or several."""
     links = sparse.coo_matrix((np.ones(len(one)), (one, two)), shape=(nodes, nodes))
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 
-def _ratios(n: int, one: Ints, two: Ints, logs: Floats) -> Floats:
+def ratios(n: int, one: Ints, two: Ints, logs: Floats) -> Floats:
     """Numbers [n] whose ratios are given in logarithms; 1 where nothing is."""
     if not len(one):
         return np.ones(n)

@@ -11,9 +11,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from privaudit.contracts.cohort import Volume
+from privaudit.imaging.air_links import rim, share_by_air
 from privaudit.imaging.atlas import Atlas
-from privaudit.imaging.joint import Solution, design
-from privaudit.imaging.joint_single import Linked, link
+from privaudit.imaging.joint import COMMON, Solution, design
+from privaudit.imaging.joint_links import Linked
+from privaudit.imaging.joint_single import link
+from privaudit.imaging.shared_references import Shared
 
 Floats = NDArray[np.float64]
 
@@ -32,15 +35,22 @@ NOISE: Final = 1e-3
 
 
 def solve_one_view(
-    sent: Sequence[Callable[[], Tensor]], people: Sequence[Volume], atlas: Atlas, advance: Callable[[float], None]
-) -> Solution:
+    sent: Sequence[Callable[[], Tensor]], people: Sequence[Volume], atlas: Atlas, digits: float,
+    advance: Callable[[float], None],
+) -> tuple[Solution, Shared | None]:  # fmt: skip
     """Find who shares a reference and who is one person, and the weights that unmix all scans.
+
+    Air tells exactly who shares a reference; where there is none, likelihood says it as well as it can.
 
     Args:
         sent: reads the one view of each target [X, Y, Z], whole volumes of one mixing weight.
         people: the attacker's own, raw.
         atlas: of the same people.
+        digits: relative precision of what was sent.
         advance: called with shares of the work, which add up to 1.
+
+    Returns:
+        The solution, and what air told; None where it tells nothing.
     """
     n = len(sent)
     mean = atlas.mean.numpy()
@@ -50,14 +60,18 @@ def solve_one_view(
     # The atlas holds a share of each of them: their distance to it is too short by that.
     count = len(people)
     unit = float(((own / spread) ** 2).mean()) * (1 + 1 / count) / (1 - 1 / count)
+    edge, one, two = rim(np.stack([volume.image for volume in people]))
     rows = np.empty((n, int(inside.sum())), dtype=np.float32)
+    edges = np.empty((n, int(edge.sum())), dtype=np.float32)
     for number, read in enumerate(sent):
-        rows[number] = _fine(read().numpy(), mean, inside) / spread
+        view = read().numpy()
+        rows[number], edges[number] = _fine(view, mean, inside) / spread, view[edge]
         advance(0.3 / n)
+    shared = share_by_air(edges, one, two, digits)
     if n > 2:
         rows -= rows.mean(axis=0)  # what the atlas has wrong is in all of them
     covariance = (rows @ rows.T).astype(np.float64) / rows.shape[1] / unit
-    return unmixed(link(covariance, ALIKE, lambda share: advance(0.7 * share)))
+    return unmixed(link(covariance, ALIKE, shared, lambda share: advance(0.7 * share))), shared
 
 
 def _fine(image: NDArray[np.float32], mean: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -73,6 +87,7 @@ def unmixed(linked: Linked) -> Solution:
     prior = np.eye(system.shape[1])
     people = np.where(np.equal.outer(linked.person, linked.person), ALIKE_IMAGES, 0.0)
     prior[:n, :n] = people + (1 - ALIKE_IMAGES) * np.eye(n)
+    prior += np.exp(COMMON)  # what the atlas has wrong is in all of them
     weights = np.asarray(np.linalg.solve(system @ prior @ system.T + NOISE * np.eye(n), system @ prior).T, np.float64)
     sharing = np.bincount(linked.reference)[linked.reference] > 1
     return Solution(linked.alpha, reference, weights, 0.0, sharing)

@@ -64,16 +64,14 @@ class Mixed:
     Attributes:
         solutions: of every place; None where there is none.
         tissue: bool of every place, whether people differ there: nothing can be solved in air.
-        ranks: of what was sent, at every place with tissue.
-        rows: views that were sent, of all requests.
         alpha: float [n], mixing weights, the mean over solved places; nan without any.
+        references: estimated number of references in use; nan where nothing shows that any is used again.
     """
 
     solutions: tuple[Solution | None, ...]
     tissue: tuple[bool, ...]
-    ranks: tuple[int, ...]
-    rows: int
     alpha: NDArray[np.float64]
+    references: float
 
     @property
     def solved(self) -> float:
@@ -82,21 +80,27 @@ class Mixed:
 
     @property
     def reused(self) -> bool:
-        """Whether fewer images were mixed than views sent, which shows that references are used again."""
-        return any(rank < self.rows for rank in self.ranks)
-
-    def references(self, fresh: bool) -> float:
-        """Estimated number of references in use, the mean over places; nan where nothing shows that any is reused.
-
-        With one mixing weight a target, what all references gain may be what all targets lose: one image less.
-        """
-        seen = [rank for rank in self.ranks if rank < self.rows]
-        return float(np.mean(seen)) - len(self.alpha) + (not fresh) if seen else float("nan")
+        """Whether references are seen to be used again."""
+        return not np.isnan(self.references)
 
     def linked(self) -> NDArray[np.float64]:
         """Share of the solved places [n] where a request shares a reference with another one."""
         there = [solution.linked for solution in self.solutions if solution is not None]
         return np.mean(there, axis=0) if there else np.zeros(len(self.alpha))
+
+
+def references_in_use(ranks: Sequence[int], targets: int, rows: int, fresh: bool) -> float:
+    """Estimated number of references, the mean over places; nan where as many images were mixed as rows were sent.
+
+    Args:
+        ranks: of what was sent, at every place with tissue.
+        targets: that were sent.
+        rows: views that were sent, of all targets.
+        fresh: whether each view has a weight of its own. With one a target, what all references gain may be what all
+            targets lose: one image less.
+    """
+    seen = [rank for rank in ranks if rank < rows]
+    return float(np.mean(seen)) - targets + (not fresh) if seen else float("nan")
 
 
 def digits_of(views: Tensor) -> float:
@@ -165,17 +169,20 @@ class JointRequests:
         n = len(self.transcripts)
         alphas = [solution.alpha.reshape(n, -1).mean(axis=1) for solution in solutions if solution is not None]
         alpha = np.mean(alphas, axis=0) if alphas else np.full(n, np.nan)
-        return Mixed(tuple(solutions), tuple(tissue), tuple(ranks), n * rows.shape[1], alpha)
+        references = references_in_use(ranks, n, n * rows.shape[1], self.mixing.fresh)
+        return Mixed(tuple(solutions), tuple(tissue), alpha, references)
 
     def _solve_one_view(self, advance: Advance) -> Mixed:
         """Only where a view is one mixture; patches of one view say too little of each other."""
         n = len(self.transcripts)
         tissue = tuple(len(place.index) >= LEAST for place in self.places)
         if not (self.mixing.whole and self.mixing.aligned and all(tissue) and len(self.people) > 1):
-            return Mixed((None,) * len(tissue), tissue, (), n, np.full(n, np.nan))
+            return Mixed((None,) * len(tissue), tissue, np.full(n, np.nan), float("nan"))
         sent = [partial(_first_view, self.transcripts, number) for number in range(n)]
-        solution = solve_one_view(sent, self.people, self.atlas, advance)
-        return Mixed((solution,), tissue, (), n, solution.alpha)
+        digits = digits_of(self.transcripts[0].views)
+        solution, shared = solve_one_view(sent, self.people, self.atlas, digits, advance)
+        told = 0 if shared is None else len(np.unique(shared.group))
+        return Mixed((solution,), tissue, solution.alpha, told if 0 < told < n else float("nan"))
 
     def _solved(self, rows: NDArray[np.float64], digits: float, rng: np.random.Generator) -> Solution | None:
         if not self.mixing.aligned:  # a reference cut elsewhere is another image
