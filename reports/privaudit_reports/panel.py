@@ -63,7 +63,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
     # Who is behind a scan comes first, as in the paper: its Table 2.
     kinds = sorted(_kinds(records), key=lambda kind: len(kind.victims))
     attacks = [attacked(records, kind) for kind in kinds]
-    found = (verdicts(records), dice(records), *attacks, doubts(records))
+    found = (verdicts(records), strongest(records, kinds), dice(records), *attacks, doubts(records))
     return [table for table in found if table.rows]
 
 
@@ -73,6 +73,22 @@ def verdicts(records: Sequence[Record]) -> Table:
     for name, record in zip(titles(records), records, strict=True):
         gone = ", ".join(f"{item.attack} {item.protocol}" for item in record.missing)
         table.rows.append([name, str(record.verdict), record.reason + (f"; {UNFINISHED}: {gone}" if gone else "")])
+    return table
+
+
+def strongest(records: Sequence[Record], kinds: Sequence[ClaimKind]) -> Table:
+    """The attack of each kind that gains most."""
+    table = Table(
+        "Strongest attacks: of each kind the one that gains most over not looking, or over chance.",
+        ["Defense", *(kind.words.title for kind in kinds)],
+    )
+    for name, record in zip(titles(records), records, strict=True):
+        cells = []
+        for kind in kinds:
+            best = strongest_of(record, kind, True)
+            verdict = "" if best is None or best.verdict is None else f", {best.verdict}"
+            cells.append("–" if best is None else f"{attack_name(best)}: {interval(best.estimate, best.ci)}{verdict}")
+        table.rows.append([name, *cells])
     return table
 
 

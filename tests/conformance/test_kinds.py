@@ -120,6 +120,10 @@ def test_a_third_partys_kind_is_audited_like_any_other(records: dict[str, Record
     (table,) = [table for table in tables if table.caption == kind.words.panel]
     assert table.header == ["Defense", "Attack", "closeness", "control", "Verdict", "People"]
     assert [row[0] for row in table.rows] == ["none", "pure-noise"]
+    (best,) = [table for table in tables if table.caption.startswith("Strongest attacks")]
+    cells = [row[best.header.index(kind.words.title)] for row in best.rows]
+    assert all(cell.startswith("meter") for cell in cells)
+    assert [cell.rpartition(", ")[2] for cell in cells] == ["LEAK", "NO LEAK DETECTED"]
     data = {"dataset": "blobs", "attacks": ONE_OF_EACH, "defense": "pure-noise"}
     (point,) = grid_points(parse_spec(data, "test"), {"views": [1]}, tmp_path)
     assert summarise(point, records["none"], all_kinds())["brightness_attack"] == "meter default"
