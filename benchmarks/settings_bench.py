@@ -60,6 +60,7 @@ SETTINGS: Final = (
     Setting("k = 2 references", {"references": 2}),
     Setting("k = 3 references", {"references": 3}),
     Setting("mixtures sent as float16", {"precision": "float16"}),
+    Setting("α anew in each view, sent as float16", {"alpha_per": "request", "precision": "float16"}),
     Setting("pool of 24", {}, 24),
     Setting("pool of 48", {}, 48),
     Setting("K = 1, no reference used again", {"views": 1, "reference_reuse": "never"}, None),
