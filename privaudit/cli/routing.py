@@ -55,7 +55,7 @@ def route(
     Args:
         pairs: what :func:`read_pairs` returned; a key may be ``owner.option``.
         owners: option names by owner ('phantom', 'mixup', 'reid', 'split', …).
-        own: the command's own options, so that a typo in one is recognised.
+        own: options of this and related commands, so that a typo in one is recognised.
 
     Returns:
         Option values by owner.
@@ -75,6 +75,8 @@ def route(
         else:
             candidates = [name for name, options in owners.items() if option in options]
         if not candidates or option not in owners[candidates[0]]:
+            if key in own:
+                raise OptionError(f"this command has no option --{spelled(key)}", todo="see --help for those it has")
             known = [*(o for options in owners.values() for o in options), *own] if not owner else owners[owner]
             raise OptionError(
                 f"no such option: --{spelled(key)}",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from privaudit.cli.audit import build_spec
-from privaudit.cli.options import Attacks, Chosen, Running, Spec, grouped
+from privaudit.cli.options import Attacks, Budget, Chosen, Controls, Running, Spec, grouped
 from privaudit.cli.progress import progress_bars
 from privaudit.errors import OptionError, short
 
@@ -30,6 +30,8 @@ def sweep(
     spec: Spec = None,
     grid: Grid = None,
     attack: Attacks = None,
+    controls: Controls = None,
+    budget: Budget = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder. [default: privaudit-sweeps/<name>]")] = None,
     backend: BackendOption = "sequential",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes, or workers of a local Dask cluster.")] = 1,
@@ -50,7 +52,8 @@ def sweep(
     from privaudit.scoring.kinds import kinds_in
 
     path, extra = unknown_first(spec, context.args)
-    base = build_spec(extra, read_spec(path) if path else None, chosen, attack, None, str(path or ""))
+    start = read_spec(path) if path else None
+    base = build_spec(extra, start, chosen, attack, None, str(path or ""), controls, budget)
     wanted = read_grid(grid) if grid else DEFAULT_GRID
     folder = out or SWEEPS / f"{base.dataset.label}-{base.defense.label}-{base.digest}"
     points = grid_points(base, wanted, folder)

@@ -17,6 +17,7 @@ def test_each_option_goes_to_the_plugin_that_declares_it() -> None:
     ("tokens", "message"),
     [
         (["--apha", "1"], "no such option: --apha; did you mean '--alpha'"),
+        (["--seed", "1"], "this command has no option --seed; see --help for those it has"),
         (["--sed", "1"], "no such option: --sed; did you mean '--seed'"),
         (["--voxl-mm", "3"], "no such option: --voxl-mm; did you mean '--voxel-mm'"),
         (["--views", "3"], "several plugins; write --mixup.views or --average.views"),
