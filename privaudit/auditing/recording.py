@@ -195,6 +195,7 @@ def make_record(
             **machine(context.device.type, torch.get_num_threads()),
             "code": _code(scene, [attack for attack, _, _ in outcome.steps]),
             "weights": outcome.weights,
+            "key_secret": bool(scene.key_mark),
             "started": started,
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "jobs": processes,

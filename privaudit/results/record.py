@@ -93,7 +93,7 @@ class Finding(_Model):
     n_scans: int
     fits: bool = Field(
         default=True,
-        description="false where the attack is not made for the scheme or does worse than not looking, and says nothing",
+        description="false where the attack is not made for the scheme, or does worse than not looking",
     )
     verdict: Verdict | None = Field(description="null for findings that decide nothing")
     reason: str = Field(description="why this verdict, in one sentence")
