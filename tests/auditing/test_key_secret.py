@@ -140,9 +140,9 @@ def test_bad_files_are_one_line(make: Callable[[Path], object], message: str, sp
 
 def test_pictures_need_it(spec: AuditSpec, tmp_path: Path) -> None:
     record = audited(spec, tmp_path / "run", tmp_path / "secret")
-    assert not report_input(tmp_path / "run", record, with_images=False).pictures
+    assert not report_input(tmp_path / "run", record, False, None).pictures
     with pytest.raises(RecordError, match="--key-secret"):
-        report_input(tmp_path / "run", record, with_images=True)
+        report_input(tmp_path / "run", record, True, None)
 
 
 def test_commands_take_it(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
