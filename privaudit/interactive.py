@@ -34,11 +34,13 @@ class Audited:
         run: its folder.
         record: everything that was found, as ``record.json`` holds it.
         scheme: what was audited, where it lies nowhere else.
+        key_secret: file of the secret that keys depend on, if any.
     """
 
     run: Path
     record: Record
     scheme: type[Defense] | None = None
+    key_secret: Path | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -66,7 +68,7 @@ class Audited:
     def card(self) -> Path:
         """Write the card, a file for a browser, and say where it is."""
         with contextlib.nullcontext() if self.scheme is None else lent(self.scheme):
-            (path,) = write_cards(self.run, ("html",), with_images=False)
+            (path,) = write_cards(self.run, ("html",), with_images=False, key_secret=self.key_secret)
         return path
 
     def __repr__(self) -> str:
@@ -111,6 +113,7 @@ def audit(
     cache: Path | str | None = None,
     device: str = "auto",
     quiet: bool = False,
+    key_secret: Path | str | None = None,
     **sections: Any,
 ) -> Audited:
     """Audit an encoder that is at hand: a function, a class, or the name of a plugin.
@@ -133,6 +136,8 @@ def audit(
         device: 'auto', 'cpu', 'cuda' or 'mps'.
         quiet: print nothing. Otherwise standard error says how many jobs there are and roughly how long they take, and
             shows their progress: bars on a terminal, elsewhere a line for each job that is done, and one a minute.
+        key_secret: private file on which keys of scans under attack depend, made if it is missing; None to let them
+            follow from the seed.
         sections: other parts of a specification: ``split``, ``scoring``, ``utility``, ``pictures``, ``controls``.
 
     Returns:
@@ -151,10 +156,10 @@ def audit(
         spec = parse_spec(data, "privaudit.audit")
         from privaudit.cli.progress import progress_bars, say_unless
 
-        settings = Settings(_path(out), _path(cache), device, 1, quiet)
+        settings = Settings(_path(out), _path(cache), device, 1, quiet, key_secret=_path(key_secret))
         progress = stack.enter_context(progress_bars(quiet))
         result = run_audit(spec, settings, progress, say_unless(quiet))
-    return Audited(result.run, result.record, None if isinstance(scheme, str) else scheme)
+    return Audited(result.run, result.record, None if isinstance(scheme, str) else scheme, _path(key_secret))
 
 
 def _scheme_of(encode: Any, views: int, respond: Any, decode: Any, image_of: Any) -> str | type[Defense]:

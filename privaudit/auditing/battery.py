@@ -13,7 +13,7 @@ from privaudit.specs import PluginSpec
 Budget = Literal["quick", "full", "thorough"]
 """Some ten minutes on two cores with the default cohort; an hour or two; a night."""
 BUDGETS: Final[tuple[Budget, ...]] = get_args(Budget)
-VERSION: Final = "standard-2"
+VERSION: Final = "standard-3"
 STANDARD: Final = "standard"
 """What stands in a specification, or after ``--attack``, for the newest list."""
 
@@ -28,6 +28,7 @@ _QUICK: Final = (
     _attack("joint"),
     _attack("invert"),
     _attack("unwrap"),
+    _attack("chosen"),
     _attack("decode-maps", maps=["returned"]),
     _attack("unwrapped-reid"),
 )
@@ -37,6 +38,7 @@ _FULL: Final = (
     _attack("joint", views=[1, 2, 3, 5], requests=[2, 4, 8, 16]),
     _attack("invert", effort=["linear", "network"]),
     _attack("unwrap", effort="full"),
+    _attack("chosen"),
     _attack("decode-maps"),
     _attack("joint-reid"),
     _attack("decoded-reid"),

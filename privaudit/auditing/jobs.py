@@ -89,6 +89,7 @@ def scene_key(context: Context, libraries: tuple[str, ...]) -> dict[str, Any]:
         "split": hashlib.sha256(repr(scene.split).encode()).hexdigest()[:12],
         "libraries": versions(libraries),
         "seed": context.spec.seed,
+        **({} if not scene.key_mark else {"key secret": scene.key_mark}),
         "device": context.device.type,
     }
 

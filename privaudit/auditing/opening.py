@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from privaudit.auditing.battery import OFF_GRID
 from privaudit.auditing.first_request import check_contract
 from privaudit.auditing.jobs import Advance, Context
+from privaudit.auditing.key_secret import open_secret
 from privaudit.auditing.planning import all_attacks
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.serving import open_service
@@ -36,7 +37,7 @@ RUNS = Path("privaudit-runs")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run, as opposed to what: none of this changes a figure (the device may, and is in the record).
+    """How to run, as opposed to what: none of this changes a figure (device and key secret may; the record says so).
 
     ``pseudonym_key`` is the file of the private key from which pseudonyms follow; None for one of the run's own.
     """
@@ -49,6 +50,8 @@ class Settings:
     pseudonym_key: Path | None = None
     traffic: Path | None = None
     """Captured traffic, of which transcripts are made; None where the scheme makes them."""
+    key_secret: Path | None = None
+    """File of the secret that keys depend on, made if it is missing; None where they follow from the seed alone."""
 
 
 Progress = Callable[[str, int], Advance]
@@ -60,6 +63,13 @@ def run_folder(spec: AuditSpec, out: Path | None) -> Path:
     return out if out is not None else RUNS / f"{spec.dataset.label}-{spec.defense.label}-{spec.digest}"
 
 
+@dataclass(frozen=True)
+class Hidden:
+    """A secret that no message shows."""
+
+    secret: bytes = field(repr=False)
+
+
 @lru_cache(maxsize=1)
 def _open_scene(
     spec: AuditSpec,
@@ -69,13 +79,15 @@ def _open_scene(
     device: str,
     code: tuple[str, ...],
     traffic: Path | None,
+    hidden: Hidden,
 ) -> tuple[Scene, dict[str, Any]]:
     dataset = plugin.create("datasets", spec.dataset.name, Dataset, spec.dataset.values)
     defense = plugin.create("defenses", spec.defense.name, Defense, spec.defense.values)
     cohort = dataset.open(cache=cache, jobs=jobs, quiet=quiet)
     split = assign_roles(cohort.subjects, spec.split, spec.seed)
     parts = cohort, split, defense.fitted(cohort, split.victims), spec.seed
-    scene = Scene(*parts) if traffic is None else WireScene(*parts, read_traffic(traffic))
+    secret = hidden.secret
+    scene = Scene(*parts, secret) if traffic is None else WireScene(*parts, read_traffic(traffic), secret)
     _check_memory(scene)
     check_contract(scene)
     requests, attacks = scene.requests, all_attacks(spec)
@@ -122,7 +134,8 @@ def open_context(spec: AuditSpec, settings: Settings) -> tuple[Context, dict[str
     # A file given by its place may have been edited since: then nothing of it may be kept.
     code = tuple(stamp(item.name) for item in (spec.dataset, spec.defense, *spec.attacks))
     asked = spec.model_copy(update={"attacks": tuple(attack for attack in spec.attacks if attack not in OFF_GRID)})
-    opened = settings.cache, settings.jobs, settings.quiet, settings.device, code, settings.traffic
+    hidden = Hidden(open_secret(settings.key_secret))
+    opened = settings.cache, settings.jobs, settings.quiet, settings.device, code, settings.traffic, hidden
     scene, params = _open_scene(asked, *opened)
     scorer = choose_scorer(scene.cohort.shape, scene.defense.patch_size, spec.scoring.profile, spec.scoring.msssim)
     run = run_folder(spec, settings.out)

@@ -58,6 +58,11 @@ def _read_check(row: Row) -> Check:
     return Check(**{key: value for key, value in row.items() if key != "request"})
 
 
+def _told(check: Check) -> dict[str, Any]:
+    """What a record says of a check; that an attack does not fit is said of its findings."""
+    return {name: value for name, value in asdict(check).items() if name != "fits"}
+
+
 def score_jobs(steps: Steps, done: Mapping[Job, JobFile]) -> list[Scored]:
     """Finished jobs by attack and protocol, with the attacks' checks of themselves."""
     scored = []
@@ -171,7 +176,7 @@ def make_record(
         utility=outcome.utility,
         utility_note=outcome.utility_note,
         health=[
-            Health(attack=item.attack.name, protocol=item.protocol.name, **asdict(check))
+            Health(attack=item.attack.name, protocol=item.protocol.name, **_told(check))
             for item in scored
             for check in item.checks
         ],
@@ -190,6 +195,7 @@ def make_record(
             **machine(context.device.type, torch.get_num_threads()),
             "code": _code(scene, [attack for attack, _, _ in outcome.steps]),
             "weights": outcome.weights,
+            "key_secret": bool(scene.key_mark),
             "started": started,
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "jobs": processes,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from privaudit.auditing.key_secret import KeySeeds
 from privaudit.auditing.volumes import LazyVolumes
 from privaudit.contracts.cohort import Cohort
 from privaudit.contracts.defense import Defense
-from privaudit.seeds import seed_from
 
 
 class References:
@@ -18,7 +18,7 @@ class References:
         cohort: whose scans they are.
         people: of the pool.
         defense: what is audited; it says whether each request has a part of the pool to itself.
-        seed: of the audit.
+        seeds: of the audit's secrets.
         requests: by name, in their order.
 
     Raises:
@@ -26,13 +26,13 @@ class References:
     """
 
     def __init__(
-        self, cohort: Cohort, people: Sequence[str], defense: Defense, seed: int, requests: Sequence[str]
+        self, cohort: Cohort, people: Sequence[str], defense: Defense, seeds: KeySeeds, requests: Sequence[str]
     ) -> None:
         self.pool = LazyVolumes(cohort, [cohort.sessions_of(person)[0] for person in people])
         self._defense, self._number = defense, {request: number for number, request in enumerate(requests)}
         defense.share_of_pool(0, len(requests), len(self.pool))
         # Like keys: which part is a request's follows neither from its name nor from the seed alone.
-        drawn = random.Random(seed_from(seed, "share", cohort.fingerprint)) if defense.spends_references else None
+        drawn = random.Random(seeds.of("share")) if defense.spends_references else None
         self._order = range(len(self.pool)) if drawn is None else drawn.sample(range(len(self.pool)), len(self.pool))
 
     def share(self, request: str) -> list[int]:

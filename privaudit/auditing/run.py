@@ -11,6 +11,7 @@ from privaudit.auditing.executing import UTILITY, Outcomes, execute, sizes
 from privaudit.auditing.folders import check_run, clear_run, write_spec
 from privaudit.auditing.foretelling import foretold
 from privaudit.auditing.jobs import Context, Job
+from privaudit.auditing.key_secret import check_secret
 from privaudit.auditing.opening import Progress, Settings, open_context, quiet_progress, run_folder
 from privaudit.auditing.planning import Steps, all_attacks, learned_by, plan
 from privaudit.auditing.pseudonyms import KEY_FILE, check_key, ready_key
@@ -58,6 +59,7 @@ def run_audit(
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     check_run(run_folder(spec, settings.out))
     check_key(settings.pseudonym_key or run_folder(spec, settings.out) / KEY_FILE)
+    check_secret(settings.key_secret)
     all_attacks(spec)  # a misspelt one shows before data are read
     check_weights(spec.utility)
     context, dataset_params = open_context(spec, settings)

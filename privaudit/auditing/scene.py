@@ -15,6 +15,7 @@ from torch import Tensor
 
 from privaudit.auditing.answering import Answering
 from privaudit.auditing.first_request import check_form, check_sent
+from privaudit.auditing.key_secret import KeySeeds
 from privaudit.auditing.planting import Planted
 from privaudit.auditing.references import References
 from privaudit.auditing.roster import Roster
@@ -28,7 +29,6 @@ from privaudit.errors import KnowledgeError
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.patches import as_tensor, most_likely, one_hot, stitch
 from privaudit.scoring.arms import SHARES, Arm
-from privaudit.seeds import seed_from
 
 SENT_KEPT: Final = 2**29
 """Bytes of slow encodings that are held: every attack asks for them again."""
@@ -37,13 +37,15 @@ SLOW: Final = 0.1
 
 
 class Scene(Roster):
-    """A cohort, a split, a defense and a seed.
+    """A cohort, a split, a defense, a seed, and a secret that keys may depend on.
 
     Requests and people get opaque names in an order that tells nothing; equal arguments give equal transcripts.
     """
 
-    def __init__(self, cohort: Cohort, split: Split, defense: Defense, seed: int) -> None:
+    def __init__(self, cohort: Cohort, split: Split, defense: Defense, seed: int, secret: bytes = b"") -> None:
         super().__init__(cohort, split, seed)
+        self._seeds = KeySeeds(seed, cohort.fingerprint, secret)
+        self.key_mark = self._seeds.mark
         self.defense = defense
         self._victims = LazyVolumes(cohort, list(self._scan_of.values()))
         self._index = {request: number for number, request in enumerate(self._scan_of)}
@@ -58,7 +60,7 @@ class Scene(Roster):
         """The trained networks, where the audit has any and an attack asks for their maps."""
         self.unserved = ""
         """Why there are none, where an attack does."""
-        self._references = References(cohort, split.pool, defense, seed, self.requests)
+        self._references = References(cohort, split.pool, defense, self._seeds, self.requests)
         self.pool = self._references.pool
 
     # secrets, for scoring --------------------------------------------------------------------------------------
@@ -141,7 +143,7 @@ class Scene(Roster):
     def draw_key(self, request: str) -> Key:
         """The request's key, drawn anew from its own seed."""
         # An attack knows the audit's seed, but not the data: keys must not follow from what it is handed.
-        rng = random.Random(seed_from(self.seed, "key", self.cohort.fingerprint, request))
+        rng = random.Random(self._seeds.of("key", request))
         return self.defense.draw_key(self.cohort.shape, self._references.of(request), rng)
 
     def _encode(self, request: str, key: Key, views: int) -> Encoded:

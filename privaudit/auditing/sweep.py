@@ -17,6 +17,7 @@ import joblib
 import torch
 
 from privaudit.auditing.folders import holds_runs
+from privaudit.auditing.key_secret import open_secret
 from privaudit.auditing.opening import Settings
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec
@@ -88,6 +89,7 @@ def run_sweep(
     for folder in {point.run.parent for point in points}:
         check_own(folder, "sweep", holds_runs)
         claim(folder, "sweep")
+    open_secret(settings.key_secret)  # made once, before processes that would each make one
     threads = torch.get_num_threads() if backend == "sequential" else max(1, torch.get_num_threads() // max(1, jobs))
     calls = (joblib.delayed(_run_point)(point, replace(settings, out=point.run, jobs=1), threads) for point in points)
     with (

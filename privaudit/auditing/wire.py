@@ -49,10 +49,13 @@ class WireScene(Scene):
         defense: as there.
         seed: as there: the keys follow from it, and every patch that left is compared with what its key makes.
         traffic: what was captured.
+        secret: as there.
     """
 
-    def __init__(self, cohort: Cohort, split: Split, defense: Defense, seed: int, traffic: Traffic) -> None:
-        super().__init__(cohort, split, defense, seed)
+    def __init__(
+        self, cohort: Cohort, split: Split, defense: Defense, seed: int, traffic: Traffic, secret: bytes = b""
+    ) -> None:
+        super().__init__(cohort, split, defense, seed, secret)
         self.source, self._traffic = traffic.digest, traffic
         self._captured: Captured | None = None
 

@@ -31,7 +31,7 @@ Cells = list[tuple[str, Tensor]]
 
 def pictures_of(
     run: Path, cache: Path | None, *, utility: bool, jobs: int = 1, quiet: bool = True, spec: AuditSpec | None = None,
-    traffic: Path | None = None,
+    traffic: Path | None = None, key_secret: Path | None = None,
 ) -> list[Picture]:  # fmt: skip
     """Everything that may be drawn of a run: what is sent and recovered, and how it is segmented.
 
@@ -39,6 +39,7 @@ def pictures_of(
 
     Args:
         run: its folder.
+        key_secret: file of the secret that keys depend on, if any.
         cache: of generated data.
         utility: whether label maps are drawn, too.
         jobs: processes.
@@ -49,7 +50,10 @@ def pictures_of(
     Raises:
         PrivauditError: the data is not there any more.
     """
-    spec, settings = spec_of(run) if spec is None else spec, Settings(out=run, cache=cache, traffic=traffic)
+    spec, settings = (
+        spec_of(run) if spec is None else spec,
+        Settings(out=run, cache=cache, traffic=traffic, key_secret=key_secret),
+    )
     drawn = [attack.name for attack in all_attacks(spec) if _drawn(attack)]
     # What takes longest comes first: label maps, and the attacks that learn, which stand last.
     work = [(name, settings, spec) for name in ([SEGMENTED] if utility else []) + drawn[::-1]]

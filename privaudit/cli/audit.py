@@ -76,7 +76,7 @@ def attack(
 CARDS = ("html", "markdown")
 OWN = (
     "dataset", "defense", "attack", "seed", "out", "cache", "device", "jobs", "msssim", "controls", "budget", "quiet",
-    "explain", "pseudonym_key", "traffic",
+    "explain", "pseudonym_key", "key_secret", "traffic",
 )  # fmt: skip
 
 
@@ -139,12 +139,15 @@ def _run(spec: AuditSpec, run: Run, running: Running) -> None:
     from privaudit.cli.summary import print_leaks, print_summary
 
     out = run.out if run.traffic is None or run.out is not None else traffic_folder(spec, run.traffic)
-    settings = Settings(out, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key, run.traffic)
+    settings = Settings(
+        out, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key, run.traffic, run.key_secret
+    )
     with progress_bars(running.quiet) as progress:
         result: Result = run_audit(spec, settings, progress, say_unless(running.quiet))
     cards = write_cards(
-        result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec, traffic=run.traffic
-    )
+        result.run, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec, traffic=run.traffic,
+        key_secret=run.key_secret,
+    )  # fmt: skip
     if run.explain:
         for name, note in result.notes.items():
             typer.echo(f"{name}: {note}")
@@ -164,11 +167,15 @@ def _run_panel(specs: list[AuditSpec], run: Run, running: Running) -> None:
     from privaudit.cli.summary import print_summary
 
     folder = panel_folder(specs, run.out)
-    settings = Settings(None, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key)
+    settings = Settings(
+        None, running.cache, running.device, run.jobs, running.quiet, run.pseudonym_key, key_secret=run.key_secret
+    )
     with progress_bars(running.quiet) as progress:
         done = run_panel(specs, settings, folder, progress, say_unless(running.quiet))
     for spec, (place, record) in zip(specs, done, strict=True):
-        cards = write_cards(place, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec)
+        cards = write_cards(
+            place, CARDS, run.with_images, running.cache, run.jobs, running.quiet, spec, key_secret=run.key_secret
+        )
         print_summary(record, cards, running.quiet)
     for path in write_panel(folder, [record for _, record in done], CARDS):
         typer.echo(f"panel: {path}")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from privaudit.cli.options import Chosen, Running, grouped
+from privaudit.cli.options import Chosen, KeySecret, Running, grouped
 from privaudit.cli.progress import progress_bars
 from privaudit.cli.remote import Remote, address_of
 from privaudit.errors import OptionError
@@ -26,12 +26,14 @@ def capture(
     chosen: Chosen,
     running: Running,
     remote: Remote,
+    key_secret: KeySecret = None,
     listen: Annotated[int, typer.Option("--listen", help="Port of the recording proxy; 0 for any.")] = 0,
     wait: Annotated[bool, typer.Option("--wait", help="Send nothing: record other clients until Ctrl-C.")] = False,
 ) -> None:
     """Send a cohort through the real client and a recording proxy to a server, and write down every byte.
 
-    'privaudit audit --traffic' then attacks what was captured: give it the same dataset, defense, options and seed.
+    'privaudit audit --traffic' then attacks what was captured: give it the same dataset, defense, options, seed and
+    key secret.
     """
     from privaudit.cli.extras import need
     from privaudit.files import check_place
@@ -59,7 +61,7 @@ def capture(
             if wait:
                 _until_stopped(proxy)
             else:
-                _send(context, chosen, running, remote, proxy)
+                _send(context, chosen, running, remote, proxy, key_secret)
         finally:
             write_har(output, recorder.flows, urlsplit(remote.server).netloc)
     typer.echo(f"traffic: {output}, {len(recorder.flows)} requests")
@@ -76,7 +78,9 @@ def _until_stopped(proxy: str) -> None:
         return
 
 
-def _send(context: typer.Context, chosen: Chosen, running: Running, remote: Remote, proxy: str) -> None:
+def _send(
+    context: typer.Context, chosen: Chosen, running: Running, remote: Remote, proxy: str, key_secret: Path | None
+) -> None:
     from privaudit.auditing.opening import Settings, open_context
     from privaudit.auditing.sending import send_cohort
     from privaudit.cli.audit import build_spec
@@ -84,7 +88,8 @@ def _send(context: typer.Context, chosen: Chosen, running: Running, remote: Remo
     from privaudit.client.remote import RemoteServer
 
     spec = build_spec(context.args, None, chosen, None, None)
-    scene = open_context(spec, Settings(None, running.cache, running.device, 1, running.quiet))[0].scene
+    settings = Settings(None, running.cache, running.device, 1, running.quiet, key_secret=key_secret)
+    scene = open_context(spec, settings)[0].scene
     size = scene.defense.patch_size or 0
 
     @contextmanager

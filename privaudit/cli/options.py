@@ -71,6 +71,16 @@ class Running:
             check_place(self.cache)
 
 
+KeySecret = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-secret",
+        help="Private file on which keys of the scans under attack depend, made if it is missing: no plugin can work"
+        " them out from the seed. [default: keys follow from the seed]",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Run:
     """What becomes of an audit."""
@@ -92,6 +102,7 @@ class Run:
             " alike. [default: one of the run's own]",
         ),
     ] = None
+    key_secret: KeySecret = None
     traffic: Annotated[
         Path | None,
         typer.Option("--traffic", help="Attack captured traffic: an HTTP archive (.har) or KServe's log (.jsonl)."),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from privaudit.cli.audit import build_spec
-from privaudit.cli.options import Attacks, Budget, Chosen, Controls, Running, Spec, grouped
+from privaudit.cli.options import Attacks, Budget, Chosen, Controls, KeySecret, Running, Spec, grouped
 from privaudit.cli.progress import progress_bars
 from privaudit.errors import OptionError, short
 
@@ -36,6 +36,7 @@ def sweep(
     backend: BackendOption = "sequential",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes, or workers of a local Dask cluster.")] = 1,
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a running Dask scheduler.")] = None,
+    key_secret: KeySecret = None,
 ) -> None:
     """Audit a defense over a grid of its options: the frontier between utility and the strongest attack.
 
@@ -58,7 +59,7 @@ def sweep(
     folder = out or SWEEPS / f"{base.dataset.label}-{base.defense.label}-{base.digest}"
     points = grid_points(base, wanted, folder)
     check(points)
-    settings = Settings(cache=running.cache, device=running.device, quiet=True)
+    settings = Settings(cache=running.cache, device=running.device, quiet=True, key_secret=key_secret)
     with progress_bars(running.quiet) as progress:
         records = run_sweep(points, settings, backend, jobs, scheduler, progress("sweep", len(points)))
     kinds = kinds_in(*records)

@@ -97,12 +97,15 @@ class Check:
         figure: what was found.
         allowed: what it must be, in words.
         passed: whether it is; an attack with a failed check cannot say 'no leak'.
+        fits: False where it failed because the attack is not made for such schemes: then its silence says nothing,
+            and where another attack on the same victim fits and found nothing, that one's counts.
     """
 
     name: str
     figure: float
     allowed: str
     passed: bool
+    fits: bool = True
 
     def __str__(self) -> str:
         """In words."""

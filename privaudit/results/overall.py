@@ -20,6 +20,10 @@ class Verdict(StrEnum):
 
 SILENT: Final = "say nothing, as these attacks do worse than not looking; others, which do not, found no leak either"
 """Of findings that decide nothing because their attack is not made for the scheme."""
+NOT_MADE_FOR_IT: Final = "say nothing, as these attacks do not fit the scheme; others, which do, found no leak either"
+"""The same where an attack says so itself."""
+UNFIT: Final = "the attack is not made for such schemes"
+"""How the reason of such a finding begins."""
 
 
 def overall(findings: Sequence[Finding], missing: Sequence[Missing]) -> tuple[Verdict, str]:
@@ -48,15 +52,17 @@ def overall(findings: Sequence[Finding], missing: Sequence[Missing]) -> tuple[Ve
         return Verdict.INCONCLUSIVE, f"{hints[0].key} supports a leak that no deciding figure shows"
     if open_:
         return Verdict.INCONCLUSIVE, f"{len(open_)} of {len(primary)} primary findings are inconclusive"
-    silent = sum(finding.verdict is Verdict.INCONCLUSIVE for finding in primary)
-    rest = f"; {silent} of them {SILENT}" if silent else ""
+    silent = [finding for finding in primary if finding.verdict is Verdict.INCONCLUSIVE]
+    why = NOT_MADE_FOR_IT if any(finding.reason.startswith(UNFIT) for finding in silent) else SILENT
+    rest = f"; {len(silent)} of them {why}" if silent else ""
     return Verdict.NO_LEAK_DETECTED, f"none of {len(primary)} primary findings leaks, and every control was found{rest}"
 
 
 def covered(finding: Finding, among: Sequence[Finding]) -> bool:
     """Whether an attack that does not fit the scheme stands beside one that does and found nothing, on the same victim.
 
-    What does worse than not looking says nothing, for or against: the other's silence is what counts.
+    What does worse than not looking, or says itself that it is not made for the scheme, says nothing, for or against:
+    the other's silence is what counts.
     """
     same = [f for f in among if (f.victim, f.metric) == (finding.victim, finding.metric)]
     return not finding.fits and any(f.fits and f.verdict is Verdict.NO_LEAK_DETECTED for f in same)

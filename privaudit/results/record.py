@@ -92,7 +92,8 @@ class Finding(_Model):
     n_subjects: int
     n_scans: int
     fits: bool = Field(
-        default=True, description="false where the attack does demonstrably worse than not looking: it says nothing"
+        default=True,
+        description="false where the attack is not made for the scheme, or does worse than not looking",
     )
     verdict: Verdict | None = Field(description="null for findings that decide nothing")
     reason: str = Field(description="why this verdict, in one sentence")

@@ -95,7 +95,7 @@ class PairedKind(ClaimKind):
             evidence = Evidence(
                 baseline.difference if baseline else None, baseline.ci if baseline else None,
                 baseline.name if baseline else "no baseline", self._behind(rows, people), ahead, behind,
-                misfit=misfit, unsound=scored.unhealthy,
+                misfit=misfit, unsound=scored.unhealthy, unfit=scored.unfit,
             )  # fmt: skip
             verdict, reason = decide(evidence, margin, control, card.scoring.min_subjects)
         # A trivial attacker may find a leak; that it finds nothing says nothing.
@@ -118,7 +118,7 @@ class PairedKind(ClaimKind):
             control=control,
             n_subjects=len(set(people)),
             n_scans=len(rows),
-            fits=not misfit,
+            fits=not misfit and not (deciding and scored.unfit),
             verdict=verdict,
             reason=reason,
             knowledge=sorted(protocol.knowledge),

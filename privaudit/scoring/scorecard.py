@@ -32,6 +32,11 @@ class Scored:
         return "; ".join(str(check) for check in self.checks if not check.passed)
 
     @property
+    def unfit(self) -> str:
+        """Why the attack is not made for the scheme, by its own checks; empty if it is."""
+        return "; ".join(str(check) for check in self.checks if not check.fits)
+
+    @property
     def table(self) -> str:
         """Where the per-scan table of the audit arm lies, relative to the run."""
         return f"tables/{self.attack.name}.{self.protocol.name}.csv"

@@ -9,7 +9,7 @@ from typing import Final
 
 from scipy import stats
 
-from privaudit.results.overall import Verdict
+from privaudit.results.overall import UNFIT, Verdict
 from privaudit.results.record import Control, Interval
 from privaudit.scoring.arms import PLANTED_SHARE, detection_limit
 from privaudit.scoring.stats import clopper_pearson
@@ -39,6 +39,7 @@ class Evidence:
             decide whether there is a leak, and the interval whether there is none.
         misfit: whether the attack does demonstrably worse than not looking, and so does not fit the scheme.
         unsound: the checks of itself that the attack failed, after which only its leaks count.
+        unfit: those by which it says itself that it does not fit the scheme.
     """
 
     difference: float | None
@@ -50,6 +51,7 @@ class Evidence:
     p: float | None = None
     misfit: bool = False
     unsound: str = ""
+    unfit: str = ""
 
     def leaks(self, margin: float) -> bool:
         """Whether the attack beats its baseline by more than the margin, and not by chance."""
@@ -135,6 +137,8 @@ def decide(evidence: Evidence, margin: float, control: Control | None, min_subje
         return Verdict.LEAK, f"{exposed}, though not on average ({evidence.behind} as far on the other side)"
     if p <= SUSPECT_P:
         return Verdict.INCONCLUSIVE, f"{exposed}, and {evidence.behind} as far on the other side: more people decide"
+    if evidence.unfit:
+        return Verdict.INCONCLUSIVE, f"{UNFIT}: {evidence.unfit}"
     if evidence.misfit:
         return (
             Verdict.INCONCLUSIVE,

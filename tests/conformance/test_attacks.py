@@ -22,10 +22,10 @@ from privaudit.errors import ClaimError, KnowledgeError, PluginError
 from privaudit.results.overall import Verdict
 
 ATTACKS = [
-    "as-is", "atlas", "attributes", "average", "bss", "decode-maps", "decoded-reid", "dictionary", "frequent-labels",
-    "invert", "inverted-reid", "joint", "joint-reid", "learned-reid", "mean-attributes", "mean-brightness", "meter",
-    "nearest-gallery", "nearest-pool", "random-map", "random-subject", "registered-reid", "reid", "smooth", "unwrap",
-    "unwrapped-reid", "values", "values-reid", "wiener",
+    "as-is", "atlas", "attributes", "average", "bss", "chosen", "decode-maps", "decoded-reid", "dictionary",
+    "frequent-labels", "invert", "inverted-reid", "joint", "joint-reid", "learned-reid", "mean-attributes",
+    "mean-brightness", "meter", "nearest-gallery", "nearest-pool", "random-map", "random-subject", "registered-reid",
+    "reid", "smooth", "unwrap", "unwrapped-reid", "values", "values-reid", "wiener",
 ]  # fmt: skip
 BLIND = (
     "atlas", "frequent-labels", "mean-attributes", "mean-brightness", "nearest-gallery", "nearest-pool", "random-map",
@@ -115,7 +115,8 @@ def cohort_for(name: str) -> dict[str, Any]:
 def test_a_planted_leak_is_found_and_noise_is_not(
     name: str, blobs: Callable[..., dict[str, Any]], with_options: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
-    defense = {"name": "pure-noise", "answer": "noise"}
+    # The attack 'chosen' says that it does not fit what never repeats itself.
+    defense = {"name": "pure-noise", "answer": "noise", "fixed": name == "chosen"}
     data = blobs(defense, [with_options(name)], dataset=cohort_for(name), controls="single")
     record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run")).record
     mine = [finding for finding in record.shown() if finding.attack == name]

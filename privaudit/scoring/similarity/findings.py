@@ -130,7 +130,10 @@ def _finding(
         p = share_reaching(random, estimate)
         # Matches that are wrong more often than by chance would be right, were they read the other way round.
         fits = share_reaching(-random, -estimate) > RANDOM_P
-        evidence = Evidence(against.difference, against.ci, "chance", n, p=p, misfit=not fits, unsound=scored.unhealthy)
+        evidence = Evidence(
+            against.difference, against.ci, "chance", n, p=p, misfit=not fits, unsound=scored.unhealthy,
+            unfit=scored.unfit,
+        )  # fmt: skip
         verdict, reason = decide(evidence, margin, control, card.scoring.min_subjects)
         details = {"random_p": p}
         tied = sum(rank.tied for rank in ranks)
@@ -158,7 +161,7 @@ def _finding(
         control=control,
         n_subjects=n,
         n_scans=len(ranks),
-        fits=fits,
+        fits=fits and not (deciding and scored.unfit),
         verdict=verdict,
         reason=reason,
         knowledge=sorted(protocol.knowledge),

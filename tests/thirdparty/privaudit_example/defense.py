@@ -23,6 +23,7 @@ class PureNoiseOptions(PluginOptions):
 
     views: Annotated[int, Field(ge=1)] = Field(default=4, description="noise volumes sent per target")
     answer: Literal["labels", "noise"] = Field(default="labels", description="what the server returns")
+    fixed: bool = Field(default=False, description="the same noise for every scan")
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,7 +44,7 @@ class PureNoiseDefense(Defense):
         return self.options.views
 
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
-        return PureNoiseKey(rng.getrandbits(62))
+        return PureNoiseKey(0 if self.options.fixed else rng.getrandbits(62))
 
     def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         assert isinstance(key, PureNoiseKey)

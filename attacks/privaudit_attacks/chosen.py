@@ -1,0 +1,62 @@
+"""Chosen images: whoever has a scheme with one key for everything sends what it likes, and undoes what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from privaudit.contracts.attack import Attack, Check, Protocol, Task
+from privaudit.contracts.claims import Reconstruction
+from privaudit.contracts.knowledge import Knowledge, Rung
+from privaudit.contracts.transcript import Transcript
+from privaudit.learning.chosen import LINEAR, REPEATS, Broken, shared_break
+
+
+class ChosenAttack(Attack):
+    """The atlas and a correction: what images of the attacker's own choice tell of the scheme is solved for the image.
+
+    It fits schemes that send the same for the same image, whatever the key, and that are linear or change every voxel
+    alone. Elsewhere it says that it does not fit, and its claim is the atlas.
+    """
+
+    name = "chosen"
+    summary = "images of the attacker's choice: schemes with one key for everything, linear or voxel by voxel, undone"
+    claim = "reconstruction"
+    about = ("target",)
+    cheap = True
+
+    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
+        """From one view; it cannot run where only recorded encodings are there."""
+        return (Protocol("probes", frozenset({Rung.TRANSCRIPT, Rung.ATLAS}), fresh=True),)
+
+    def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
+        """Whether the attack fits: nobody mixed in, one key for everything, and a map that was found."""
+        if task.scheme.mixes:
+            others = float(task.scheme.mixing.references)
+            yield Check("others' images in what is sent", others, "0, so that encodings repeat", False, fits=False)
+            task.advance(1)
+            return
+        found = self._break(knowledge, task, task.advance)
+        same = found.repeats <= REPEATS
+        name = "difference between encodings of one image under two keys, as a share of two images'"
+        yield Check(name, found.repeats, f"at most {REPEATS:g}", same, fits=same)
+        if found.missed is not None:
+            known = found.found is not None
+            name = f"share of what a change of an image changes that is not predicted ({found.form})"
+            yield Check(name, found.missed, f"at most {LINEAR:g}", known, fits=known)
+
+    def run(
+        self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
+    ) -> Iterator[Reconstruction]:
+        """Probe the scheme, then yield one picture per request."""
+        if task.scheme.mixes:
+            atlas = knowledge.atlas
+            yield from (Reconstruction(transcript.request, atlas.mean.clone()) for transcript in transcripts)
+            return
+        with task.ahead(0.9 * len(transcripts)) as advance:
+            found = self._break(knowledge, task, advance)
+        for transcript in transcripts:
+            yield Reconstruction(transcript.request, found.invert(transcript))
+
+    def _break(self, knowledge: Knowledge, task: Task, advance: Callable[[float], None]) -> Broken:
+        assert task.defense is not None
+        return shared_break(task.defense, knowledge.atlas, task.common_seed, advance)
