@@ -159,6 +159,8 @@ class ClaimKind(Plugin):
     """The class of its claims."""
     metrics: ClassVar[Mapping[str, str]]
     """Every metric with its printed name; no other kind may have one of the same name."""
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """Least and greatest value of metrics, beyond which no interval reaches; of one left out anything is possible."""
     primary: ClassVar[str]
     """The metric that decides."""
     victims: ClassVar[tuple[str, ...]]
