@@ -14,6 +14,7 @@ import sys
 
 from benchmarks import (
     ckks_bench,
+    decode_bench,
     joint_bench,
     layout_bench,
     msssim_bench,
@@ -28,7 +29,7 @@ from benchmarks import (
     verdicts_bench,
 )
 
-PARTS = ("msssim", "segmentation", "separation", "rivals", "joint", "layout", "serving")
+PARTS = ("msssim", "segmentation", "separation", "rivals", "joint", "decode", "layout", "serving")
 
 
 def main() -> None:
@@ -59,6 +60,8 @@ def main() -> None:
         segmentation_bench.print_rows(rivals_bench.run(quick))
     if not arguments.part or "joint" in arguments.part:
         segmentation_bench.print_rows(joint_bench.run(quick))
+    if not arguments.part or "decode" in arguments.part:
+        segmentation_bench.print_rows(decode_bench.run(quick))
     if not arguments.part or "layout" in arguments.part:
         segmentation_bench.print_rows(layout_bench.run(quick))
     if not arguments.part or "serving" in arguments.part:

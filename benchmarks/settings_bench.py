@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import bss_beside
 from privaudit.auditing.opening import Settings
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec
@@ -85,7 +86,7 @@ ATTACKS: Final = (
 )
 
 
-def spec_for(setting: Setting, chosen: argparse.Namespace) -> AuditSpec:
+def data_for(setting: Setting, chosen: argparse.Namespace) -> dict[str, Any]:
     """The audit of one setting: as many victims and people of the attacker's in each."""
     victims: int = chosen.victims
     pool, people = setting.people(victims)
@@ -94,7 +95,7 @@ def spec_for(setting: Setting, chosen: argparse.Namespace) -> AuditSpec:
         dataset |= {"subjects": people, "sessions": SCANS}
     else:
         dataset |= {"root": str(chosen.root), "rescans": SCANS}
-    data = {
+    return {
         "dataset": dataset,
         "defense": {"name": "mixup", "patch_size": chosen.patch_size, **setting.options},
         "attacks": list(ATTACKS),
@@ -104,7 +105,11 @@ def spec_for(setting: Setting, chosen: argparse.Namespace) -> AuditSpec:
         "controls": "single",
         "utility": {"weights": "none"},
     }  # fmt: skip
-    return parse_spec(data, "python -m benchmarks settings")
+
+
+def spec_for(setting: Setting, chosen: argparse.Namespace) -> AuditSpec:
+    """The same as a specification."""
+    return parse_spec(data_for(setting, chosen), "python -m benchmarks settings")
 
 
 def cells(setting: Setting, record: Record) -> list[str]:
@@ -136,9 +141,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, help="folder of the runs [default: the user's cache]")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table for the documentation")
+    parser.add_argument("--bss", type=int, metavar="N", help="bss, too, on the N patches with most tissue of each scan")
+    parser.add_argument("--prior", default="auto", help="of bss [default: the shipped one that fits]")
     chosen = parser.parse_args(arguments)
+    more = [] if chosen.bss is None else bss_beside.columns(chosen.bss)
     out: Path = chosen.out or cache_folder(None) / "settings"
-    head = ["setting", *COLUMNS]
+    head = ["setting", *COLUMNS, *more]
     rows = [head, ["---"] * len(head)]
     print(" | ".join(head), flush=True)
     names = {setting.name for setting in SETTINGS}
@@ -149,11 +157,14 @@ def main(arguments: Sequence[str]) -> None:
         if wanted:
             _, needed = setting.people(chosen.victims)
             if chosen.people is not None and needed > chosen.people:
-                rows.append([setting.name, f"needs {needed} people", *["–"] * (len(COLUMNS) - 1)])
+                rows.append([setting.name, f"needs {needed} people", *["–"] * (len(head) - 2)])
                 continue
             spec = spec_for(setting, chosen)
             record = run_audit(spec, Settings(out=out / spec.digest, jobs=chosen.jobs, device="cpu", quiet=True)).record
             rows.append(cells(setting, record))
+            if chosen.bss is not None:
+                few = {"patches": chosen.bss, "prior": chosen.prior}
+                rows[-1] += bss_beside.cells(data_for(setting, chosen), few, out)
             print(" | ".join(rows[-1]), flush=True)
     if chosen.markdown is not None:
         made = f"`python -m benchmarks settings {without_folders(arguments)}`, commit {(commit() or 'unknown')[:8]}"

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from privaudit.contracts.attack import Attack, Protocol, Task
 from privaudit.contracts.claims import Similarity
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.retrieval import HELD, RetrievalOptions
 from privaudit.contracts.transcript import Transcript
-from privaudit.imaging.atlas import Atlas
+from privaudit.learning.beyond import beyond
 from privaudit.learning.joint_requests import JointRequests
-from privaudit.learning.own_people import coarse
 from privaudit.msssim import DenseSimilarity
-
-TISSUE: Final = 0.02
-"""Mean brightness from which a voxel is compared."""
-STEADY: Final = 0.02
-"""Added to the atlas's standard deviation: nobody is known better."""
-MOST: Final = 4.0
-"""Standard deviations at which a voxel's difference to the atlas is cut off."""
 
 
 class JointReidOptions(RetrievalOptions):
@@ -60,18 +51,10 @@ class JointReidAttack(Attack):
         with task.ahead(0.4 * len(transcripts)) as advance:
             mixed = requests.solve(advance)
         with task.ahead(0.6 * len(transcripts)) as advance:
-            seen = torch.stack([_beyond(target, atlas) for target, _ in requests.pictures(mixed, advance)])
+            seen = torch.stack([beyond(target, atlas) for target, _ in requests.pictures(mixed, advance)])
         if Rung.GALLERY not in protocol.knowledge:
             likeness = (seen @ seen.T).double().numpy()
             yield Similarity(DenseSimilarity((likeness + likeness.T) / 2, symmetric=True))  # rounding differs
             return
-        named = torch.stack([_beyond(entry.load(), atlas) for entry in knowledge.gallery])
+        named = torch.stack([beyond(entry.load(), atlas) for entry in knowledge.gallery])
         yield Similarity(DenseSimilarity((seen @ named.T).double().numpy()))
-
-
-def _beyond(image: Tensor, atlas: Atlas) -> Tensor:
-    """What a picture has beyond the atlas, in standard deviations, as a unit vector."""
-    inside = coarse(atlas.mean)[0, 0] > TISSUE
-    spread = coarse(atlas.variance)[0, 0].sqrt() + STEADY
-    part = (coarse(image - atlas.mean)[0, 0] / spread).clamp(-MOST, MOST)[inside]
-    return torch.nn.functional.normalize(part, dim=0)

@@ -17,16 +17,17 @@ import torch
 
 from privaudit.auditing.first_request import check_contract
 from privaudit.auditing.opening import Settings
+from privaudit.auditing.planning import of_owners
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import parse_spec
+from privaudit.auditing.toy_schemes import NoiseForOthers, OnlyNoise, OnlyOthers
 from privaudit.cohorts.toy import ToyCohort, ToyDataset
 from privaudit.contracts import plugin
 from privaudit.contracts.attack import Attack
 from privaudit.contracts.cohort import split_subjects
 from privaudit.contracts.defense import Defense, Key
 from privaudit.contracts.references import lent
-from privaudit.contracts.seeded import SeededDefense, SeedKey
 from privaudit.errors import PrivauditError
 from privaudit.imaging.patches import as_tensor, one_hot, stitch
 from privaudit.results.overall import Verdict
@@ -174,24 +175,10 @@ CHECKS: dict[str, Callable[[Scene], Found]] = {
 }
 
 
-class _Noise(SeededDefense):
-    """Sends noise, and nothing else."""
-
-    name = "only-noise"
-    summary = "noise"
-
-    def hide(self, image: torch.Tensor, key: SeedKey) -> torch.Tensor:
-        """Noise."""
-        return torch.rand(image.shape, generator=key.generator())
-
-    def respond(self, labels: torch.Tensor, key: Key, views: int) -> torch.Tensor:
-        """Noise too: the map that helps the client comes by another way."""
-        assert isinstance(key, SeedKey)
-        return torch.rand((1, 1, *labels.shape), generator=key.generator())
-
-
 def check_attack(name: str, values: dict[str, Any] | None, folder: Path) -> Iterator[Checked]:
     """Check an attack: audits of noise and of no encoding, on toy volumes.
+
+    One that says whose scan was mixed in meets noise beside which references are drawn, and the references themselves.
 
     Args:
         name: of the plugin, or its place.
@@ -202,14 +189,16 @@ def check_attack(name: str, values: dict[str, Any] | None, folder: Path) -> Iter
         PrivauditError: there is no such plugin, its options are wrong, or it is no attack that an audit could run.
     """
     attack = plugin.create("attacks", name, Attack, values)
-    with lent(ToyDataset) as dataset, lent(_Noise) as noise:
-        for scheme in (noise, "none"):
+    owners = of_owners(attack)
+    scoring = {"resamples": 500, **({"min_subjects": 4} if owners else {})}  # the toy pool has eight people
+    with lent(ToyDataset) as dataset, lent(NoiseForOthers if owners else OnlyNoise) as noise, lent(OnlyOthers) as bare:
+        for scheme in (noise, bare if owners else "none"):
             data: dict[str, Any] = {
                 "dataset": dataset,
                 "defense": scheme,
                 "attacks": [{"name": name, **(values or {})}],
             }
-            data |= {"controls": "single", "utility": {"weights": "none"}, "scoring": {"resamples": 500}}
+            data |= {"controls": "single", "utility": {"weights": "none"}, "scoring": scoring}
             record = run_audit(parse_spec(data, "check"), Settings(out=folder / scheme.rpartition(":")[2])).record
             mine = [f for f in record.shown() if f.attack == attack.name]
             failed = [item.error for item in (*record.missing, *record.skipped) if item.attack == attack.name]

@@ -22,6 +22,7 @@ from privaudit.cohorts.progress import counted
 from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Dataset
 from privaudit.contracts.defense import Defense
+from privaudit.contracts.knowledge import Rung
 from privaudit.contracts.references import stamp
 from privaudit.contracts.roles import assign_roles
 from privaudit.devices import choose_device
@@ -98,7 +99,8 @@ def _open_scene(
             for part in (spec.pictures, spec.utility)
             for request in scene.some_requests(part.scans, part.people)
         )
-    scene.prepare(requests, jobs, quiet)
+    protocols = [protocol for attack in attacks for protocol in attack.protocols(scene.defense.views)]
+    scene.prepare(requests, jobs, quiet, any(Rung.CANDIDATES in protocol.knowledge for protocol in protocols))
     scans = ((as_tensor(scene.truth(r).image), scene.draw_key(r)) for r in requests)
     scene.defense.ahead(counted(scans, len(requests), f"encoding with '{defense.name}'", quiet), jobs)
     return scene, dataset.params

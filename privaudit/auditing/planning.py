@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from privaudit.scoring.paired import speaks_of
 from privaudit.seeds import seed_from
 from privaudit.specs import PluginSpec
 
+TELLING: Final = frozenset({Rung.ATLAS, Rung.POPULATION, Rung.POOL, Rung.GALLERY})
+"""Rungs that may not stand beside candidates. All but the last tell the pool's people from the others before anything
+is looked at, as the atlas is made of those others; with the last it is not clear where to look somebody up."""
 Steps = list[tuple[Attack, Protocol, list[Arm]]]
 """Attacks, their protocols, and the arms that each is run on."""
 
@@ -73,15 +77,16 @@ def plan(context: Context, attacks: list[Attack]) -> tuple[Steps, list[Missing]]
             if why := cannot_run(context.scene, attack, protocol):
                 skipped.append(Missing(attack=attack.name, protocol=protocol.name, error=why))
                 continue
-            if kind.needs_sessions or Rung.GALLERY in protocol.knowledge:
+            in_gallery = Rung.GALLERY in protocol.knowledge
+            if in_gallery or (kind.needs_sessions and Rung.CANDIDATES not in protocol.knowledge):
                 context.scene.require_sessions()
             if kind.needs_attributes:
                 context.scene.require_attributes()
             arms: list[Arm] = ["audit"]
             if protocol.primary and attack.reads_transcript:
                 others = context.scene.has_bystanders and speaks_of(attack, "reference")
-                arms += [arm for arm in kind.controls if arm != "planted-reference" or others]
-                arms += GRADED if context.spec.controls == "graded" else ()
+                arms += [arm for arm in kind.arms(attack) if arm != "planted-reference" or others]
+                arms += GRADED if context.spec.controls == "graded" and "planted" in arms else ()
                 if type(attack).health is not Attack.health:
                     arms.append("health")
             out.append((attack, protocol, arms))
@@ -97,6 +102,8 @@ def cannot_run(scene: Scene, attack: Attack, protocol: Protocol) -> str:
         return f"'{scene.cohort.name}' has no label maps"
     if Rung.RETURNED in protocol.knowledge and not scene.defense.answers:
         return f"'{scene.defense.name}' does not say what a server sends back"
+    if Rung.CANDIDATES in protocol.knowledge and scene.candidate(scene.requests[0]) is None:
+        return "it says whose scan was mixed in, and no scan is mixed with the image of exactly one other person"
     if attack.on_grid and scene.off_grid is not None:
         return "it solves for mixtures voxel by voxel, and what is sent is not on the image's grid"
     if protocol.fresh and not scene.defense.fresh:
@@ -119,7 +126,13 @@ def foresee(spec: AuditSpec) -> list[str]:
         f"{battery}{', '.join(attack.name for attack in spec.attacks)}",
     ]
     scans = statistics.mode(len(cohort.sessions_of(victim)) for victim in split.victims)
-    for kind in {attack.claim: kind_of(attack) for attack in all_attacks(spec)}.values():
+    attacks = all_attacks(spec)
+    if any(of_owners(attack) for attack in attacks):
+        out.append(
+            f"whose scan is mixed in: at most {len(split.pool)} people of the pool decide (at least"
+            f" {spec.scoring.min_subjects}); what so many can show is not simulated"
+        )
+    for kind in {attack.claim: kind_of(attack) for attack in attacks if not of_owners(attack)}.values():
         if kind.needs_sessions and scans < 2:
             out.append(f"{kind.words.title}: nobody has two sessions, and none is possible")
             continue
@@ -128,6 +141,11 @@ def foresee(spec: AuditSpec) -> list[str]:
         rng = np.random.default_rng(seed_from(spec.seed, "plan", kind.name))
         out += [f"{kind.words.title}: {line}" for line in kind.power(people, scans, spec.scoring, rng)]
     return out
+
+
+def of_owners(attack: Attack) -> bool:
+    """Whether an attack says whose scan was mixed in, among candidates."""
+    return kind_of(attack).names_owners and attack.about == ("reference",)
 
 
 def _check_protocols(attack: Attack, protocols: Sequence[Protocol]) -> None:
@@ -146,6 +164,19 @@ def _check_protocols(attack: Attack, protocols: Sequence[Protocol]) -> None:
                 f"attack '{attack.name}', protocol '{protocol.name}' hands over some requests at a time",
                 got=protocol.requests,
                 allowed="at least 1, where the protocol is not primary and the attack says together",
+            )
+        owners = Rung.CANDIDATES in protocol.knowledge
+        if owners and (not of_owners(attack) or protocol.knowledge & TELLING):
+            raise PluginError(
+                f"attack '{attack.name}', protocol '{protocol.name}' looks references up among candidates",
+                got=f"claim '{attack.claim}', about {attack.about}, knowledge {sorted(protocol.knowledge)}",
+                allowed=f"claim 'similarity', about ('reference',), without {', '.join(sorted(TELLING))}",
+                todo="make an atlas of the candidates themselves",
+            )
+        if of_owners(attack) and not owners:
+            raise PluginError(
+                f"attack '{attack.name}', protocol '{protocol.name}' speaks of references' owners",
+                todo=f"declare the rung '{Rung.CANDIDATES}', in which they are looked up",
             )
         if (Rung.TRANSCRIPT in protocol.knowledge) != attack.reads_transcript:
             raise PluginError(

@@ -27,7 +27,7 @@ class Pseudonyms:
     """A secret permutation of names with the same first letter; see :class:`privaudit.auditing.roster.Roster`.
 
     Args:
-        names: as they are inside the audit: r0000, P001, R001.
+        names: as they are inside the audit: r0000, P001, R001, C001.
         key: the secret.
     """
 
@@ -55,7 +55,7 @@ class Pseudonyms:
 
     def in_text(self, text: str) -> str:
         """A text with the names that are written."""
-        return re.sub(r"\b[rPR]\d{3,}\b", lambda found: self._out.get(found[0], found[0]), text)
+        return re.sub(r"\b[rPRC]\d{3,}\b", lambda found: self._out.get(found[0], found[0]), text)
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:

@@ -43,10 +43,13 @@ class Roster:
         self._alias = {subject: f"P{number:03d}" for number, subject in enumerate(people, start=1)}
         owners = sorted(split.pool, key=lambda s: digest_from(seed, "owner", s))
         self._owner_alias = {subject: f"R{number:03d}" for number, subject in enumerate(owners, start=1)}
+        both = sorted((*split.pool, *split.population), key=lambda s: digest_from(seed, "candidate", s))
+        self._candidate_alias = {subject: f"C{number:03d}" for number, subject in enumerate(both, start=1)}
 
     def all_names(self) -> tuple[str, ...]:
-        """Every opaque name: of requests, of victims, of owners of references."""
-        return (*self._scan_of, *self._alias.values(), *self._owner_alias.values())
+        """Every opaque name: of requests, of victims, of owners of references, and of candidates for those."""
+        named = self._alias, self._owner_alias, self._candidate_alias
+        return (*self._scan_of, *(alias for aliases in named for alias in aliases.values()))
 
     @property
     def requests(self) -> tuple[str, ...]:
@@ -72,10 +75,14 @@ class Roster:
         """What is known of the person behind a request; secret, for scoring."""
         return self.cohort.attributes(self._scan_of[request].subject)
 
-    def prepare(self, requests: Sequence[str], jobs: int, quiet: bool) -> None:
-        """Make ready the scans behind requests, and one of each other person, before anything reads them."""
+    def prepare(self, requests: Sequence[str], jobs: int, quiet: bool, candidates: bool = False) -> None:
+        """Make ready the scans behind requests, and one of each other person, before anything reads them.
+
+        With ``candidates`` those that an attacker looks references up in, too.
+        """
         scans = {self._scan_of[request] for request in requests}
         scans |= {self.cohort.sessions_of(subject)[0] for subject in (*self.split.pool, *self.split.population)}
+        scans |= {scan for _, scan in self.candidate_scans()} if candidates else set()
         self.cohort.prepare(sorted(scans), jobs, quiet)
 
     def gallery_scans(self) -> list[tuple[str, ScanId]]:
@@ -85,6 +92,17 @@ class Roster:
     def gallery_people(self) -> list[str]:
         """Pseudonyms of the gallery's entries, in their order."""
         return [alias for alias, _ in self.gallery_scans()]
+
+    def candidate_scans(self) -> list[tuple[str, ScanId]]:
+        """Name and last scan of everybody who may be a reference's owner, in an order that tells nothing.
+
+        References are first scans: of who was scanned twice, the attacker holds another one than is mixed in.
+        """
+        return [(alias, self.cohort.sessions_of(subject)[-1]) for subject, alias in self._candidate_alias.items()]
+
+    def candidate_people(self) -> list[str]:
+        """Names of the candidates, in their order."""
+        return list(self._candidate_alias.values())
 
     def require_sessions(self) -> None:
         """Refuse re-identification on a cohort where nobody has two sessions.

@@ -19,11 +19,11 @@ from privaudit.auditing.key_secret import KeySeeds
 from privaudit.auditing.planting import Planted
 from privaudit.auditing.references import References
 from privaudit.auditing.roster import Roster
-from privaudit.auditing.volumes import LazyVolumes
+from privaudit.auditing.volumes import LazyVolumes, entries_of
 from privaudit.contracts.attack import Attack, Protocol
-from privaudit.contracts.cohort import Cohort, ScanId, Split, Volume
+from privaudit.contracts.cohort import Cohort, Split, Volume
 from privaudit.contracts.defense import Defense, Encoded, Key
-from privaudit.contracts.knowledge import GalleryEntry, Knowledge, Rung
+from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.transcript import LazyTranscripts, Transcript
 from privaudit.errors import KnowledgeError
 from privaudit.imaging.atlas import Atlas
@@ -110,9 +110,17 @@ class Scene(Roster):
 
     def owner(self, request: str) -> str | None:
         """Pseudonym of whose image the first view was mixed with; None where nobody's is, or several people's are."""
+        owner = self._owner(request)
+        return None if owner is None else self._owner_alias[owner]
+
+    def candidate(self, request: str) -> tuple[str, bool] | None:
+        """The candidate whose image the first view was mixed with, and whether that very scan is what is held of it."""
+        owner = self._owner(request)
+        return None if owner is None else (self._candidate_alias[owner], len(self.cohort.sessions_of(owner)) == 1)
+
+    def _owner(self, request: str) -> str | None:
         owners = self.defense.owners(self._key_of(request))
-        share = self._references.share(request)
-        return self._owner_alias[self.split.pool[share[owners[0]]]] if len(owners) == 1 else None
+        return self.split.pool[self._references.share(request)[owners[0]]] if len(owners) == 1 else None
 
     def client_side(self, request: str, views: int) -> tuple[Volume, Key, Encoded]:
         """What the client holds of one request: its scan, its key and what it sends."""
@@ -216,23 +224,18 @@ class Scene(Roster):
 
     def knowledge(self, attack: Attack, protocol: Protocol, arm: Arm = "audit") -> Knowledge:
         """What a protocol declares, and nothing else; copies, or read-only. Weights are those of the arm."""
-        gallery = []
-        if Rung.GALLERY in protocol.knowledge:
-            request_of = {scan: request for request, scan in self._scan_of.items()}
-
-            def entry(alias: str, scan: ScanId) -> GalleryEntry:
-                return GalleryEntry(alias, lambda: as_tensor(self.truth(request_of[scan]).image))
-
-            gallery = [entry(alias, scan) for alias, scan in self.gallery_scans()]
+        named = self.gallery_scans() if Rung.GALLERY in protocol.knowledge else []
+        candidates = self.candidate_scans() if Rung.CANDIDATES in protocol.knowledge else []
         return Knowledge(
             protocol.knowledge,
             attack=attack.name,
             atlas=lambda: Atlas(self.atlas.mean.clone(), self.atlas.variance.clone()),
             population=self.population,
             pool=self.pool,
-            gallery=gallery,
+            gallery=entries_of(self._victims, named),
             weights=lambda request: self._weights(request, arm),
             attributes=[dict(self.cohort.attributes(subject)) for subject in self.split.population],
+            candidates=entries_of(LazyVolumes(self.cohort, [scan for _, scan in candidates]), candidates),
         )
 
     def alpha_fifth(self, request: str) -> int | None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import overload
 
 from privaudit.contracts.cohort import Cohort, ScanId, Volume
+from privaudit.contracts.knowledge import GalleryEntry
+from privaudit.imaging.patches import as_tensor
 
 
 class LazyVolumes(Sequence[Volume]):
@@ -40,3 +42,13 @@ class LazyVolumes(Sequence[Volume]):
         while len(self._kept) > 1 and sum(v.image.nbytes + v.labels.nbytes for v in self._kept.values()) > self._budget:
             self._kept.popitem(last=False)
         return volume
+
+
+def entries_of(volumes: LazyVolumes, named: Sequence[tuple[str, ScanId]]) -> list[GalleryEntry]:
+    """Some of the scans with the names that an attacker knows their people by; read when they are asked for."""
+    place = {scan: number for number, scan in enumerate(volumes.scans)}
+
+    def entry(alias: str, scan: ScanId) -> GalleryEntry:
+        return GalleryEntry(alias, lambda: as_tensor(volumes[place[scan]].image))
+
+    return [entry(alias, scan) for alias, scan in named]

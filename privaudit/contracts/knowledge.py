@@ -30,6 +30,12 @@ class Rung(StrEnum):
     """The mixing weights of every patch."""
     GALLERY = "gallery"
     """Raw scans of named people, from earlier sessions."""
+    CANDIDATES = "candidates"
+    """One raw scan of each of some named people: those of the pool and others, and nothing says who is which.
+
+    It is for attacks that say whose scan was mixed in, and stands without 'atlas', 'population' and 'pool': they would
+    tell the pool's people from the others before anything is looked at.
+    """
     VIEWS = "views"
     """Which requests are views of one target."""
     RETURNED = "returned"
@@ -48,6 +54,7 @@ RUNG_TEXT = {
     Rung.POOL: "the scans that serve as mixing references",
     Rung.WEIGHTS: "the mixing weight of every patch",
     Rung.GALLERY: "raw scans of named people, from earlier sessions",
+    Rung.CANDIDATES: "one raw scan of each of some named people, among them all whose scans are mixed in",
     Rung.VIEWS: "which requests are views of one target",
     Rung.RETURNED: "the maps that an error-free server sends back",
     Rung.SERVED: "the maps that the trained server network itself computes",
@@ -78,12 +85,13 @@ class Knowledge:
         gallery: Sequence[GalleryEntry],
         weights: Callable[[str], NDArray[np.float64]],
         attributes: Sequence[Mapping[str, Attribute]] = (),
+        candidates: Sequence[GalleryEntry] = (),
     ) -> None:
         self.granted = frozenset(granted)
         self._attack = attack
         self._atlas, self._population, self._pool = atlas, population, pool
         self._gallery, self._weights = gallery, weights
-        self._attributes = attributes
+        self._attributes, self._candidates = attributes, candidates
 
     def _need(self, rung: Rung) -> None:
         if rung not in self.granted:
@@ -125,6 +133,15 @@ class Knowledge:
         """Raw scans of the victims' earlier sessions, with names."""
         self._need(Rung.GALLERY)
         return self._gallery
+
+    @property
+    def candidates(self) -> Sequence[GalleryEntry]:
+        """Raw scans of people who may be in the pool, with names that tell nothing: the pool's people and others.
+
+        One scan each, of the last session: where people have two, it is another one than is mixed in.
+        """
+        self._need(Rung.CANDIDATES)
+        return self._candidates
 
     def weights(self, request: str) -> NDArray[np.float64]:
         """Mixing weights of the target, [V, N], in (0, 1]."""

@@ -66,6 +66,12 @@ class Secrets(Protocol):
     def gallery_people(self) -> list[str]:
         """Pseudonyms of the raw gallery's entries, in their order."""
 
+    def candidate_people(self) -> list[str]:
+        """Names of those who may be a reference's owner, in the order of the attacker's scans of them."""
+
+    def candidate(self, request: str) -> tuple[str, bool] | None:
+        """Which of them was mixed in, and whether that very scan is the attacker's; None as for :meth:`owner`."""
+
     def alpha_fifth(self, request: str) -> int | None:
         """In which fifth of [0, 1] the target's mixing weight lies, 1 to 5; None where nothing is mixed."""
 
@@ -153,6 +159,8 @@ class ClaimKind(Plugin):
     """The class of its claims."""
     metrics: ClassVar[Mapping[str, str]]
     """Every metric with its printed name; no other kind may have one of the same name."""
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """Least and greatest value of metrics, beyond which no interval reaches; of one left out anything is possible."""
     primary: ClassVar[str]
     """The metric that decides."""
     victims: ClassVar[tuple[str, ...]]
@@ -165,7 +173,11 @@ class ClaimKind(Plugin):
     one_by_one: ClassVar[bool] = True
     """Whether each request is scored on its own, so that a killed job goes on with the next."""
     needs_sessions: ClassVar[bool] = False
-    """Whether it says nothing where nobody has two sessions."""
+    """Whether it says nothing where nobody has two sessions; candidates for a reference are looked up without."""
+    names_owners: ClassVar[bool] = False
+    """Whether its attacks may say whose scan was mixed in, among candidates."""
+    unsaid: ClassVar[str] = ""
+    """The victim whom most of its findings speak of, so that it need not be said."""
     needs_labels: ClassVar[bool] = False
     """Whether it compares with label maps."""
     needs_attributes: ClassVar[bool] = False
@@ -174,6 +186,10 @@ class ClaimKind(Plugin):
     """Whether something about a person could be worked out from rows: then tables are of shareable cohorts alone."""
     drawn: ClassVar[bool] = False
     """Whether its claims can be drawn, see :meth:`picture`."""
+
+    def arms(self, attack: Attack) -> tuple[Arm, ...]:
+        """Planted leaks that an attack's deciding figures are tried on."""
+        return self.controls
 
     @property
     def deciding(self) -> frozenset[str]:

@@ -80,4 +80,5 @@ def findings_of(kind: ClaimKind, record: Record) -> list[Finding]:
 def whose(finding: Finding) -> str:
     """An arrow to the victim, where findings of the kind speak of several."""
     kind = kind_with(finding.metric)
-    return "" if kind is not None and len(kind.victims) == 1 else f" → {finding.victim}"
+    plain = kind is not None and (len(kind.victims) == 1 or finding.victim == kind.unsaid)
+    return "" if plain else f" → {finding.victim}"

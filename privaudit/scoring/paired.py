@@ -6,6 +6,7 @@ another victim under '<victim>_<metric>'.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
@@ -20,6 +21,7 @@ from privaudit.scoring.arms import GRADED, PLANTED_TEXT, SHARES, Arm
 from privaudit.scoring.kind import Asked, ClaimKind, answered
 from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, people_of
 from privaudit.scoring.scorecard import Scorecard, Scored
+from privaudit.scoring.stats import within
 from privaudit.scoring.verdicts import Evidence, decide, with_limit
 
 WHOSE: Final = {"target": "the person scanned", "reference": "the other person (whose scan was mixed in)"}
@@ -110,7 +112,7 @@ class PairedKind(ClaimKind):
             role="baseline" if is_baseline else "trivial" if silent else "primary" if deciding else "secondary",
             higher_is_leakier=True,
             estimate=finite(float(values.mean())),
-            ci=self._interval(values, people, column, card, *key),
+            ci=self._possible(self._interval(values, people, column, card, *key), column),
             confidence=card.scoring.confidence,
             baseline=baseline,
             comparisons=comparisons,
@@ -145,6 +147,16 @@ class PairedKind(ClaimKind):
     def _interval(self, values: Floats, people: list[str], column: str, card: Scorecard, *key: str) -> Interval | None:
         return card.interval(values, people, False, *key)
 
+    def _possible(self, found: Interval | None, column: str, difference: bool = False) -> Interval | None:
+        """An interval of a column's figure, or of a difference of two, without what is impossible."""
+        least, greatest = self.ranges.get(self._metric(column), (-math.inf, math.inf))
+        return within(found, *((least - greatest, greatest - least) if difference else (least, greatest)))
+
+    def _metric(self, column: str) -> str:
+        """Whose values a column holds, whoever the victim is."""
+        prefixes = (f"{victim}_" for victim in self.victims[1:] if column not in self.metrics)
+        return next((column.removeprefix(prefix) for prefix in prefixes if column.startswith(prefix)), column)
+
     def _clustering(self, rows: Sequence[Row], column: str) -> list[str]:
         """A note where figures about owners cannot be clustered by owner."""
         if column in self.metrics or all("owner" in row for row in rows):
@@ -163,11 +175,12 @@ class PairedKind(ClaimKind):
         """Paired by request: the other attacker's rows cover at least these requests."""
         against = self._against(rows, others, column)
         difference = column_of(rows, column) - against
+        ci = self._interval(difference, self._people(rows, column), column, card, *key, "difference")
         return Comparison(
             name=other.name,
             estimate=finite(float(against.mean())),
             difference=finite(float(difference.mean())),
-            ci=self._interval(difference, self._people(rows, column), column, card, *key, "difference"),
+            ci=self._possible(ci, column, difference=True),
             reads_transcript=other.reads_transcript,
         )
 

@@ -72,6 +72,21 @@ def cluster_interval(
     return low, high
 
 
+def within(found: tuple[float, float] | None, least: float, greatest: float) -> tuple[float, float] | None:
+    """An interval without what its figure cannot be; one that lies inside stays to the digit.
+
+    A bootstrap-t of three people may reach far beyond. What is cut off could not be true: coverage stays, and the same
+    ends lie beyond every margin between ``least`` and ``greatest``.
+
+    >>> within((-3.794, 0.678), 0, 1), within((0.25, 0.75), 0, 1), within(None, 0, 1)
+    ((0.0, 0.678), (0.25, 0.75), None)
+    """
+    if found is None:
+        return None
+    low, high = (float(least) if end < least else float(greatest) if end > greatest else end for end in found)
+    return low, high
+
+
 def _standard_error(draws: Floats, means: Floats, sums: Floats, counts: Floats) -> Floats:
     """Of the mean of clusters [B], drawn so often [B, n]: the ratio's, linearised."""
     n = len(sums)

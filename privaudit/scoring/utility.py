@@ -12,11 +12,12 @@ from privaudit.results.record import Curve, Utility
 from privaudit.scoring.overlap import icc
 from privaudit.scoring.rows import DIGITS, Row, by_alpha
 from privaudit.scoring.settings import ScoringSpec
-from privaudit.scoring.stats import cluster_interval
+from privaudit.scoring.stats import cluster_interval, within
 from privaudit.seeds import seed_from
 
 NONE: Final = "no encoding"
 """The method that sends raw images."""
+DIFFERENCE: Final = "dice difference"
 
 
 def utility_findings(rows: Sequence[Row], views: int, scoring: ScoringSpec, seed: int) -> list[Utility]:
@@ -46,6 +47,7 @@ def utility_findings(rows: Sequence[Row], views: int, scoring: ScoringSpec, seed
         ci = None
         if len(set(kept)) > 1:
             ci = cluster_interval(data[there], kept, rng, confidence=scoring.confidence, resamples=scoring.resamples)
+            ci = within(ci, -1 if metric == DIFFERENCE else 0, 1)
         estimate = round(float(data[there].mean()), DIGITS) if kept else None
         return Utility(
             method=method, structure=structure, metric=metric, estimate=estimate,
@@ -72,7 +74,7 @@ def utility_findings(rows: Sequence[Row], views: int, scoring: ScoringSpec, seed
     ):  # fmt: skip
         if better in methods and worse in methods:
             apart = values(methods[better][0], "mean") - values(methods[worse][0], "mean")
-            out.append(item(better, "mean", "dice difference", apart, methods[better][1], params={"minus": worse}))
+            out.append(item(better, "mean", DIFFERENCE, apart, methods[better][1], params={"minus": worse}))
     for method in ("naive", "learned"):
         if f"{method} # 2" not in rows[0]["scores"]:
             continue

@@ -183,7 +183,7 @@ def untested(record: Record) -> list[str]:
     """What this audit says nothing about."""
     used = {rung for finding in record.findings for rung in finding.knowledge}
     out = [f"an attacker who holds {RUNG_TEXT[rung]}" for rung in Rung if str(rung) not in used]
-    tried = {finding.metric for finding in record.primary()}
+    tried = {f.metric for f in record.primary() if not (kind := kind_with(f.metric)) or kind.unsaid in ("", f.victim)}
     out += [kind.words.untested for kind in all_kinds() if kind.primary not in tried]
     out.append("training-time transcripts, and attacks not listed here")
     return out

@@ -61,7 +61,7 @@ def _told(record: Record, others: Sequence[Record]) -> list[str]:
 def tables(records: Sequence[Record]) -> list[Table]:
     """Verdicts, utility, attacks by the kind of what they claim, what to beware of; those without rows are left out."""
     # Who is behind a scan comes first, as in the paper: its Table 2.
-    kinds = sorted(_kinds(records), key=lambda kind: len(kind.victims))
+    kinds = sorted(_kinds(records), key=lambda kind: not kind.needs_sessions)
     attacks = [attacked(records, kind) for kind in kinds]
     found = (verdicts(records), strongest(records, kinds), dice(records), *attacks, doubts(records))
     return [table for table in found if table.rows]

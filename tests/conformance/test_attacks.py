@@ -24,19 +24,22 @@ from privaudit.results.overall import Verdict
 ATTACKS = [
     "as-is", "atlas", "attributes", "average", "bss", "chosen", "decode-maps", "decoded-reid", "dictionary",
     "frequent-labels", "invert", "inverted-reid", "joint", "joint-reid", "learned-reid", "mean-attributes",
-    "mean-brightness", "meter", "nearest-gallery", "nearest-pool", "random-map", "random-subject", "registered-reid",
+    "mean-brightness", "meter", "nearest-gallery", "nearest-pool", "random-map", "random-subject", "reference-reid", "registered-reid",
     "reid", "smooth", "unwrap", "unwrapped-reid", "values", "values-reid", "wiener",
 ]  # fmt: skip
 BLIND = (
     "atlas", "frequent-labels", "mean-attributes", "mean-brightness", "nearest-gallery", "nearest-pool", "random-map",
     "random-subject",
 )  # fmt: skip
-LOOKING = [name for name in ATTACKS if name not in BLIND]
+OWNERS = ("reference-reid",)
+"""They say whose scan was mixed in: tests/attacks/test_reference_reid.py."""
+LOOKING = [name for name in ATTACKS if name not in (*BLIND, *OWNERS)]
 GETTERS: dict[Rung, Callable[[Any], object]] = {
     Rung.ATLAS: lambda k: k.atlas,
     Rung.POPULATION: lambda k: k.population,
     Rung.POOL: lambda k: k.pool,
     Rung.GALLERY: lambda k: k.gallery,
+    Rung.CANDIDATES: lambda k: k.candidates,
     Rung.WEIGHTS: lambda k: k.weights("r0000"),
 }
 
@@ -173,12 +176,13 @@ def test_writing_on_what_is_handed_over_changes_nothing_that_is_scored(thirdpart
     transcript.views.zero_()
     transcript.positions[:] = 0
     knowledge.atlas.mean.zero_()
-    for entry in knowledge.gallery:
+    for entry in (*knowledge.gallery, *knowledge.candidates):
         entry.load().zero_()
     for volume in (knowledge.population[0], knowledge.pool[0]):
         with pytest.raises(ValueError, match="read-only"):
             volume.image[:] = 0
     assert (scene.truth(scene.requests[0]).image == truth).all()
+    assert all(entry.load().any() for entry in knowledge.candidates)
     assert scene.transcript(scene.requests[0], views=2).digest() == digest
     assert knowledge.atlas.mean.any()
 

@@ -1,5 +1,6 @@
 """Every kind of claim, built-in or third-party, is held to the same contract, and jobs and cards know none by name."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import fields
@@ -57,6 +58,12 @@ def test_every_installed_kind_is_covered(thirdparty: Path) -> None:
 def test_a_kind_says_all_that_is_asked_of_it(name: str, thirdparty: Path, records: dict[str, Record]) -> None:
     kind = kind_named(name)
     assert kind.primary in kind.metrics
+    assert set(kind.ranges) <= set(kind.metrics)
+    assert all(least < greatest for least, greatest in kind.ranges.values())
+    for record in records.values():
+        for finding in findings_of(kind, record):
+            least, greatest = kind.ranges.get(finding.metric, (-math.inf, math.inf))
+            assert finding.ci is None or least <= finding.ci[0] <= finding.ci[1] <= greatest
     assert kind.victims
     words = {field.name: getattr(kind.words, field.name) for field in fields(Words)}
     assert all(words[field] for field in words if field not in ("frontier", "glossary"))

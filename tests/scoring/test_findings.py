@@ -156,3 +156,38 @@ def test_verification_supports_with_its_own_direction_and_one_guess_for_each_per
     few: dict[Any, Any] = {"audit": second}
     rest = SimilarityKind().findings(Scored(ReidAttack(), protocol, few, 1.0), [], Scorecard(ScoringSpec(), 0, n))
     assert "epsilon" not in {finding.metric for finding in rest}, "nobody was asked"
+
+
+@pytest.mark.parametrize("victim", ["target", "reference"])
+def test_no_interval_reaches_beyond_what_a_figure_can_be(victim: str) -> None:
+    """Of three people two alike and one apart, a bootstrap-t is tens wide."""
+    people = {"P000": 0.95, "P001": 0.951, "P002": 0.2}
+
+    def made(of: Attack, share: float) -> Scored:
+        audit = [
+            {"request": f"r{n}", "person": name, "owner": f"R{n}", "alpha_fifth": 1}
+            | {f"{prefix}{m}": share * level for prefix in ("", "reference_") for m in METRICS}
+            for n, (name, level) in enumerate(people.items())
+        ]
+        return Scored(of, next(p for p in of.protocols(1) if p.primary), {"audit": audit}, 1.0)
+
+    trivial = [made(AtlasAttack(), 0.1), made(RandomSubjectAttack(), 0.05)]
+    card = Scorecard(ScoringSpec(resamples=500), 0, 3)
+    found = {
+        f.metric: f
+        for f in ReconstructionKind().findings(made(AverageAttack(), 1), trivial, card)
+        if f.victim == victim
+    }
+    similar, decibels = found["ms_ssim"], found["psnr"]
+    assert similar.baseline is not None
+    assert similar.baseline.ci is not None
+    assert similar.ci is not None
+    assert similar.ci[0] == 0
+    assert similar.baseline.ci[0] == -1
+    assert similar.ci[1] <= 1
+    assert similar.baseline.ci[1] <= 1
+    assert decibels.ci is not None
+    assert 0 == decibels.ci[0] < decibels.ci[1] <= 100
+    assert decibels.baseline is not None
+    assert decibels.baseline.ci is not None
+    assert -100 < decibels.baseline.ci[0] < -1  # what is possible stays as it was

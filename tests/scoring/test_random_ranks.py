@@ -68,3 +68,22 @@ def test_a_leak_of_thirty_per_cent_is_found_by_two_dozen_people() -> None:
 def test_a_share_is_never_nothing() -> None:
     assert share_reaching(np.zeros(999), 1.0) == pytest.approx(0.001)
     assert share_reaching(np.ones(999), 1.0) == 1.0
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_one_answer_for_all_queries_of_a_person_is_no_leak(fixed: bool) -> None:
+    """Forty-eight queries of twelve people: answered alike for everybody, or for each person, p is small by chance."""
+    people = rng(2).integers(12, size=48)
+    gallery = [f"C{n}" for n in range(24)]
+    p: list[float] = []
+    null = np.empty(0)
+    for seed in range(300):
+        owners = [f"C{n}" for n in rng(seed).permutation(24)[people]]
+        scores = rng(seed + 1000).random((1 if fixed else 12, 24))
+        ranks = rank_queries(DenseSimilarity(scores[people * (not fixed)]), owners, gallery, rng(seed))
+        null = null if len(null) else random_map(ranks, False, 2000, rng(1), alike=True)
+        p.append(share_reaching(null, map_of(ranks)))
+    assert np.mean(np.array(p) <= 0.1) < 0.1 + 0.053  # three standard errors of 300
+    assert sum(value <= RANDOM_P for value in p) <= 3
+    apart = random_map(ranks, False, 2000, rng(1))
+    assert null.std() > 1.5 * apart.std()

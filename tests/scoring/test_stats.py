@@ -14,6 +14,7 @@ from privaudit.scoring.stats import (
     chance_rank,
     clopper_pearson,
     cluster_interval,
+    within,
 )
 
 
@@ -81,3 +82,30 @@ def test_chance_levels_are_means_over_all_orders(positives: int, gallery: int) -
     assert chance_average_precision(positives, gallery, 2) == pytest.approx(np.mean(precision2))
     assert chance_rank(1, positives, gallery) == pytest.approx(np.mean(rank1))
     assert chance_rank(2, positives, gallery) == pytest.approx(np.mean(rank2))
+
+
+ENDS = st.floats(-50, 50)
+
+
+@given(ENDS, ENDS, st.floats(-5, 0), st.floats(0.1, 5), st.floats(0, 1))
+def test_cutting_at_what_is_possible_loses_nothing_that_could_be_true(
+    one: float, other: float, least: float, greatest: float, share: float
+) -> None:
+    low, high = sorted((one, other))
+    cut = within((low, high), least, greatest)
+    assert cut is not None
+    assert least <= cut[0] <= cut[1] <= greatest
+    possible = least + share * (greatest - least)
+    if low <= possible <= high:
+        assert cut[0] <= possible <= cut[1]
+    if least <= low and high <= greatest:
+        assert cut == (low, high)
+
+
+def test_three_people_have_no_interval_beyond_what_can_be() -> None:
+    """Two alike and one apart: the standard error of a resample is near nought, and the bootstrap-t flies off."""
+    values = np.array([0.95, 0.951, 0.2])
+    free = cluster_interval(values, ["a", "b", "c"], rng(), resamples=500)
+    assert free is not None
+    assert free[0] < -1
+    assert within(free, 0, 1) == (0, min(1, free[1]))

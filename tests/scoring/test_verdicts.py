@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from privaudit.results.overall import Verdict, overall
 from privaudit.results.record import Control
-from privaudit.scoring.stats import clopper_pearson
+from privaudit.scoring.stats import clopper_pearson, within
 from privaudit.scoring.verdicts import Evidence, decide, unseen_share
 from tests import records as made_up
 
@@ -118,3 +118,19 @@ def test_an_attack_that_does_not_fit_is_covered_by_one_that_does_and_by_no_other
         assert overall([silent, other], [])[0] is Verdict.INCONCLUSIVE
     doubtful = made_up.finding("bss", 0.74, verdict=Verdict.INCONCLUSIVE)
     assert overall([silent, beside, doubtful], [])[0] is Verdict.INCONCLUSIVE, "that one fits, and is open"
+
+
+@given(
+    st.floats(-1, 1), st.floats(0, 20), st.floats(0, 20), st.floats(0, 0.9), st.integers(2, 40),
+    st.sampled_from([FOUND, MISSED, None]),
+)  # fmt: skip
+def test_an_interval_cut_at_what_is_possible_gives_the_same_verdict(
+    difference: float, below: float, above: float, margin: float, n: int, control: Control | None
+) -> None:
+    ci = difference - below, difference + above
+    given_, cut = (
+        decide(Evidence(difference, found, "atlas", n), margin, control, 10) for found in (ci, within(ci, -1, 1))
+    )
+    assert given_[0] is cut[0]
+    if ci[0] >= -1 and ci[1] <= 1:
+        assert given_ == cut

@@ -38,6 +38,7 @@ class AttributeKind(PairedKind):
     summary = "age and sex of the person behind each request: R² and AUC, against predicting the mean"
     claim = Attributes
     metrics = {AGE: "R² of age", SEX: "AUC of sex"}
+    ranges = {AGE: (-math.inf, 1), SEX: (0, 1)}
     primary = AGE
     victims = ("target",)
     beside = ("mean-attributes",)

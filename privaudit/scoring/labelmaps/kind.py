@@ -35,6 +35,7 @@ class LabelMapKind(PairedKind):
     claim = LabelMap
     needs_labels = True
     metrics = {METRIC: "mean Dice"}
+    ranges = {METRIC: (0, 1)}
     primary = METRIC
     victims = ("target", "reference")
     beside = ("frequent-labels", "random-map")

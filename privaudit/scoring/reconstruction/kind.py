@@ -16,7 +16,7 @@ from privaudit.contracts.knowledge import Rung
 from privaudit.imaging.patches import as_tensor
 from privaudit.results.record import Finding, Record
 from privaudit.results.words import interval, number, without_looking
-from privaudit.scoring.images import METRICS, PRIMARY_METRIC, pool
+from privaudit.scoring.images import METRICS, PRIMARY_METRIC, PSNR_CAP, pool
 from privaudit.scoring.kind import Asked, Titled, Words, known_of
 from privaudit.scoring.paired import WHOSE, PairedKind
 from privaudit.scoring.reconstruction.pictures import gallery_rows
@@ -39,6 +39,7 @@ class ReconstructionKind(PairedKind):
     summary = "a picture of each target (and of its mixing reference): MS-SSIM and PSNR, whole and within the brain"
     claim = Reconstruction
     metrics = {name: NAMES[name] for name in METRICS}
+    ranges = {name: (0, PSNR_CAP) if name.startswith("psnr") else (0, 1) for name in METRICS}
     primary = PRIMARY_METRIC
     victims = ("target", "reference")
     beside = ("as-is", "atlas", "random-subject")

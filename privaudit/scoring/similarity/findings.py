@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,12 @@ LEAST_DRAWS = 5000
 """Random similarities that are drawn at least: a thousandth of them must be some."""
 
 
+OWNER: Final = "reference"
+"""The victim of findings about whose scan was mixed in."""
+SAME_SCAN: Final = "same_scan"
+"""Column of a row: whether the attacker holds the very scan that was mixed in."""
+BESIDE: Final = frozenset({"request", SAME_SCAN})
+"""Columns of a row that are no part of its ranking."""
 ATTRIBUTES = {"map": "average_precision", "map5": "average_precision5", "eer": "error", "epsilon": "guess"}
 """Where a metric's values stand in :class:`QueryRanks`, if not under its own name."""
 BETTING = frozenset({identity_scores.PRIMARY_METRIC, "auc", "eer", *identity_scores.FALSE_POSITIVE_RATES})
@@ -32,7 +39,7 @@ BETTING = frozenset({identity_scores.PRIMARY_METRIC, "auc", "eer", *identity_sco
 
 
 def _ranks(rows: Sequence[Row]) -> list[QueryRanks]:
-    return [QueryRanks(query=i, **{k: v for k, v in row.items() if k != "request"}) for i, row in enumerate(rows)]
+    return [QueryRanks(query=i, **{k: v for k, v in row.items() if k not in BESIDE}) for i, row in enumerate(rows)]
 
 
 def _metric_values(ranks: Sequence[QueryRanks], metric: str) -> tuple[Floats, list[str]]:
@@ -81,19 +88,38 @@ def _above_chance(
 def _random(ranks: Sequence[QueryRanks], protocol: Protocol, card: Scorecard) -> NDArray[np.float64]:
     """The mAP of similarities without any meaning, for these queries."""
     queries = tuple(Query(rank.person, rank.positives, rank.gallery) for rank in ranks)
-    draws, among = max(LEAST_DRAWS, card.scoring.resamples), Rung.GALLERY not in protocol.knowledge
-    return drawn_map(queries, among, draws, seed_from(card.seed, "random ranks"))
+    draws = max(LEAST_DRAWS, card.scoring.resamples)
+    owners, gallery = Rung.CANDIDATES in protocol.knowledge, Rung.GALLERY in protocol.knowledge
+    return drawn_map(queries, not (owners or gallery), draws, seed_from(card.seed, "random ranks"), owners)
 
 
 def _control(
     scored: Scored, card: Scorecard, metric: str, n: int, margin: float, random: NDArray[np.float64]
 ) -> Control | None:
     """The same attack on the planted leak, and on smaller ones; every arm asks the same queries, so one null serves."""
-    control = _planted(scored, card, metric, n, margin, random, "planted")
+    arm: Arm = "planted-reference" if _of_owners(scored) else "planted"
+    control = _planted(scored, card, metric, n, margin, random, arm)
     if control is None:
         return None
     graded = {arm: _planted(scored, card, metric, n, margin, random, arm) for arm in GRADED}
     return with_limit(control, {SHARES[arm]: c.passed for arm, c in graded.items() if c is not None})
+
+
+def _of_owners(scored: Scored) -> bool:
+    """Whether it is asked whose scan was mixed in."""
+    return Rung.CANDIDATES in scored.protocol.knowledge
+
+
+def _notes(scored: Scored) -> list[str]:
+    """What of the people whose scans were mixed in the attacker holds."""
+    rows = scored.rows["audit"] if _of_owners(scored) else ()
+    same, all_ = {row["person"] for row in rows if row[SAME_SCAN]}, {row["person"] for row in rows}
+    if not same:
+        return [] if not rows else ["the attacker's scan of each of these people is another one than was mixed in"]
+    return [
+        f"of {len(same)} of {len(all_)} people the attacker holds the very scan that was mixed in: for them it is found"
+        " that a scan is in the pool, not who somebody is from another scan"
+    ]
 
 
 def _planted(
@@ -143,11 +169,12 @@ def _finding(
                 f"for {tied:.0f} of {len(ranks)} scans all similarities are equal: the attack sees nothing in what this"
                 " scheme sends, and more people would decide nothing"
             )
-        curves = [_gallery_curve(ranks, card, key)]
+        # One scan of each candidate: so many people are in the gallery.
+        curves = [_gallery_curve(ranks, card, key, ranks[0].gallery if _of_owners(scored) else card.people)]
     return Finding(
         attack=attack.name,
         protocol=protocol.name,
-        victim="identity",
+        victim=OWNER if _of_owners(scored) else "identity",
         metric=metric,
         role="primary" if deciding else "secondary",
         higher_is_leakier=metric not in identity_scores.LOWER_IS_LEAKIER,
@@ -167,14 +194,15 @@ def _finding(
         knowledge=sorted(protocol.knowledge),
         params=attack.params,
         details=details,
+        notes=_notes(scored),
         curves=curves,
         table=scored.table,
         seconds=round(scored.seconds, 3),
     )
 
 
-def _gallery_curve(ranks: Sequence[QueryRanks], card: Scorecard, key: tuple[str, str]) -> Curve:
-    sizes, table = identity_scores.gallery_curve(ranks, card.people)
+def _gallery_curve(ranks: Sequence[QueryRanks], card: Scorecard, key: tuple[str, str], among: int) -> Curve:
+    sizes, table = identity_scores.gallery_curve(ranks, among)
     people = [rank.person for rank in ranks]
     spans = [card.interval(table[:, i], people, True, *key, "gallery", str(g)) for i, g in enumerate(sizes)]
     means = table.mean(axis=0).tolist()

@@ -7,17 +7,19 @@ from dataclasses import asdict
 
 import numpy as np
 
+from privaudit.contracts.attack import Attack
 from privaudit.contracts.claims import Claim, Similarity
 from privaudit.contracts.knowledge import Rung
 from privaudit.errors import ClaimError
 from privaudit.msssim import DenseSimilarity, MsssimSimilarity
 from privaudit.results.record import Finding, Record
 from privaudit.results.words import interval, number, over_seeds
+from privaudit.scoring.arms import Arm
 from privaudit.scoring.kind import Asked, ClaimKind, Words
 from privaudit.scoring.rows import DIGITS, Row
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.settings import ScoringSpec
-from privaudit.scoring.similarity.findings import findings_of
+from privaudit.scoring.similarity.findings import OWNER, SAME_SCAN, findings_of
 from privaudit.scoring.similarity.power import Design, least_noticed, needed_people, passing
 from privaudit.scoring.similarity.ranks import METRICS, PRIMARY_METRIC, check_similarity, rank_queries
 from privaudit.seeds import seed_from
@@ -37,8 +39,11 @@ class SimilarityKind(ClaimKind):
     claim = Similarity
     metrics = {name: NAMES[name] for name in METRICS}
     primary = PRIMARY_METRIC
-    victims = ("identity",)
+    victims = ("identity", OWNER)
+    controls = ("planted", "planted-reference")
     one_by_one = False
+    names_owners = True
+    unsaid = "identity"
     needs_sessions = True
     words = Words(
         noun="identity",
@@ -67,6 +72,10 @@ class SimilarityKind(ClaimKind):
         },
     )
 
+    def arms(self, attack: Attack) -> tuple[Arm, ...]:
+        """A planted reference for attacks that say whose scan was mixed in, a planted target for all others."""
+        return ("planted-reference",) if attack.about == (OWNER,) else ("planted",)
+
     def margin(self, scoring: ScoringSpec) -> float:
         """Least mAP above chance that counts."""
         return scoring.margin_identity
@@ -80,13 +89,21 @@ class SimilarityKind(ClaimKind):
         if not isinstance(scores, DenseSimilarity | MsssimSimilarity):
             # The scorer asks for a person's own entries first: a value that depends on what is asked would tell.
             raise ClaimError(f"attack '{attack}' must claim a DenseSimilarity", got=type(scores).__name__)
-        encoded = Rung.GALLERY not in asked.protocol.knowledge
-        people = [asked.secrets.person(request) for request in asked.requests]
-        owners = people if encoded else asked.secrets.gallery_people()
+        encoded = not {Rung.GALLERY, Rung.CANDIDATES} & asked.protocol.knowledge
+        told: dict[str, Row] = {}
+        if Rung.CANDIDATES in asked.protocol.knowledge:
+            mixed = {request: asked.secrets.candidate(request) for request in asked.requests}
+            people = ["" if found is None else found[0] for found in mixed.values()]  # nobody's, and left out
+            owners = asked.secrets.candidate_people()
+            told = {request: {SAME_SCAN: found[1]} for request, found in mixed.items() if found is not None}
+        else:
+            people = [asked.secrets.person(request) for request in asked.requests]
+            owners = people if encoded else asked.secrets.gallery_people()
         check_similarity(scores, len(people), len(owners), encoded, attack)
         rng = np.random.default_rng(seed_from(asked.seed, "ties"))
         for ranks in rank_queries(scores, people, owners, rng, asked.advance):
-            row = {"request": asked.requests[ranks.query], **asdict(ranks)}
+            request = asked.requests[ranks.query]
+            row = {"request": request, **asdict(ranks), **told.get(request, {})}
             row.pop("query")
             yield {k: round(v, DIGITS) if isinstance(v, float) else v for k, v in row.items()}
 
@@ -104,6 +121,11 @@ class SimilarityKind(ClaimKind):
         if first is None or first.estimate is None or first.chance is None:
             return text
         span = "" if first.ci is None else f" [{first.ci[0]:.0%}, {first.ci[1]:.0%}]"
+        if finding.victim == OWNER:
+            return (
+                f"The best match among the candidates is the person whose scan was mixed in for {first.estimate:.0%}"
+                f"{span} of scans, with references of {first.n_subjects} people (by chance {first.chance:.1%}); {text}"
+            )
         return (
             f"The best match is the right person for {first.estimate:.0%}{span} of scans of {first.n_subjects} people "
             f"(by chance {first.chance:.1%}); {text}"

@@ -23,14 +23,16 @@ class Query(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def drawn_map(queries: tuple[Query, ...], symmetric: bool, draws: int, seed: int) -> Floats:
+def drawn_map(queries: tuple[Query, ...], symmetric: bool, draws: int, seed: int, alike: bool = False) -> Floats:
     """:func:`random_map`, once for all attacks that ask the same queries; not to be written on."""
-    found = random_map(queries, symmetric, draws, np.random.default_rng(seed))
+    found = random_map(queries, symmetric, draws, np.random.default_rng(seed), alike)
     found.flags.writeable = False
     return found
 
 
-def random_map(ranks: Sequence[Query | QueryRanks], symmetric: bool, draws: int, rng: np.random.Generator) -> Floats:
+def random_map(
+    ranks: Sequence[Query | QueryRanks], symmetric: bool, draws: int, rng: np.random.Generator, alike: bool = False
+) -> Floats:
     """Draw the mAP [draws] that similarities without any meaning give to these queries.
 
     Args:
@@ -39,6 +41,9 @@ def random_map(ranks: Sequence[Query | QueryRanks], symmetric: bool, draws: int,
             the two queries of one person rise and fall together.
         draws: how many.
         rng: of the similarities.
+        alike: whether all queries of one person get one answer, where there is a gallery. An attacker who answers every
+            query alike is right for all of a person's or for none, and spreads no more than this: places are then drawn
+            without replacement (Hoeffding 1963).
     """
     if symmetric:
         people = np.array([rank.person for rank in ranks])
@@ -51,9 +56,10 @@ def random_map(ranks: Sequence[Query | QueryRanks], symmetric: bool, draws: int,
     mine = _padded([np.arange(rank.positives) for rank in ranks])
     sizes = np.array([rank.gallery for rank in ranks])
     beyond = np.arange(sizes.max())[None, :] >= sizes[:, None]
+    row = np.unique([rank.person for rank in ranks], return_inverse=True)[1] if alike else np.arange(len(ranks))
     out = []
     for _ in range(draws):
-        scores = rng.random((len(ranks), int(sizes.max())))
+        scores = rng.random((int(row.max()) + 1, int(sizes.max())))[row]
         scores[beyond] = -1.0
         out.append(_precision(scores, mine))
     return np.array(out)
