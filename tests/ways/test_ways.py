@@ -1,5 +1,6 @@
 """The ways to bring an encoder: a file, a function, a command, a folder of what it has made."""
 
+import io
 import json
 import sys
 import types
@@ -111,6 +112,10 @@ def test_a_result_shows_itself(audited: dict[str, privaudit.Audited]) -> None:
     assert [row["verdict"] for row in rows if row["attack"] == "reid encoded"] == ["INCONCLUSIVE"]
     assert "<table>" in result._repr_html_()
     assert "INCONCLUSIVE" in repr(result)
+    header, *lines, verdict = str(result).splitlines()
+    assert [line.split("  ")[0] for line in lines] == [row["attack"] for row in rows]
+    assert header.split()[0] == "attack"
+    assert verdict.startswith("INCONCLUSIVE: ")
 
 
 def test_projections_are_audited_as_vectors(thirdparty: Path, tmp_path: Path) -> None:
@@ -246,19 +251,35 @@ def test_a_function_of_a_notebook_has_no_file(monkeypatch: pytest.MonkeyPatch) -
 # commands --------------------------------------------------------------------------------------------------------
 
 
+def npy(shape: tuple[int, ...], data: bytes) -> str:
+    """A file of float32, in hex."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return (stream.getvalue() + data).hex()
+
+
+NANS = npy((2, 2, 2), np.full(8, np.nan, np.float32).tobytes())
+HUGE = npy((10_000, 1_000, 1_000), b"")
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
         ("import time; time.sleep(30)", "took more than"),
-        ("", "wrote other files.*got nothing"),
+        ("", "wrote nothing where it was told to; allowed: one file, {output}, here output.npy"),
         ("open(sys.argv[2], 'w'); open('other.txt', 'w')", "wrote other files.*other.txt"),
         ("open('elsewhere.npy', 'w')", "wrote other files.*elsewhere.npy"),
         ("open(sys.argv[2], 'w').write('x')", "cannot be read"),
+        (f"open(sys.argv[2], 'wb').write(bytes.fromhex('{NANS}'))", "not finite in float32; got 8 of 8 are NaN"),
+        (
+            f"open(sys.argv[2], 'wb').write(bytes.fromhex('{HUGE}')); os.truncate(sys.argv[2], 4 * 10**10 + 128)",
+            r"too much for one scan; got 37.3 GiB as float32, shape \(10000, 1000, 1000\); allowed: 2 GiB",
+        ),
         ("raise ValueError('no licence')", "ended with code 1; it said: .*no licence"),
     ],
 )
 def test_bad_commands_are_one_line(script: str, message: str, thirdparty: Path, tmp_path: Path) -> None:
-    (tmp_path / "encode.py").write_text(f"import sys\n{script}")
+    (tmp_path / "encode.py").write_text(f"import os, sys\n{script}")
     options = {
         "command": f"{sys.executable} -S -E {tmp_path / 'encode.py'} {{input}} {{output}}", "format": "npy",
         "timeout": 3, "keep": str(tmp_path / "kept"),
