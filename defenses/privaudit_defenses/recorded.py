@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from privaudit.cohorts.array_files import read_encoding, read_maps
-from privaudit.cohorts.recorded_files import find_recorded, matched
+from privaudit.cohorts.recorded_files import check_encodings, find_recorded, matched
 from privaudit.contracts.arrays import ArrayDefense, numbers, pack
 from privaudit.contracts.cohort import Cohort, ScanId, mark
 from privaudit.contracts.defense import Defense, Encoded, Key
@@ -78,6 +78,7 @@ class RecordedDefense(ArrayDefense):
         made = type(self)(self.options)
         found = find_recorded(root)
         made._cohort, made._files = cohort, matched(root, found["encoded"], cohort, "encoded")
+        check_encodings(root, made._files)
         made._returned = matched(root, found["returned"], cohort, "returned")
         made._decoded = matched(root, found["decoded"], cohort, "decoded")
         views = {scan: len(files) for scan, files in made._files.items()}

@@ -240,6 +240,16 @@ def test_who_waits_is_told_how_many_jobs_and_when_each_is_done(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("slow", "truth"), [(0.003, 3.0), (0.124, 7.6), (1.059, 48.7)])
+def test_the_time_that_is_foretold_is_right_within_a_factor_of_two(slow: float, truth: float) -> None:
+    """Seconds measured of 'reid' on 12 people at 4 mm, four jobs of 60 requests: of one core, and of the encoder."""
+    from privaudit.auditing.foretelling import expected_seconds
+    from privaudit.auditing.jobs import Job
+
+    guess = expected_seconds({Job("reid", "encoded", "audit"): 60}, (40, 48, 40), 1, 1, slow)
+    assert truth / 2 < guess < 2 * truth
+
+
 def test_a_function_of_a_notebook_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """There, __main__ is a module without a file."""
     from privaudit.provenance import plugin_code
@@ -345,12 +355,42 @@ def test_what_was_recorded_is_found_by_scan(folder: Path) -> None:
 
 def test_a_folder_that_does_not_fit_is_named(folder: Path) -> None:
     (folder / "sub-b003").rename(folder / "sub-b099")
-    with pytest.raises(PrivauditError, match=r"encodings of no scan: .*; scans without encodings: sub-b003 ses-1"):
+    with pytest.raises(
+        PrivauditError, match=r"encodings of no scan: sub-b099/ses-1/.*; scans without encodings: sub-b003 ses-1"
+    ):
         opened(folder)
     (folder / "sub-b099").rename(folder / "sub-b003")
     (one,) = (folder / "sub-b003" / "ses-1").iterdir()
     one.unlink()
     with pytest.raises(PrivauditError, match="scans without encodings: sub-b003 ses-1"):
+        opened(folder)
+
+
+@pytest.mark.parametrize(
+    ("mended", "message"),
+    [
+        (
+            lambda array: array[:20],
+            r"several shapes; got \(20, 32, 32\): sub-b002/ses-1/sub-b002_ses-1_.*allowed: \(32,",
+        ),
+        (
+            lambda array: array * np.nan,
+            r"sub-b002/ses-1/sub-b002_ses-1_\S* holds values that are not finite; got 32768",
+        ),
+        (lambda array: array.astype(str), r"sub-b002/ses-1/sub-b002_ses-1_\S* holds no numbers"),
+    ],
+)
+def test_one_encoding_that_is_wrong_is_named_before_anything_is_attacked(
+    mended: Any, message: str, folder: Path
+) -> None:
+    file = folder / "sub-b002" / "ses-1" / "sub-b002_ses-1_desc-encoded_T1w.npy"
+    good = np.load(file)
+    np.save(file, mended(good))
+    with pytest.raises(PrivauditError, match=message):
+        opened(folder)
+    np.save(file, good)
+    np.save(file.with_name(file.name.replace("encoded", "encoded_view-2")), good)
+    with pytest.raises(PrivauditError, match=r"got 2 of sub-b002/ses-1/.*view-2_T1w.npy; allowed: 1 of each scan"):
         opened(folder)
 
 
