@@ -1,10 +1,11 @@
 """``make bench``: speed and memory of everything that claims any, as ratios in one run.
 
-Six are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
+Seven are something else, and run only when asked for: ``python -m benchmarks power``, audits of encoders of known
 strength, ``python -m benchmarks verdicts``, how often verdicts are right on made-up figures, ``python -m benchmarks
 settings``, every setting of mixup under the attacks on all requests together, ``python -m benchmarks ckks``, what
-homomorphic encryption costs, ``python -m benchmarks precision``, float16 on the wire, and ``python -m benchmarks
-strongest``, a table of the strongest attacks from finished records.
+homomorphic encryption costs, ``python -m benchmarks precision``, float16 on the wire, ``python -m benchmarks ways``,
+minutes from an empty folder to a card, and ``python -m benchmarks strongest``, a table of the strongest attacks from
+finished records.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from benchmarks import (
     settings_bench,
     strongest,
     verdicts_bench,
+    ways_bench,
 )
 
 PARTS = ("msssim", "segmentation", "separation", "rivals", "joint", "decode", "layout", "serving")
@@ -37,6 +39,7 @@ def main() -> None:
     alone = {
         "power": power_bench.main, "settings": settings_bench.main, "verdicts": verdicts_bench.main,
         "strongest": strongest.main, "ckks": ckks_bench.main, "precision": precision_bench.main,
+        "ways": ways_bench.main,
     }  # fmt: skip
     if sys.argv[1:2] and sys.argv[1] in alone:
         alone[sys.argv[1]](sys.argv[2:])

@@ -76,7 +76,7 @@ def segmented(spec: AuditSpec, people: int, precision: Precision) -> Segmented:
     """Some people through the real client and a server that holds the shipped network."""
     scene = open_context(spec, Settings(device="cpu", quiet=True))[0].scene
     networks, why = choose_networks(spec.utility, scene)
-    if networks is None:
+    if networks is None or networks.protected is None:
         raise OptionError(why)
     weights = networks.protected
     engine = NetworkEngine(

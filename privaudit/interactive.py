@@ -74,6 +74,13 @@ class Audited:
     def __repr__(self) -> str:
         return f"<{self.verdict}: {self.reason}; {self.run}>"
 
+    def __str__(self) -> str:
+        """Verdict, reason and table, as text."""
+        lines = [COLUMNS, *([str(value) for value in row.values()] for row in self._rows())]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        return "\n".join([*text, f"{self.verdict}: {self.reason}"])
+
     def _repr_html_(self) -> str:
         """What a notebook shows: verdict, reason and table."""
         head = "".join(f"<th>{html.escape(name)}</th>" for name in COLUMNS)

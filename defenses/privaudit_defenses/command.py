@@ -30,6 +30,7 @@ from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError, OptionError, PluginError
 from privaudit.files import atomic_path, writing
 from privaudit.imaging.patches import Shape
+from privaudit.programs import end_programs, run_program
 from privaudit.provenance import without_folders
 
 TAIL: Final = 300
@@ -156,7 +157,11 @@ class CommandDefense(ArrayDefense):
         left = iter(scans)
         with ThreadPoolExecutor(jobs) as workers:
             while batch := list(itertools.islice(left, 4 * jobs)):  # all scans at once may be more than memory holds
-                list(workers.map(lambda item: self.encode(item[0], item[1], self.views), batch))
+                try:
+                    list(workers.map(lambda item: self.encode(item[0], item[1], self.views), batch))
+                except BaseException:  # Ctrl-C among them: nobody waits for what still runs
+                    end_programs()
+                    raise
 
     @property
     def _called(self) -> str:
@@ -196,7 +201,7 @@ class CommandDefense(ArrayDefense):
 
     def _once(self, scan: NDArray[np.float32], seed: int) -> list[NDArray[Any]]:
         several, ending = "{views}" in self.options.command, f".{self.options.format}"
-        with tempfile.TemporaryDirectory(prefix="privaudit-") as name:
+        with tempfile.TemporaryDirectory() as name:  # its name does not tell the command who runs it
             folder = Path(name)
             given, wanted = folder / f"input{ending}", folder / ("output" if several else f"output{ending}")
             write_image(given, scan, self._voxel_mm)
@@ -206,35 +211,29 @@ class CommandDefense(ArrayDefense):
             words = [_filled(word, values) for word in shlex.split(self.options.command)]
             self._call([self._executable, *(_absolute(word) for word in words[1:])], folder)
             files = sorted(wanted.glob(f"*{ending}")) if several else [wanted] if wanted.is_file() else []
-            others = sorted(f.name for f in folder.rglob("*") if f.is_file() and f not in (given, *files))
-            if len(files) != (self.options.views if several else 1) or others:
-                raise PluginError(
-                    f"the command '{self._called}' wrote other files than it was told to",
-                    got=", ".join([*(file.name for file in files), *others]) or "nothing",
-                    allowed=f"{self.options.views} files *{ending} in the folder {{output}}" if several
-                    else f"one file, {{output}}, here output{ending}",
-                )  # fmt: skip
+            made = sorted(f.name for f in folder.rglob("*") if f.is_file() and f != given)
+            if not len(made) == len(files) == (self.options.views if several else 1):
+                rule = f"one file, {{output}}, here output{ending}"
+                rule = f"{self.options.views} files *{ending} in the folder {{output}}" if several else rule
+                what = "wrote other files than it was told to" if made else "wrote nothing where it was told to"
+                raise PluginError(f"the command '{self._called}' {what}", got=", ".join(made) or None, allowed=rule)
             try:
-                return [read_encoding(file, f"what '{self._called}' wrote") for file in files]
+                found = [read_encoding(file, f"what '{self._called}' wrote") for file in files]
             except DataError as error:
                 raise PluginError(str(error)) from None
+            numbers(found, f"the command '{self._called}'")  # before anything is kept
+            return found
 
     def _call(self, words: Sequence[str], folder: Path) -> None:
         try:
-            limit = self.options.timeout
-            done = subprocess.run(
-                words, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
-            )
+            code, said = run_program(words, folder, self.options.timeout, TAIL)
         except subprocess.TimeoutExpired:
-            raise PluginError(
-                f"the command '{self._called}' took more than {self.options.timeout:g} s for one scan",
-                todo="raise --command.timeout, or mend it",
-            ) from None
+            told = f"the command '{self._called}' took more than {self.options.timeout:g} s for one scan"
+            raise PluginError(told, todo="raise --command.timeout, or mend it") from None
         except OSError as error:
             raise PluginError(f"the command '{self._called}' cannot be run: {error.strerror}") from None
-        if done.returncode:
-            said = " ".join(done.stderr.decode(errors="replace").split())[-TAIL:] or "nothing"
-            raise PluginError(f"the command '{self._called}' ended with code {done.returncode}; it said: {said}")
+        if code:
+            raise PluginError(f"the command '{self._called}' ended with code {code}; it said: {said or 'nothing'}")
 
 
 def _filled(word: str, values: dict[str, str]) -> str:

@@ -14,13 +14,13 @@ from pydantic import Field
 from torch import Tensor
 
 from privaudit.cohorts.array_files import read_encoding, read_maps
-from privaudit.cohorts.recorded_files import find_recorded, matched
+from privaudit.cohorts.recorded_files import check_encodings, find_recorded, matched
 from privaudit.contracts.arrays import ArrayDefense, numbers, pack
 from privaudit.contracts.cohort import Cohort, ScanId, mark
 from privaudit.contracts.defense import Defense, Encoded, Key
 from privaudit.contracts.options import PluginOptions
 from privaudit.errors import DataError, OptionError, PluginError
-from privaudit.imaging.patches import Shape, as_tensor
+from privaudit.imaging.patches import Shape, as_tensor, one_hot
 from privaudit.learning.own_people import coarse
 
 COMPARED: Final = 48
@@ -78,6 +78,7 @@ class RecordedDefense(ArrayDefense):
         made = type(self)(self.options)
         found = find_recorded(root)
         made._cohort, made._files = cohort, matched(root, found["encoded"], cohort, "encoded")
+        check_encodings(root, made._files)
         made._returned = matched(root, found["returned"], cohort, "returned")
         made._decoded = matched(root, found["decoded"], cohort, "decoded")
         views = {scan: len(files) for scan, files in made._files.items()}
@@ -188,23 +189,31 @@ class RecordedDefense(ArrayDefense):
         told = ["encodings were recorded, and none could be made: attackers learn from those of their own people"]
         if self._returned:
             told.append("maps that came back were recorded: they are those of the box's own server, with its mistakes")
-        odd = self._linked_otherwise()
-        if odd:
-            told.append(
-                f"the encodings of {odd} scans are most like the originals of others, while most are like their own:"
-                " renamed people or swapped sessions? Check the folder"
-            )
+        for kind, what in (("encodings", "originals"), ("maps", "label maps")):
+            odd = self._linked_otherwise(kind == "maps") if kind == "encodings" or self._returned else 0
+            if odd:
+                told.append(
+                    f"the {kind} of {odd} scans are most like the {what} of others, while most are like their own:"
+                    " renamed people or swapped sessions? Check the folder"
+                )
         return tuple(told)
 
-    def _linked_otherwise(self) -> int:
-        """How many encodings are more like another scan's original, where most are most like their own."""
+    def _linked_otherwise(self, maps: bool) -> int:
+        """How many encodings, or maps, are more like another scan's original, where most are most like their own."""
         assert self._cohort is not None
-        scans = sorted(self._files)[:COMPARED]
-        images = [as_tensor(self._cohort.load(scan).image) for scan in scans]
-        sent = [self.encode(image, Key(), 1).views[0, 0] for image in images]
-        raw, seen = (torch.stack([coarse(v)[0, 0].flatten() for v in volumes]) for volumes in (images, sent))
+        originals, found = [], []
+        for scan in sorted(self._files)[:COMPARED]:
+            volume = self._cohort.load(scan)
+            if maps:
+                hot = one_hot(volume.labels, max(self._cohort.label_names) + 1)
+                shares = self.decode(self.respond(hot, Key(), self.views), Key())
+                originals.append(torch.from_numpy(volume.labels).float())
+                found.append(shares.argmax(dim=0).float())
+            else:
+                originals.append(as_tensor(volume.image))
+                found.append(self.encode(originals[-1], Key(), 1).views[0, 0])
+        raw, seen = (torch.stack([coarse(v)[0, 0].flatten() for v in volumes]) for volumes in (originals, found))
         raw, seen = (torch.nn.functional.normalize(part - part.mean(dim=0), dim=1) for part in (raw, seen))
-        likeness = (seen @ raw.T).numpy()
-        best = likeness.argmax(axis=1)
-        own = best == np.arange(len(scans))
+        best = (seen @ raw.T).numpy().argmax(axis=1)
+        own = best == np.arange(len(found))
         return 0 if own.mean() <= 0.5 else int((~own).sum())

@@ -19,7 +19,7 @@ import torch
 from privaudit.auditing.pseudonyms import KEY_FILE, Pseudonyms, read_names
 from privaudit.auditing.scene import SLOW, Scene
 from privaudit.auditing.spec import AuditSpec
-from privaudit.auditing.store import JobFile
+from privaudit.auditing.store import JobFile, work_folder
 from privaudit.auditing.witness import encodings_of, first_sent
 from privaudit.contracts.attack import Attack, Facts, Protocol, Task
 from privaudit.contracts.knowledge import Rung
@@ -175,7 +175,7 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
         advance(job_size(context, attack, protocol, job.arm))
         return store
     started = time.perf_counter() - store.seconds
-    workdir = context.run / "jobs" / f"{job.name}.work"
+    workdir = work_folder(path, context.scene.cohort.fingerprint)
     if store.fresh:
         shutil.rmtree(workdir, ignore_errors=True)
     private_folder(workdir)

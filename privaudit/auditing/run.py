@@ -74,7 +74,8 @@ def run_audit(
         write_spec(context.run, spec, context.scene.cohort.shareable)
         ready_key(context.key_file)
         todo = sizes(context, steps, utility=networks is not None)
-        say(foretold(todo, context.scene.cohort.shape, settings.jobs))
+        scene = context.scene
+        say(foretold(todo, scene.cohort.shape, settings.jobs, scene.defense.views, scene.seconds_per_scan))
         found = execute(context, settings, todo, progress)
         steps = with_limits(context, steps, _finished(found))
         failed = {(item.attack, item.protocol) for item in _missing(found)}

@@ -62,6 +62,6 @@ def open_service(
     if not any(Rung.SERVED in protocol.knowledge for protocol in protocols):
         return None, ""
     networks, note = choose_networks(spec, scene)
-    if networks is None:
-        return None, note
+    if networks is None or networks.protected is None:
+        return None, note or "the maps that came back were recorded"
     return Service(networks.protected, device), ""

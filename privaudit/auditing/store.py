@@ -164,6 +164,16 @@ class JobFile:
             self._stream = None
 
 
+def work_folder(job: Path, data: str) -> Path:
+    """What a job keeps until its end. The name must not tell an attack whether it runs on a planted leak.
+
+    Args:
+        job: its file.
+        data: fingerprint of the cohort, which no attack is told.
+    """
+    return job.with_name(hashlib.sha256(f"{data} {job.name}".encode()).hexdigest()[:16] + ".work")
+
+
 def _request(row: Mapping[str, Any]) -> str:
     return str(row["request"])
 

@@ -26,7 +26,7 @@ from privaudit.paths import marked_name, told
 from privaudit.results.record import Utility
 from privaudit.scoring.overlap import dice
 from privaudit.scoring.rows import DIGITS, Row
-from privaudit.scoring.utility import NONE, utility_findings
+from privaudit.scoring.utility import NONE, RECORDED, utility_findings
 from privaudit.segmentation.server import Server
 from privaudit.segmentation.system import Average, make_system, steps_up_to, views_of
 from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, load_weights, require_fit, why_unfit
@@ -34,9 +34,12 @@ from privaudit.segmentation.weights import Weights, find_shipped, how_to_train, 
 
 @dataclass(frozen=True)
 class Networks:
-    """Networks for the defense under audit, and for no encoding; the latter may be missing."""
+    """Networks for the defense under audit, and for no encoding; the latter may be missing.
 
-    protected: Weights
+    The former is missing where the maps that came back were recorded: then nothing need be segmented.
+    """
+
+    protected: Weights | None
     plain: Weights | None
 
     @property
@@ -66,6 +69,11 @@ def choose_networks(spec: UtilitySpec, scene: Scene) -> tuple[Networks | None, s
     if spec.weights == "none":
         return None, "not asked for"
     cohort, defense = scene.cohort, scene.defense.name
+    if scene.defense.answers and not scene.defense.fresh and spec.weights == "auto":
+        plain = _find(spec.plain_weights, "none", cohort, scene.defense.patch_size)
+        if plain is not None:
+            require_fit(plain, cohort, "none", scene.defense.patch_size, scene.split.victims)
+        return Networks(None, plain), ""
     own = scene.defense.trained if spec.weights == "auto" else None
     protected = own if isinstance(own, Weights) else _find(spec.weights, defense, cohort, scene.defense.patch_size)
     if protected is None:
@@ -159,6 +167,10 @@ def label_maps(context: Context, networks: Networks, request: str) -> Iterator[t
         shape: Shape = (volume.image.shape[0], volume.image.shape[1], volume.image.shape[2])
         yield f"{NONE} @ 1", stitch(plain.respond(raw), encoded.positions, shape).argmax(dim=0).numpy()
     if scene.defense.name == "none":
+        return
+    if networks.protected is None:
+        views = scene.defense.views
+        yield f"{RECORDED} @ {views}", scene.client_labels(request, views, False)
         return
     config = networks.protected.config
     server, client = make_system(networks.protected.networks, config.patch_size, device)

@@ -9,7 +9,7 @@ from privaudit.auditing.spec import AuditSpec
 from privaudit.contracts import plugin
 from privaudit.contracts.knowledge import Rung
 from privaudit.contracts.report import Picture, Report, ReportInput
-from privaudit.errors import DataError, RecordError
+from privaudit.errors import DataError, PluginError, RecordError
 from privaudit.files import read_text, write_text
 from privaudit.results.record import Record
 from privaudit.results.record_files import read
@@ -55,7 +55,7 @@ def report_input(
                 key_secret=key_secret,
             )  # fmt: skip
             pictures = tuple(drawn)
-        except DataError:
+        except (DataError, PluginError):  # of a scheme that fails on a later scan, the record says so
             if with_images:
                 raise
     return ReportInput(record, tables, pictures)

@@ -107,6 +107,8 @@ def print_summary(record: Record, cards: Sequence[Path], quiet: bool, console: C
             _say(console, f"beware: of {data.subjects} people, {roles_text(data.subjects, data.split)}", indent="    ")
         for note in data.notes:
             _say(console, f"beware: {note}", indent="    ")
+        for note in record.defense.notes:
+            _say(console, f"note: {note}", indent="    ")
         for card in cards:
             console.print(f"card: {card}", markup=False, soft_wrap=True)
     _say(console, f"{title}: {verdict_line(record)}", COLOURS[record.verdict])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from privaudit.contracts.arrays import LARGEST
 from privaudit.errors import DataError
 from privaudit.imaging.patches import Shape, one_hot
 
@@ -27,23 +30,39 @@ def read_encoding(path: Path, shown: str) -> NDArray[Any]:
         shown: what messages call it.
 
     Raises:
-        DataError: it cannot be read, or holds no numbers.
+        DataError: it cannot be read, holds no numbers, or more than fit.
     """
     try:
         if path.name.endswith(".npy"):
-            array: NDArray[Any] = np.load(path, allow_pickle=False)
+            file: Any = np.lib.format.open_memmap(path, mode="r")
+            _check_size(file.shape, shown)
+            array: NDArray[Any] = np.array(file)
         else:
             image: Any = nib.load(path)
+            _check_size(image.shape, shown)
             turn: Any = nib.as_closest_canonical
             image = turn(image) if image.ndim == 3 else image
             array = np.asarray(image.dataobj)
+    except DataError:
+        raise
     except Exception as error:  # nibabel and numpy raise whatever is at hand
-        raise DataError(f"{shown} cannot be read: {type(error).__name__}", allowed=", ".join(SUFFIXES)) from None
+        raise DataError(
+            f"{shown} cannot be read: {type(error).__name__}", allowed=f"numbers in {', '.join(SUFFIXES)}"
+        ) from None
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.dtype.kind not in "biufc" or not array.size:
         raise DataError(f"{shown} holds no numbers", got=f"{array.dtype}, shape {array.shape}")
     return array
+
+
+def _check_size(shape: Sequence[int], shown: str) -> None:
+    """Refuse a file before it is read that memory may not hold."""
+    if (size := 4 * math.prod(shape)) > LARGEST:
+        raise DataError(
+            f"{shown} is too much for one scan", got=f"{size / 2**30:.1f} GiB as float32, shape {tuple(shape)}",
+            allowed=f"{LARGEST / 2**30:.0f} GiB",
+        )  # fmt: skip
 
 
 def read_maps(path: Path, classes: int, shape: Shape) -> Tensor:

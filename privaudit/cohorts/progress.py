@@ -29,7 +29,7 @@ def run_jobs(
 ) -> list[T]:
     """Call ``function(*arguments)`` for each entry of ``work``, ``jobs`` at a time, and return what they return.
 
-    The bar goes to standard error; where that is no terminal, a line says when all is done.
+    The bar goes to standard error; where that is no terminal, a line says when all is done, and one a minute before.
     """
     if not work:
         return []
@@ -42,7 +42,5 @@ def run_jobs(
         delayed(function)(*arguments) for arguments in work
     )
     watched = console.is_terminal and not quiet
-    found = list(track(calls, title, total=len(work), console=console, disable=not watched, transient=True))
-    if not quiet and not watched:
-        print(f"{title}: {len(work)} of {len(work)}", file=sys.stderr)
-    return found
+    bar = track(calls, title, total=len(work), console=console, disable=not watched, transient=True)
+    return list(counted(bar, len(work), title, quiet or watched))

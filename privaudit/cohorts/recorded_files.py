@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from privaudit.cohorts.array_files import SUFFIXES
+import numpy as np
+
+from privaudit.cohorts.array_files import SUFFIXES, read_encoding
 from privaudit.cohorts.bids_layout import split_name
 from privaudit.contracts.cohort import Cohort, ScanId
 from privaudit.errors import DataError
@@ -94,16 +97,43 @@ def matched(root: Path, found: Found, cohort: Cohort, kind: Kind) -> dict[ScanId
             strays += list(views.values())
     bare = [f"sub-{scan.subject} ses-{scan.session}" for scan in cohort.scans if scan not in files]
     if strays or bare:
-        what = [f"{WORDS[kind]} of no scan: {_some([file.name for file in strays])}"] if strays else []
+        what = [f"{WORDS[kind]} of no scan: {_some([_place(file, root) for file in strays])}"] if strays else []
         what += [f"scans without {WORDS[kind]}: {_some(bare)}"] if bare else []
         raise DataError(
             f"{root.name}: {'; '.join(what)}", todo="rename or remove files, or choose those people with the dataset's"
             " options; simulated sessions cannot be looked up",
         )  # fmt: skip
-    counts = {len(item) for item in files.values()}
-    if len(counts) > 1:
-        raise DataError(f"{root.name}: some scans have more views than others ({WORDS[kind]})", got=sorted(counts))
+    usual = statistics.mode(len(item) for item in files.values())
+    if odd := [item for item in files.values() if len(item) != usual]:
+        raise DataError(
+            f"{root.name}: some scans have more or fewer {WORDS[kind]} than the others", got=_some(
+                [f"{len(item)} of {_place(item[-1], root)}" for item in odd]
+            ), allowed=f"{usual} of each scan, one a view",
+        )  # fmt: skip
     return files
+
+
+def check_encodings(root: Path, files: Mapping[ScanId, Sequence[Path]]) -> None:
+    """Read every encoding once: what is wrong with one shows before anything is attacked.
+
+    Raises:
+        DataError: one cannot be read, holds values that are not finite, or has another shape than the others.
+    """
+    shapes: dict[tuple[int, ...], list[str]] = {}
+    for file in (file for views in files.values() for file in views):
+        array = read_encoding(file, _place(file, root))
+        if bad := int((~np.isfinite(array)).sum()):
+            raise DataError(
+                f"{_place(file, root)} holds values that are not finite", got=f"{bad} of {array.size}", todo="mend it"
+            )
+        shapes.setdefault(array.shape, []).append(_place(file, root))
+    usual = max(shapes, key=lambda shape: len(shapes[shape]))
+    if odd := [f"{shape}: {_some(names)}" for shape, names in shapes.items() if shape != usual]:
+        raise DataError(f"{root.name}: encodings have several shapes", got="; ".join(odd), allowed=f"{usual}, as most")
+
+
+def _place(file: Path, root: Path) -> str:
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
 
 
 def _some(names: Sequence[str]) -> str:

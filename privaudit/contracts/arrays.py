@@ -137,8 +137,11 @@ def _floats(array: Array, who: str) -> Tensor:
         array = array / np.iinfo(array.dtype).max
     with np.errstate(over="ignore"):
         out = torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
-    if not bool(torch.isfinite(out).all()):
-        raise PluginError(f"{who} returned values that are not finite in float32", todo="mend it")
+    if bad := int((~torch.isfinite(out)).sum()):
+        raise PluginError(
+            f"{who} returned values that are not finite in float32",
+            got=f"{bad} of {out.numel()} are NaN, infinite, or beyond 3.4e38", todo="mend it, for every scan",
+        )  # fmt: skip
     return out if out.ndim else out[None]
 
 

@@ -18,6 +18,8 @@ from privaudit.seeds import seed_from
 NONE: Final = "no encoding"
 """The method that sends raw images."""
 DIFFERENCE: Final = "dice difference"
+RECORDED: Final = "recorded maps"
+"""What a black box's own server and client made of a scan: nothing is segmented here."""
 
 
 def utility_findings(rows: Sequence[Row], views: int, scoring: ScoringSpec, seed: int) -> list[Utility]:
@@ -61,7 +63,11 @@ def utility_findings(rows: Sequence[Row], views: int, scoring: ScoringSpec, seed
         base, _, count = name.partition(" @ ")
         if count and int(count) in (1, views):
             methods[base if count == "1" else f"{base} + TTA"] = (name, int(count))
-    order = [m for m in (NONE, "naive", "naive + TTA", "learned", "learned + TTA") if m in methods]
+    order = [
+        m
+        for m in (NONE, RECORDED, f"{RECORDED} + TTA", "naive", "naive + TTA", "learned", "learned + TTA")
+        if m in methods
+    ]
     for method in order:
         name, k = methods[method]
         for structure in (*structures, "mean"):
@@ -71,6 +77,7 @@ def utility_findings(rows: Sequence[Row], views: int, scoring: ScoringSpec, seed
             out.append(item(method, structure, "dice", data, k, curves=curves, **more))
     for better, worse in (
         ("naive + TTA", "naive"), ("learned", "naive"), ("learned + TTA", "learned"), ("learned + TTA", NONE),
+        (RECORDED, NONE), (f"{RECORDED} + TTA", NONE),
     ):  # fmt: skip
         if better in methods and worse in methods:
             apart = values(methods[better][0], "mean") - values(methods[worse][0], "mean")

@@ -198,7 +198,10 @@ def points(record: Record, name: str, kind: ClaimKind) -> list[Point]:
         return []
     found = {u.method: u for u in record.utility if u.metric == "dice" and u.structure == "mean"}
     out = []
-    for several, methods in ((False, ("learned", "naive")), (True, ("learned + TTA", "naive + TTA"))):
+    for several, methods in (
+        (False, ("learned", "naive", "recorded maps")),
+        (True, ("learned + TTA", "naive + TTA", "recorded maps + TTA")),
+    ):
         wanted = ("no encoding",) if record.defense.name == "none" else methods
         dice = next((found[method] for method in wanted if method in found), None)
         attack = strongest_of(record, kind, several)

@@ -226,7 +226,8 @@ def test_what_an_attack_keeps_while_it_works_is_the_owners_alone(
         assert os.umask(0o022) == 0o022, "and the user's own setting is back"
     finally:
         os.umask(before)
-    assert seen == {"as-is.default.audit.work": 0o700, "patches.bin": 0o600, "more": 0o700}
+    (folder,) = [name for name in seen if name.endswith(".work")]
+    assert seen == {folder: 0o700, "patches.bin": 0o600, "more": 0o700}
 
 
 def test_paths_are_told_by_their_last_parts(marked: Audited) -> None:

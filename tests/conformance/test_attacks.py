@@ -24,8 +24,8 @@ from privaudit.results.overall import Verdict
 ATTACKS = [
     "as-is", "atlas", "attributes", "average", "bss", "chosen", "decode-maps", "decoded-reid", "dictionary",
     "frequent-labels", "invert", "inverted-reid", "joint", "joint-reid", "learned-reid", "mean-attributes",
-    "mean-brightness", "meter", "nearest-gallery", "nearest-pool", "random-map", "random-subject", "reference-reid", "registered-reid",
-    "reid", "smooth", "unwrap", "unwrapped-reid", "values", "values-reid", "wiener",
+    "mean-brightness", "meter", "nearest-gallery", "nearest-pool", "random-map", "random-subject", "reference-reid",
+    "registered-reid", "reid", "smooth", "unwrap", "unwrapped-reid", "values", "values-reid", "wiener",
 ]  # fmt: skip
 BLIND = (
     "atlas", "frequent-labels", "mean-attributes", "mean-brightness", "nearest-gallery", "nearest-pool", "random-map",

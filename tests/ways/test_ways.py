@@ -1,5 +1,6 @@
 """The ways to bring an encoder: a file, a function, a command, a folder of what it has made."""
 
+import io
 import json
 import sys
 import types
@@ -111,6 +112,10 @@ def test_a_result_shows_itself(audited: dict[str, privaudit.Audited]) -> None:
     assert [row["verdict"] for row in rows if row["attack"] == "reid encoded"] == ["INCONCLUSIVE"]
     assert "<table>" in result._repr_html_()
     assert "INCONCLUSIVE" in repr(result)
+    header, *lines, verdict = str(result).splitlines()
+    assert [line.split("  ")[0] for line in lines] == [row["attack"] for row in rows]
+    assert header.split()[0] == "attack"
+    assert verdict.startswith("INCONCLUSIVE: ")
 
 
 def test_projections_are_audited_as_vectors(thirdparty: Path, tmp_path: Path) -> None:
@@ -235,6 +240,16 @@ def test_who_waits_is_told_how_many_jobs_and_when_each_is_done(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("slow", "truth"), [(0.003, 3.0), (0.124, 7.6), (1.059, 48.7)])
+def test_the_time_that_is_foretold_is_right_within_a_factor_of_two(slow: float, truth: float) -> None:
+    """Seconds measured of 'reid' on 12 people at 4 mm, four jobs of 60 requests: of one core, and of the encoder."""
+    from privaudit.auditing.foretelling import expected_seconds
+    from privaudit.auditing.jobs import Job
+
+    guess = expected_seconds({Job("reid", "encoded", "audit"): 60}, (40, 48, 40), 1, 1, slow)
+    assert truth / 2 < guess < 2 * truth
+
+
 def test_a_function_of_a_notebook_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """There, __main__ is a module without a file."""
     from privaudit.provenance import plugin_code
@@ -246,19 +261,35 @@ def test_a_function_of_a_notebook_has_no_file(monkeypatch: pytest.MonkeyPatch) -
 # commands --------------------------------------------------------------------------------------------------------
 
 
+def npy(shape: tuple[int, ...], data: bytes) -> str:
+    """A file of float32, in hex."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return (stream.getvalue() + data).hex()
+
+
+NANS = npy((2, 2, 2), np.full(8, np.nan, np.float32).tobytes())
+HUGE = npy((10_000, 1_000, 1_000), b"")
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
         ("import time; time.sleep(30)", "took more than"),
-        ("", "wrote other files.*got nothing"),
+        ("", "wrote nothing where it was told to; allowed: one file, {output}, here output.npy"),
         ("open(sys.argv[2], 'w'); open('other.txt', 'w')", "wrote other files.*other.txt"),
         ("open('elsewhere.npy', 'w')", "wrote other files.*elsewhere.npy"),
         ("open(sys.argv[2], 'w').write('x')", "cannot be read"),
+        (f"open(sys.argv[2], 'wb').write(bytes.fromhex('{NANS}'))", "not finite in float32; got 8 of 8 are NaN"),
+        (
+            f"open(sys.argv[2], 'wb').write(bytes.fromhex('{HUGE}')); os.truncate(sys.argv[2], 4 * 10**10 + 128)",
+            r"too much for one scan; got 37.3 GiB as float32, shape \(10000, 1000, 1000\); allowed: 2 GiB",
+        ),
         ("raise ValueError('no licence')", "ended with code 1; it said: .*no licence"),
     ],
 )
 def test_bad_commands_are_one_line(script: str, message: str, thirdparty: Path, tmp_path: Path) -> None:
-    (tmp_path / "encode.py").write_text(f"import sys\n{script}")
+    (tmp_path / "encode.py").write_text(f"import os, sys\n{script}")
     options = {
         "command": f"{sys.executable} -S -E {tmp_path / 'encode.py'} {{input}} {{output}}", "format": "npy",
         "timeout": 3, "keep": str(tmp_path / "kept"),
@@ -324,12 +355,42 @@ def test_what_was_recorded_is_found_by_scan(folder: Path) -> None:
 
 def test_a_folder_that_does_not_fit_is_named(folder: Path) -> None:
     (folder / "sub-b003").rename(folder / "sub-b099")
-    with pytest.raises(PrivauditError, match=r"encodings of no scan: .*; scans without encodings: sub-b003 ses-1"):
+    with pytest.raises(
+        PrivauditError, match=r"encodings of no scan: sub-b099/ses-1/.*; scans without encodings: sub-b003 ses-1"
+    ):
         opened(folder)
     (folder / "sub-b099").rename(folder / "sub-b003")
     (one,) = (folder / "sub-b003" / "ses-1").iterdir()
     one.unlink()
     with pytest.raises(PrivauditError, match="scans without encodings: sub-b003 ses-1"):
+        opened(folder)
+
+
+@pytest.mark.parametrize(
+    ("mended", "message"),
+    [
+        (
+            lambda array: array[:20],
+            r"several shapes; got \(20, 32, 32\): sub-b002/ses-1/sub-b002_ses-1_.*allowed: \(32,",
+        ),
+        (
+            lambda array: array * np.nan,
+            r"sub-b002/ses-1/sub-b002_ses-1_\S* holds values that are not finite; got 32768",
+        ),
+        (lambda array: array.astype(str), r"sub-b002/ses-1/sub-b002_ses-1_\S* holds no numbers"),
+    ],
+)
+def test_one_encoding_that_is_wrong_is_named_before_anything_is_attacked(
+    mended: Any, message: str, folder: Path
+) -> None:
+    file = folder / "sub-b002" / "ses-1" / "sub-b002_ses-1_desc-encoded_T1w.npy"
+    good = np.load(file)
+    np.save(file, mended(good))
+    with pytest.raises(PrivauditError, match=message):
+        opened(folder)
+    np.save(file, good)
+    np.save(file.with_name(file.name.replace("encoded", "encoded_view-2")), good)
+    with pytest.raises(PrivauditError, match=r"got 2 of sub-b002/ses-1/.*view-2_T1w.npy; allowed: 1 of each scan"):
         opened(folder)
 
 
