@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from privaudit.wire.messages import MODEL
 
@@ -37,6 +37,14 @@ class Arguments(BaseModel):
     most: Annotated[int, Field(ge=1)] | None = None
     threads: Annotated[int, Field(ge=1)] = 1
     device: str = "auto"
+
+    @model_validator(mode="after")
+    def _no_fewer(self) -> Arguments:
+        if self.most is not None and self.most < self.replicas:
+            raise ValueError(
+                f"most is {self.most}, and replicas is {self.replicas}; ask for at least as many as replicas"
+            )
+        return self
 
 
 def app(given: Arguments) -> Any:
