@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from privaudit.errors import OptionError
+from privaudit.validation import in_words
 from privaudit.wire.messages import MODEL
 
 AT_ONCE, QUEUED = 64, 256
@@ -38,13 +40,31 @@ class Arguments(BaseModel):
     threads: Annotated[int, Field(ge=1)] = 1
     device: str = "auto"
 
+    @model_validator(mode="after")
+    def _no_fewer(self) -> Arguments:
+        if self.most is not None and self.most < self.replicas:
+            raise ValueError(
+                f"most is {self.most}, and replicas is {self.replicas}; ask for at least as many as replicas"
+            )
+        return self
 
-def app(given: Arguments) -> Any:
+
+def app(given: Arguments | dict[str, Any]) -> Any:
     """The application for Ray Serve; each replica reads the network by itself.
 
+    Args:
+        given: arguments; ``serve run`` gives what was written behind the name of the application, as text.
+
     Raises:
+        OptionError: arguments that cannot be used.
         ImportError: Ray is not installed.
     """
+    try:
+        given = Arguments.model_validate(given)
+    except ValidationError as error:
+        raise OptionError(
+            f"these replicas cannot be started: {in_words(error, Arguments)}", allowed=", ".join(Arguments.model_fields)
+        ) from None
     from ray import serve
 
     def build() -> Any:

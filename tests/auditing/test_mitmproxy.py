@@ -57,9 +57,16 @@ def mitmproxy(upstream: int, folder: Path) -> Iterator[int]:
         proxy.wait()
 
 
-def said(flows: list[Flow]) -> list[tuple[str, str, int, int]]:
-    """What was asked in which order, and how long bodies were; the ids of requests are random."""
-    return [(flow.method, flow.target, len(flow.body), flow.status) for flow in flows]
+def said(flows: list[Flow]) -> list[tuple[object, ...]]:
+    """What was asked in which order, with which headers, and how long bodies were; ids and ports are random."""
+    return [
+        (
+            flow.method, flow.target, len(flow.body), flow.status,
+            *(sorted((name.lower(), value) for name, value in headers if name.lower() != "host")
+              for headers in (flow.headers, flow.answer_headers)),
+        )
+        for flow in flows
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

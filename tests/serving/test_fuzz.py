@@ -27,8 +27,8 @@ from privaudit.wire.writing import write_request
 from tests.wire.counting import CASES, TALLY
 from tests.wire.test_messages import values
 
-MOST_GROWTH = 50.0
-"""Megabytes of memory; a server that kept the bodies of 10,000 requests would grow by more."""
+MOST_GROWTH = 5.0
+"""Megabytes of memory; a server that kept the bodies of 10,000 requests of each kind would grow by more."""
 SLOW = 20.0
 """Seconds after which an answer counts as hanging."""
 INFER = "/v2/models/segmentation/infer"
