@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from sklearn.metrics import average_precision_score
 
+from privaudit.scoring.scorecard import Scorecard
+from privaudit.scoring.settings import ScoringSpec
+from privaudit.scoring.similarity.findings import _no_wider
 from privaudit.scoring.stats import (
     chance_average_precision,
     chance_rank,
@@ -109,3 +112,18 @@ def test_three_people_have_no_interval_beyond_what_can_be() -> None:
     assert free is not None
     assert free[0] < -1
     assert within(free, 0, 1) == (0, min(1, free[1]))
+
+
+def test_few_hits_among_many_people_have_an_interval_that_ends() -> None:
+    """A bootstrap-t of rank-1 alone has no end there."""
+    card = Scorecard(ScoringSpec(), seed=0, people=200)
+    owners = [f"P{n}" for n in range(200)]
+    values = np.zeros(400)
+    values[[0, 2, 4]] = 1.0
+    people = [owner for owner in owners for _ in range(2)]
+    alone = card.interval(values, people, True, "rank1")
+    ends = _no_wider(alone, card.betting(values, people, "rank1"), float(values.mean()))
+    assert alone is not None
+    assert ends is not None
+    assert alone[1] > 0.5
+    assert alone[0] <= ends[0] <= values.mean() <= ends[1] < 0.05

@@ -76,13 +76,22 @@ def _above_chance(
     elif metric in BETTING:
         ci = card.betting(values, people, *key, metric)
     else:
-        ci = card.interval(values, people, True, *key, metric)
+        ci = _no_wider(
+            card.interval(values, people, True, *key, metric), card.betting(values, people, *key, metric), estimate
+        )
     shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
     return (
         estimate,
         ci,
         Comparison(name="chance", estimate=chance, difference=estimate - chance, ci=shifted, reads_transcript=False),
     )
+
+
+def _no_wider(found: Interval | None, sure: Interval | None, estimate: float) -> Interval | None:
+    """A bootstrap-t has no end where few people differ: then the end of an interval that always holds."""
+    if found is None or sure is None:
+        return found
+    return min(estimate, max(found[0], sure[0])), max(estimate, min(found[1], sure[1]))
 
 
 def _random(ranks: Sequence[QueryRanks], protocol: Protocol, card: Scorecard) -> NDArray[np.float64]:
