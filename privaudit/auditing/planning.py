@@ -145,7 +145,8 @@ def foresee(spec: AuditSpec) -> list[str]:
 
 def of_owners(attack: Attack) -> bool:
     """Whether an attack says whose scan was mixed in, among candidates."""
-    return kind_of(attack).names_owners and attack.about == ("reference",)
+    kind = kind_of(attack)
+    return kind.names_owners and attack.about is not None and kind.victims[0] not in attack.about
 
 
 def _check_protocols(attack: Attack, protocols: Sequence[Protocol]) -> None:
