@@ -15,13 +15,14 @@ from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.retrieval import HELD, RetrievalOptions
 from privaudit.contracts.transcript import Transcript
 from privaudit.learning.own_people import Others, send_own
-from privaudit.learning.values import LEAST, Reader, own_values, values_of
+from privaudit.learning.values import LEAST, Reader, own_values, telling, values_of
 from privaudit.msssim import DenseSimilarity
 
 
 class ValuesReidAttack(Attack):
     """Encodings are compared value by value, in standard deviations of own people's; raw scans are encoded first.
 
+    Sizes and energies along each axis are compared too; own people, encoded twice, say how much each tells.
     The attacker encodes a raw gallery itself, with keys of its own: a scheme without a secret, or with one for
     everybody, gives the same again.
     """
@@ -57,10 +58,12 @@ class ValuesReidAttack(Attack):
             yield Similarity(DenseSimilarity(nothing, symmetric=not raw))
             return
         with task.ahead(0.5 * len(transcripts)) as advance:
-            reader = Reader(own_values(task.defense, people, 1, 1, task.common_seed, advance))
+            own = own_values(task.defense, people, 1, 2, task.common_seed, advance)
+        reader = Reader(own[::2])
+        weights = telling(reader, own[::2], own[1::2])
         sent = reader.read(torch.stack([values_of(transcript) for transcript in transcripts]), unit=True)
         if not raw:
-            likeness = reader.likeness(sent, sent)
+            likeness = reader.likeness(sent, sent, weights)
             yield Similarity(DenseSimilarity((likeness + likeness.T) / 2, symmetric=True))
             return
         keys, rows = random.Random(f"gallery {task.common_seed}"), []
@@ -68,4 +71,4 @@ class ValuesReidAttack(Attack):
             image = entry.load().numpy()
             volume = Volume(image, np.zeros(image.shape, np.uint8), transcripts[0].affine)
             rows.append(values_of(send_own(task.defense, volume, Others(people, len(people)), keys, 1, None)))
-        yield Similarity(DenseSimilarity(reader.likeness(sent, reader.read(torch.stack(rows), unit=True))))
+        yield Similarity(DenseSimilarity(reader.likeness(sent, reader.read(torch.stack(rows), unit=True), weights)))

@@ -30,45 +30,81 @@ LEAST: Final = 3
 """People to learn from: one is left out, and two have a mean."""
 PEOPLE: Final = 48
 """Of the attacker's own people, at most so many are learned from."""
+SURE: Final = 3.0
+"""Standard errors by which a part must lead to be used."""
 FLOOR: Final = 1e-9
 """Spread below which a value is constant."""
 
 
-class Reader:
-    """What is read of an encoding: its values and their sizes, each in standard deviations of own people's.
+def energies(sent: Tensor) -> list[Tensor]:
+    """Root mean squares of what is sent [n, …] along each of its axes, [n, k] each; none where there is one axis only.
 
-    Signs that are drawn at random are nothing to sizes.
+    A secret rotation along an axis keeps them.
+    """
+    axes = [axis for axis in range(1, sent.ndim) if sent.shape[axis] > 1]
+    return [sent.square().mean(dim=axis).sqrt().flatten(1) for axis in axes] if len(axes) > 1 else []
+
+
+class Reader:
+    """What is read of an encoding: its values, their sizes and energies, each in standard deviations of own people's.
+
+    Signs that are drawn at random are nothing to sizes, and secret rotations along an axis are nothing to energies.
 
     Args:
-        sent: own people's encodings [n, m], the mean of their views.
+        sent: own people's encodings [n, …], the mean of their views.
     """
 
     def __init__(self, sent: Tensor) -> None:
-        self._usual = [(part.mean(dim=0), part.std(dim=0)) for part in (sent, sent.abs())]
+        self._usual = [(part.mean(dim=0), part.std(dim=0)) for part in self._parts(sent)]
+
+    @staticmethod
+    def _parts(sent: Tensor) -> list[Tensor]:
+        flat = sent.flatten(1)
+        return [flat, flat.abs(), *energies(sent)]
 
     def read(self, sent: Tensor, unit: bool = False) -> list[Tensor]:
-        """Vectors [n, m] of values and of sizes, of mean square 1 or of length 1; constant values are left out."""
+        """Vectors [n, m] of each part, of mean square 1 or of length 1; constant values are left out."""
         found = []
-        for part, (mean, spread) in zip((sent, sent.abs()), self._usual, strict=True):
+        for part, (mean, spread) in zip(self._parts(sent), self._usual, strict=True):
             apart = torch.where(spread > FLOOR, (part - mean) / spread.clamp_min(FLOOR), 0)
             found.append(torch.nn.functional.normalize(apart, dim=1) if unit else apart / apart.shape[1] ** 0.5)
         return found
 
-    def likeness(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Floats:
-        """The mean product of values and of sizes, [n, k]: correlations of unit vectors."""
-        found: Floats = np.mean([(a @ b.T).double().numpy() for a, b in zip(one, other, strict=True)], axis=0)
+    def likeness(self, one: Sequence[Tensor], other: Sequence[Tensor], weights: Floats | None = None) -> Floats:
+        """The mean product over the parts, [n, k]: correlations of unit vectors. Equal weights where none are given."""
+        products = [(a @ b.T).double().numpy() for a, b in zip(one, other, strict=True)]
+        found: Floats = np.average(products, axis=0, weights=weights)
         return found
 
 
+def telling(reader: Reader, first: Tensor, second: Tensor) -> Floats:
+    """By how much each part tells own people apart who were encoded twice with fresh keys; 1 of each where none does.
+
+    Of independent parts the best sum weighs each with its lead for the same person, over its variance for others.
+
+    Args:
+        reader: of encodings.
+        first: own people's encodings [n, …].
+        second: the same people's, in the same order.
+    """
+    weights, n = [], len(first)
+    for a, b in zip(reader.read(first, unit=True), reader.read(second, unit=True), strict=True):
+        products = (a @ b.T).double().numpy()
+        others = products[~np.eye(n, dtype=bool)]
+        lead, spread = float(np.trace(products)) / n - others.mean(), max(float(others.std()), 1e-6)
+        weights.append(lead / spread**2 if lead * np.sqrt(n) > SURE * spread else 0.0)
+    return np.array(weights) if any(weights) else np.ones(len(weights))
+
+
 def values_of(transcript: Transcript) -> Tensor:
-    """All values of one scan, views averaged: float32 [m]."""
-    return transcript.values().mean(dim=0)
+    """All values of one scan in their shape, views averaged: float32 […]."""
+    return (transcript.views if transcript.sent is None else transcript.sent).mean(dim=0)
 
 
 def own_values(
     scheme: Defense, people: Sequence[Volume], views: int, encodings: int, seed: int, advance: Callable[[float], None]
 ) -> Tensor:
-    """Values [people * encodings, m] of the attacker's own people, each encoded several times with fresh keys."""
+    """Values [people * encodings, …] of the attacker's own people, each encoded several times with fresh keys."""
     keys, rows = random.Random(f"values {seed}"), []
     for person, volume in enumerate(people):
         others = Others(people, person)
@@ -85,7 +121,7 @@ class ValuesInverter:
     Attributes:
         atlas: mean image [X, Y, Z] of own people.
         reader: of encodings.
-        known: what was read of own people, values and sizes, each [n, m].
+        known: what was read of own people, a part each [n, m].
         weights: float32 [n, X, Y, Z] of own encodings; empty where no correction helps.
         left: squared error of people left out, as a share of the atlas's; 1 where no correction helps.
     """

@@ -11,7 +11,7 @@ from privaudit.contracts.arrays import function_defense
 from privaudit.contracts.cohort import Volume
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.patches import as_tensor
-from privaudit.learning.values import learn_values
+from privaudit.learning.values import Reader, learn_values, telling
 
 PEOPLE = 24
 
@@ -65,3 +65,32 @@ def test_left_out_people_are_judged_as_strangers_are() -> None:
         guess = weights @ (images[rest] - mean)
         truth = images[person] - mean
         assert gains[person] == pytest.approx(truth @ truth - ((truth - guess) ** 2).sum(), rel=1e-6, abs=1e-9)
+
+
+def turned(image: Any, rng: Any) -> Any:
+    """Rows of the image in one secret basis, drawn for each scan."""
+    return image.reshape(64, 8).astype(float) @ np.linalg.qr(rng.standard_normal((8, 8)))[0]
+
+
+def found_again(encode: Any, flat: bool) -> float:
+    """Share of people, encoded twice, whose second encoding is most like their first; weights are learned on others."""
+    keys, own, others = np.random.default_rng(1), people(12), people(12)[::-1]
+    sent = [
+        torch.from_numpy(np.stack([encode(v.image, keys) for v in who])).float() for who in (own, own, others, others)
+    ]
+    first, again, one, two = (some.flatten(1) if flat else some for some in sent)
+    reader = Reader(one)
+    likeness = reader.likeness(reader.read(first, True), reader.read(again, True), telling(reader, one, two))
+    return float((likeness.argmax(axis=1) == np.arange(PEOPLE)).mean())
+
+
+def test_a_secret_rotation_along_an_axis_keeps_its_energies() -> None:
+    """Values and their sizes alone say nothing of the image then."""
+    assert found_again(turned, flat=False) > 0.9
+    assert found_again(turned, flat=True) < 0.3
+    assert learned(turned).left < 0.6
+
+
+def test_energies_of_noise_tell_nothing() -> None:
+    assert found_again(lambda image, rng: rng.standard_normal((8, 8, 8)), flat=False) < 0.3
+    assert learned(lambda image, rng: rng.standard_normal((8, 8, 8))).left > 0.9
