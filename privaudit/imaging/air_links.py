@@ -30,6 +30,8 @@ CLEARER: Final = 5.0
 """Times as many voxels must agree as do on ratios near to it."""
 EMPTY: Final = 0.01
 """Share of the rim's voxels from which a background of 0 is no accident."""
+GREYS: Final = 512
+"""Different values in a mixture's rim below which equal quotients are no news: few grey levels, or sent as bytes."""
 COARSE: Final = 1e-6
 """Relative precision from which a few shared voxels may be missed."""
 AT_ONCE: Final = 2**15
@@ -65,9 +67,10 @@ def share_by_air(rows: NDArray[np.float32], one: Ints, two: Ints, digits: float)
         digits: relative precision of what was sent.
 
     Returns:
-        None where air tells nothing: the background is not 0, or numbers are too coarse to say that none is shared.
+        None where air tells nothing: values are few, the background is not 0, or numbers are too coarse to say that
+        none is shared.
     """
-    if not len(one):
+    if not len(one) or np.median([len(np.unique(row)) for row in rows]) < GREYS:
         return None
     n = len(rows)
     pairs, logs = _agreements(rows, one, two, 4 * digits)

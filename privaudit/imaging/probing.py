@@ -44,9 +44,9 @@ def root_mean_square(values: Floats) -> float:
 
 
 def share(part: Floats, whole: Floats) -> float:
-    """Root mean square of a part in that of a whole; 0 where there is no part, and at most 1e6."""
-    size = root_mean_square(part)
-    return 0.0 if size == 0 else min(1e6, size / max(root_mean_square(whole), 1e-300))
+    """Root mean square of a part in that of a whole, at most 1e6; 1 where there is no whole: nothing is told by it."""
+    whole_size = root_mean_square(whole)
+    return 1.0 if whole_size == 0 else min(1e6, root_mean_square(part) / whole_size)
 
 
 def repeats(send: Send, base: Floats, rng: np.random.Generator) -> float:

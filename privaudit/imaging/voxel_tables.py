@@ -55,6 +55,10 @@ class Tables:
         where, _ = positions(send, np.full(shape, levels[low]), np.full(shape, levels[high]))
         return cls(where, levels, sent)
 
+    def nearest(self, image: Floats) -> Floats:
+        """The image [X, Y, Z] in grey values for which there are entries."""
+        return np.asarray(self.levels[np.rint(image.clip(0, 1) * (len(self.levels) - 1)).astype(np.int64)])
+
     def of(self, image: Floats) -> Floats:
         """What is sent of an image [X, Y, Z], read at the nearest grey values, [m]; 0 where there is no table."""
         row = np.rint(image.ravel()[self.where] * (len(self.levels) - 1)).astype(np.int64)

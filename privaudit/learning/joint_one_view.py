@@ -35,7 +35,7 @@ NOISE: Final = 1e-3
 
 
 def solve_one_view(
-    sent: Sequence[Callable[[], Tensor]], people: Sequence[Volume], atlas: Atlas, digits: float,
+    sent: Sequence[Callable[[], Tensor]], people: Sequence[Volume], atlas: Atlas, digits: float | None,
     advance: Callable[[float], None],
 ) -> tuple[Solution, Shared | None]:  # fmt: skip
     """Find who shares a reference and who is one person, and the weights that unmix all scans.
@@ -46,7 +46,7 @@ def solve_one_view(
         sent: reads the one view of each target [X, Y, Z], whole volumes of one mixing weight.
         people: the attacker's own, raw.
         atlas: of the same people.
-        digits: relative precision of what was sent.
+        digits: relative precision of what was sent; None where air shall not be asked.
         advance: called with shares of the work, which add up to 1.
 
     Returns:
@@ -67,7 +67,7 @@ def solve_one_view(
         view = read().numpy()
         rows[number], edges[number] = _fine(view, mean, inside) / spread, view[edge]
         advance(0.3 / n)
-    shared = share_by_air(edges, one, two, digits)
+    shared = None if digits is None else share_by_air(edges, one, two, digits)
     if n > 2:
         rows -= rows.mean(axis=0)  # what the atlas has wrong is in all of them
     covariance = (rows @ rows.T).astype(np.float64) / rows.shape[1] / unit

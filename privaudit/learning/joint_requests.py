@@ -179,7 +179,8 @@ class JointRequests:
         if not (self.mixing.whole and self.mixing.aligned and all(tissue) and len(self.people) > 1):
             return Mixed((None,) * len(tissue), tissue, np.full(n, np.nan), float("nan"))
         sent = [partial(_first_view, self.transcripts, number) for number in range(n)]
-        digits = digits_of(self.transcripts[0].views)
+        # Two references of which one is air would look like one.
+        digits = digits_of(self.transcripts[0].views) if self.mixing.references == 1 else None
         solution, shared = solve_one_view(sent, self.people, self.atlas, digits, advance)
         told = 0 if shared is None else len(np.unique(shared.group))
         return Mixed((solution,), tissue, solution.alpha, told if 0 < told < n else float("nan"))

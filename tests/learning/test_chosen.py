@@ -180,8 +180,20 @@ def test_what_does_not_depend_on_the_image_leaves_the_atlas() -> None:
     noise = np.random.default_rng(4).random(SHAPE)
     scheme = function_defense(lambda image, rng: noise)()
     found = broken(scheme)
-    assert (found.repeats, found.missed) == (0, 0)
-    assert torch.allclose(picture(scheme, found, people()[0]), atlas().mean, atol=1e-6)
+    assert (found.repeats, found.found) == (1, None)  # nothing shows that it repeats itself: not a scheme to fit
+    assert torch.equal(picture(scheme, found, people()[0]), atlas().mean)
+
+
+def test_probes_that_are_refused_tell_nothing() -> None:
+    """Zeros for all that does not look like a person: an attack that saw only those must not say that it fits."""
+    usual = atlas().mean.numpy()
+
+    def guarded(image: Any, rng: Any) -> Any:
+        return exchanged(image, rng) if np.abs(image - usual).mean() < 0.02 else np.zeros(SHAPE, np.float32)
+
+    found = broken(function_defense(guarded)())
+    assert found.found is None
+    assert found.missed is None or found.missed > LINEAR
 
 
 def test_the_same_seed_sends_the_same_probes_and_no_victim() -> None:

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from privaudit.errors import ClaimError
 from privaudit.msssim.ranking import DenseSimilarity
 from privaudit.scoring.similarity.ranks import (
+    as_others,
     chance_levels,
     check_similarity,
     f1_by_person,
@@ -113,3 +114,27 @@ def test_chance_levels_of_one_positive() -> None:
 def test_wrong_size_is_refused() -> None:
     with pytest.raises(ClaimError, match="another size"):
         check_similarity(DenseSimilarity(np.ones((3, 4))), 3, 5, False, "x")
+
+
+def test_places_of_others_are_those_of_a_loop() -> None:
+    rng = np.random.default_rng(4)
+    gallery, asked = list("ABCDEFG"), ["A", "B", "", "C", "A"]
+    matrix = rng.random((5, 7))
+    found = as_others(DenseSimilarity(matrix), asked, gallery)
+    assert found[2] is None
+    for row, own in enumerate(asked):
+        if own:
+            places = [1 + sum(matrix[row] > matrix[row, gallery.index(o)]) for o in "ABC" if o != own]
+            assert found[row] == pytest.approx(np.mean([1 / place for place in places]))
+
+
+def test_a_site_of_its_own_is_no_knowledge_of_who_was_mixed_in() -> None:
+    """All people of the pool ahead of all others, in random order: others do as well, above chance."""
+    rng = np.random.default_rng(4)
+    gallery = [f"P{n}" for n in range(60)]
+    asked = [f"P{n}" for n in rng.integers(0, 20, 200)]
+    matrix = rng.random((200, 60)) + (np.arange(60) < 20)
+    mine = np.mean([r.average_precision for r in rank_queries(DenseSimilarity(matrix), asked, gallery, rng)])
+    others = np.mean([float(o or 0) for o in as_others(DenseSimilarity(matrix), asked, gallery)])
+    assert mine > 1.5 * chance_levels(rank_queries(DenseSimilarity(matrix), asked, gallery, rng))["map"]
+    assert mine == pytest.approx(others, abs=0.05)

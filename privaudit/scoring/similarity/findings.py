@@ -30,7 +30,9 @@ OWNER: Final = "reference"
 """The victim of findings about whose scan was mixed in."""
 SAME_SCAN: Final = "same_scan"
 """Column of a row: whether the attacker holds the very scan that was mixed in."""
-BESIDE: Final = frozenset({"request", SAME_SCAN})
+AS_OTHERS: Final = "as_others"
+"""Column of a row: average precision that other requests' owners would have in its place, their mean."""
+BESIDE: Final = frozenset({"request", SAME_SCAN, AS_OTHERS})
 """Columns of a row that are no part of its ranking."""
 ATTRIBUTES = {"map": "average_precision", "map5": "average_precision5", "eer": "error", "epsilon": "guess"}
 """Where a metric's values stand in :class:`QueryRanks`, if not under its own name."""
@@ -56,7 +58,7 @@ def findings_of(scored: Scored, card: Scorecard, margin: float) -> list[Finding]
     ranks = _ranks(scored.rows["audit"])
     if not ranks:
         return []
-    chance = identity_scores.chance_levels(ranks)
+    chance = _levels(scored.rows["audit"], ranks)
     # One guess is asked of each person, and none where there are not two.
     used = {"epsilon": [rank for rank in ranks if rank.guess is not None]}
     return [
@@ -64,6 +66,19 @@ def findings_of(scored: Scored, card: Scorecard, margin: float) -> list[Finding]
         for metric in identity_scores.METRICS
         if (found := used.get(metric, ranks))
     ]
+
+
+def _levels(rows: Sequence[Row], ranks: Sequence[QueryRanks]) -> dict[str, float]:
+    """Chance of each metric. Where owners are asked for, mAP must beat what other requests' owners have, too.
+
+    Who has references may be told without a look at them: they may be of another place than the other candidates.
+    """
+    chance = identity_scores.chance_levels(ranks)
+    others = [row[AS_OTHERS] for row in rows if row.get(AS_OTHERS) is not None]
+    if others:
+        primary = identity_scores.PRIMARY_METRIC
+        chance[primary] = max(chance[primary], float(np.mean(others)))
+    return chance
 
 
 def _above_chance(
@@ -137,8 +152,10 @@ def _planted(
     ranks, key = _ranks(scored.rows.get(arm, ())), (scored.attack.name, scored.protocol.name, arm)
     if not ranks:
         return None
-    found, _, lead = _above_chance(ranks, metric, identity_scores.chance_levels(ranks)[metric], card, *key)
-    evidence = Evidence(lead.difference, lead.ci, "chance", n, p=share_reaching(random, found))
+    chance = _levels(scored.rows[arm], ranks)[metric]
+    found, _, lead = _above_chance(ranks, metric, chance, card, *key)
+    raised = chance - identity_scores.chance_levels(ranks)[metric]
+    evidence = Evidence(lead.difference, lead.ci, "chance", n, p=share_reaching(random + raised, found))
     return Control(
         description=PLANTED_TEXT.get(arm, arm),
         estimate=found,
@@ -162,7 +179,8 @@ def _finding(
     if deciding:
         random = _random(ranks, protocol, card)
         control = _control(scored, card, metric, n, margin, random)
-        p = share_reaching(random, estimate)
+        raised = chance - identity_scores.chance_levels(ranks)[metric]
+        p = share_reaching(random + raised, estimate)
         # Matches that are wrong more often than by chance would be right, were they read the other way round.
         fits = share_reaching(-random, -estimate) > RANDOM_P
         evidence = Evidence(

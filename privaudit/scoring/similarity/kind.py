@@ -19,9 +19,9 @@ from privaudit.scoring.kind import Asked, ClaimKind, Words
 from privaudit.scoring.rows import DIGITS, Row
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.settings import ScoringSpec
-from privaudit.scoring.similarity.findings import OWNER, SAME_SCAN, findings_of
+from privaudit.scoring.similarity.findings import AS_OTHERS, OWNER, SAME_SCAN, findings_of
 from privaudit.scoring.similarity.power import Design, least_noticed, needed_people, passing
-from privaudit.scoring.similarity.ranks import METRICS, PRIMARY_METRIC, check_similarity, rank_queries
+from privaudit.scoring.similarity.ranks import METRICS, PRIMARY_METRIC, as_others, check_similarity, rank_queries
 from privaudit.seeds import seed_from
 
 NAMES = {
@@ -96,6 +96,8 @@ class SimilarityKind(ClaimKind):
             people = ["" if found is None else found[0] for found in mixed.values()]  # nobody's, and left out
             owners = asked.secrets.candidate_people()
             told = {request: {SAME_SCAN: found[1]} for request, found in mixed.items() if found is not None}
+            for request, places in zip(mixed, as_others(scores, people, owners), strict=True):
+                told.setdefault(request, {})[AS_OTHERS] = places
         else:
             people = [asked.secrets.person(request) for request in asked.requests]
             owners = people if encoded else asked.secrets.gallery_people()

@@ -75,6 +75,32 @@ def check_similarity(scores: SimilarityLike, queries: int, gallery: int, encoded
         raise ClaimError(f"attack '{attack}' claims similarities of another size", got=got, allowed=allowed)
 
 
+def as_others(scores: SimilarityLike, query_people: Sequence[str], gallery_people: Sequence[str]) -> list[float | None]:
+    """What each query's ranking gives other queries' people in the place of its own.
+
+    Args:
+        scores: the attacker's similarity [n, g].
+        query_people: owner of each row; '' for none.
+        gallery_people: owner of each column, one entry each.
+
+    Returns:
+        The mean over those people of one over their place, 0 to 1; None where there is nobody else.
+    """
+    asked = sorted(set(query_people) - {""})
+    columns = {person: column for column, person in enumerate(gallery_people)}
+    out: list[float | None] = []
+    for row, own in enumerate(query_people):
+        others = [columns[person] for person in asked if person != own and person in columns]
+        if not others or not own:
+            out.append(None)
+            continue
+        values = np.asarray(scores.exact(row, list(range(len(gallery_people)))), dtype=np.float64)
+        # Half of those who are equally alike stand before.
+        places = [1 + (values > values[c]).sum() + 0.5 * ((values == values[c]).sum() - 1) for c in others]
+        out.append(float(np.mean(1 / np.array(places))))
+    return out
+
+
 def rank_queries(
     scores: SimilarityLike,
     query_people: Sequence[str],
