@@ -22,6 +22,7 @@ class ChosenAttack(Attack):
     summary = "images of the attacker's choice: schemes with one key for everything, linear or voxel by voxel, undone"
     claim = "reconstruction"
     about = ("target",)
+    alone = True
     cheap = True
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
@@ -29,12 +30,7 @@ class ChosenAttack(Attack):
         return (Protocol("probes", frozenset({Rung.TRANSCRIPT, Rung.ATLAS}), fresh=True),)
 
     def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
-        """Whether the attack fits: nobody mixed in, one key for everything, and a map that was found."""
-        if task.scheme.mixes:
-            others = float(task.scheme.mixing.references)
-            yield Check("others' images in what is sent", others, "0, so that encodings repeat", False, fits=False)
-            task.advance(1)
-            return
+        """Whether the attack fits: one key for everything, and a map that was found."""
         found = self._break(knowledge, task, task.advance)
         same = found.repeats <= REPEATS
         name = "difference between encodings of one image under two keys, as a share of two images'"
@@ -48,10 +44,6 @@ class ChosenAttack(Attack):
         self, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Knowledge, task: Task
     ) -> Iterator[Reconstruction]:
         """Probe the scheme, then yield one picture per request."""
-        if task.scheme.mixes:
-            atlas = knowledge.atlas
-            yield from (Reconstruction(transcript.request, atlas.mean.clone()) for transcript in transcripts)
-            return
         with task.ahead(0.9 * len(transcripts)) as advance:
             found = self._break(knowledge, task, advance)
         for transcript in transcripts:

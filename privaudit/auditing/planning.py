@@ -106,6 +106,8 @@ def cannot_run(scene: Scene, attack: Attack, protocol: Protocol) -> str:
         return "it says whose scan was mixed in, and no scan is mixed with the image of exactly one other person"
     if attack.on_grid and scene.off_grid is not None:
         return "it solves for mixtures voxel by voxel, and what is sent is not on the image's grid"
+    if attack.alone and scene.defense.needs_pool:
+        return f"it is for schemes that send the same for the same image, and '{scene.defense.name}' mixes others' in"
     if protocol.fresh and not scene.defense.fresh:
         return "it needs encodings of images of its own choosing, and only recorded ones are there"
     return ""

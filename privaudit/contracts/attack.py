@@ -199,6 +199,8 @@ class Attack(Plugin):
     """Whether it needs all transcripts at once, so that a killed job begins again."""
     on_grid: ClassVar[bool] = False
     """Whether it solves for mixtures voxel by voxel: what is sent off the image's grid is nothing to it."""
+    alone: ClassVar[bool] = False
+    """Whether it is for schemes that mix nobody in."""
     about: ClassVar[tuple[str, ...] | None] = None
     """Whose privacy its claims speak of ('target', 'reference'); None for everybody whom its kind of claim knows."""
     beside: ClassVar[tuple[str, ...]] = ()

@@ -37,7 +37,14 @@ def test_an_orthogonal_map_is_undone(blobs: Blobs, tmp_path: Path) -> None:
     assert all(health.passed for health in record.health)
 
 
-@pytest.mark.parametrize("defense", ["mixup", "noise", {"name": "pure-noise", "views": 1}])
+def test_it_is_not_run_where_others_are_mixed_in(blobs: Blobs, tmp_path: Path) -> None:
+    record = audited(blobs, tmp_path, "mixup", ["chosen", "average"])
+    assert not [f for f in record.findings if f.attack == "chosen"]
+    (item,) = [item for item in record.skipped if item.attack == "chosen"]
+    assert "mixes others' in" in item.error
+
+
+@pytest.mark.parametrize("defense", ["noise", {"name": "pure-noise", "views": 1}])
 def test_schemes_with_fresh_keys_are_said_not_to_fit(blobs: Blobs, tmp_path: Path, defense: Any) -> None:
     record = audited(blobs, tmp_path, defense, ["chosen"])
     found, atlas = mine(record), next(f for f in record.findings if (f.attack, f.metric) == ("atlas", "ms_ssim"))
