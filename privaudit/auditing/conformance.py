@@ -152,7 +152,7 @@ def _explained(scene: Scene) -> Found:
     key, views = _key(scene), scene.defense.views
     others, weights = scene.defense.bystanders(key, views), scene.defense.weights(key)
     if others is None or weights is None:
-        return None, "it mixes nobody in"
+        return None, "the scheme mixes no other people in"
     image = as_tensor(scene.truth(scene.requests[0]).image)
     sent = scene.defense.encode(image, key, views)
     alpha = torch.from_numpy(weights).float()[..., None, None, None]

@@ -34,8 +34,8 @@ def describe_scheme(scene: Scene) -> DefenseInfo:
         sides = " × ".join(map(str, scene.off_grid))
         notes.append(
             f"what is sent is not on the image's grid, but {sides} numbers: 'values' and 'values-reid' read them all,"
-            " other attacks see them as an image, resampled or as the scheme shows it, and planted leaks are images in"
-            " their form, as finely as fits"
+            " other attacks see them as an image, resampled or as the scheme shows it; for planted leaks the raw image,"
+            " made to fit into so many numbers, is mixed into what is sent"
         )
     if not scene.defense.answers:
         notes.append("nothing is known of what a server sends back: maps were not attacked")

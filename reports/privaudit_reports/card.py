@@ -107,8 +107,8 @@ def noticed(record: Record) -> list[str]:
             continue
         people = min(finding.n_subjects for finding in deciding)
         unseen = (
-            f"Of {people} people attacked, none may be exposed although up to {unseen_share(people):.0%} of all people"
-            " are (95 % confidence)"
+            f"With {people} people attacked, a leak that exposes up to {unseen_share(people):.0%} of all people can go"
+            " unseen (95 % confidence)"
         )
         limits = [
             (finding.control.limit, attack_name(finding))
