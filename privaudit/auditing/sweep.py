@@ -209,7 +209,8 @@ def frontier(
         axis.set_xlabel(f"strongest attack, {kind.metrics[kind.primary]}")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("mean Dice (dashed: no encoding)")
-    axes[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if axes[-1].get_legend_handles_labels()[0]:  # none where utility was not measured
+        axes[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import stat
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -143,21 +142,3 @@ def test_pictures_need_it(spec: AuditSpec, tmp_path: Path) -> None:
     assert not report_input(tmp_path / "run", record, False, None).pictures
     with pytest.raises(RecordError, match="--key-secret"):
         report_input(tmp_path / "run", record, True, None)
-
-
-def test_commands_take_it(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    common = ("--dataset", "blobs", "--subjects", "12", "--defense", "noise")
-    done = cli("attack", "reid", *common, "--key-secret", "secret", "--quiet", "--out", "one", "--controls", "single")
-    assert done.returncode in (0, 3), done.stderr
-    secret = (tmp_path / "secret").read_text().strip()
-    assert secret not in done.stdout + done.stderr
-    assert json.loads((tmp_path / "one" / "record.json").read_text())["provenance"]["key_secret"] is True
-    sweep = ("sweep", *common, "--attack", "as-is", "--grid", "deviation=[0.1]", "--quiet", "--out", "grid")
-    done = cli(*sweep, "--key-secret", "secret")
-    assert done.returncode == 0, done.stderr
-    (record,) = (tmp_path / "grid").glob("*/record.json")
-    assert json.loads(record.read_text())["provenance"]["key_secret"] is True
-    (tmp_path / "secret").chmod(0o644)
-    done = cli("audit", *common, "--attack", "reid", "--key-secret", "secret", "--out", "two")
-    assert done.returncode == 2
-    assert "others may read or change" in done.stderr
