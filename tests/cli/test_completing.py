@@ -15,7 +15,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("attack re", {"reid", "registered-reid"}),
+        ("attack re", {"reference-reid", "registered-reid", "reid"}),
         ("attack smooth --wi", {"--width", "--with-images"}),
         ("audit --defense mix", {"mixup"}),
         ("audit --dataset blobs --si", {"--side"}),
