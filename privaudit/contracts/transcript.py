@@ -41,9 +41,14 @@ class Transcript:
     served: Tensor | None = None
     sent: Tensor | None = None
 
+    @property
+    def whole(self) -> Tensor:
+        """All that is sent, in its own shape: float32 [V, …]."""
+        return self.views if self.sent is None else self.sent
+
     def values(self) -> Tensor:
         """All that is sent, whatever its shape: float32 [V, n]."""
-        return (self.views if self.sent is None else self.sent).flatten(1)
+        return self.whole.flatten(1)
 
     def stitched(self, view: int = 0) -> Tensor:
         """One view as a volume [X, Y, Z], overlaps averaged."""

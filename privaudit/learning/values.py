@@ -98,7 +98,7 @@ def telling(reader: Reader, first: Tensor, second: Tensor) -> Floats:
 
 def values_of(transcript: Transcript) -> Tensor:
     """All values of one scan in their shape, views averaged: float32 […]."""
-    return (transcript.views if transcript.sent is None else transcript.sent).mean(dim=0)
+    return transcript.whole.mean(dim=0)
 
 
 def own_values(

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 
 from privaudit.scoring.scorecard import Scorecard
 from privaudit.scoring.settings import ScoringSpec
-from privaudit.scoring.similarity.findings import _no_wider
+from privaudit.scoring.similarity.findings import no_wider
 from privaudit.scoring.stats import (
     chance_average_precision,
     chance_rank,
@@ -122,7 +122,7 @@ def test_few_hits_among_many_people_have_an_interval_that_ends() -> None:
     values[[0, 2, 4]] = 1.0
     people = [owner for owner in owners for _ in range(2)]
     alone = card.interval(values, people, True, "rank1")
-    ends = _no_wider(alone, card.betting(values, people, "rank1"), float(values.mean()))
+    ends = no_wider(alone, card.betting(values, people, "rank1"), float(values.mean()))
     assert alone is not None
     assert ends is not None
     assert alone[1] > 0.5

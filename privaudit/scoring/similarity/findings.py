@@ -19,6 +19,7 @@ from privaudit.scoring.similarity import ranks as identity_scores
 from privaudit.scoring.similarity.guesses import epsilon
 from privaudit.scoring.similarity.random_ranks import Query, drawn_map, share_reaching
 from privaudit.scoring.similarity.ranks import QueryRanks
+from privaudit.scoring.stats import within
 from privaudit.scoring.verdicts import RANDOM_P, Evidence, decide, with_limit
 from privaudit.seeds import seed_from
 
@@ -91,7 +92,7 @@ def _above_chance(
     elif metric in BETTING:
         ci = card.betting(values, people, *key, metric)
     else:
-        ci = _no_wider(
+        ci = no_wider(
             card.interval(values, people, True, *key, metric), card.betting(values, people, *key, metric), estimate
         )
     shifted = None if ci is None else (ci[0] - chance, ci[1] - chance)
@@ -102,11 +103,16 @@ def _above_chance(
     )
 
 
-def _no_wider(found: Interval | None, sure: Interval | None, estimate: float) -> Interval | None:
+def no_wider(found: Interval | None, sure: Interval | None, estimate: float) -> Interval | None:
     """A bootstrap-t has no end where few people differ: then the end of an interval that always holds."""
-    if found is None or sure is None:
-        return found
-    return min(estimate, max(found[0], sure[0])), max(estimate, min(found[1], sure[1]))
+    return found if sure is None else within(found, min(estimate, sure[0]), max(estimate, sure[1]))
+
+
+def _by_chance(
+    random: NDArray[np.float64], found: float, chance: float, ranks: Sequence[QueryRanks], metric: str
+) -> float:
+    """Share of random answers that do as well, raised by as much as chance was (:func:`_levels`)."""
+    return share_reaching(random + (chance - identity_scores.chance_levels(ranks)[metric]), found)
 
 
 def _random(ranks: Sequence[QueryRanks], protocol: Protocol, card: Scorecard) -> NDArray[np.float64]:
@@ -154,8 +160,8 @@ def _planted(
         return None
     chance = _levels(scored.rows[arm], ranks)[metric]
     found, _, lead = _above_chance(ranks, metric, chance, card, *key)
-    raised = chance - identity_scores.chance_levels(ranks)[metric]
-    evidence = Evidence(lead.difference, lead.ci, "chance", n, p=share_reaching(random + raised, found))
+    p = _by_chance(random, found, chance, ranks, metric)
+    evidence = Evidence(lead.difference, lead.ci, "chance", n, p=p)
     return Control(
         description=PLANTED_TEXT.get(arm, arm),
         estimate=found,
@@ -179,8 +185,7 @@ def _finding(
     if deciding:
         random = _random(ranks, protocol, card)
         control = _control(scored, card, metric, n, margin, random)
-        raised = chance - identity_scores.chance_levels(ranks)[metric]
-        p = share_reaching(random + raised, estimate)
+        p = _by_chance(random, estimate, chance, ranks, metric)
         # Matches that are wrong more often than by chance would be right, were they read the other way round.
         fits = share_reaching(-random, -estimate) > RANDOM_P
         evidence = Evidence(
