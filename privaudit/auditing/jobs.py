@@ -17,13 +17,16 @@ import numpy as np
 import torch
 
 from privaudit.auditing.pseudonyms import KEY_FILE, Pseudonyms, read_names
-from privaudit.auditing.scene import SLOW, Scene
+from privaudit.auditing.scene import Scene
+from privaudit.auditing.shown import Shown, shown_requests, watched
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile, work_folder
+from privaudit.auditing.timing import timed
 from privaudit.auditing.witness import encodings_of, first_sent
 from privaudit.contracts.attack import Attack, Facts, Protocol, Task
+from privaudit.contracts.claims import Claim
 from privaudit.contracts.knowledge import Rung
-from privaudit.errors import PluginError, PrivauditError
+from privaudit.errors import PluginError
 from privaudit.files import private_folder
 from privaudit.paths import marked_name, told
 from privaudit.provenance import core_code, plugin_code, versions
@@ -151,6 +154,11 @@ def task_of(
     )
 
 
+def job_path(context: Context, job: Job) -> Path:
+    """The file of a job."""
+    return context.run / "jobs" / f"{job.name}.jsonl"
+
+
 def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, advance: Advance) -> JobFile:
     """Execute a job, or what a kill left of it.
 
@@ -169,7 +177,7 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     """
     # A check of an attack by itself has rows of its own, and of a kind that scores all together some have no answer.
     wanted = None if job.arm == "health" else probes(context, attack, protocol)
-    key, path = job_key(context, attack, protocol, job.arm), context.run / "jobs" / f"{job.name}.jsonl"
+    key, path = job_key(context, attack, protocol, job.arm), job_path(context, job)
     store = JobFile.open(path, key, wanted, every=kind_of(attack).one_by_one, names=context.names)
     if store.done:
         advance(job_size(context, attack, protocol, job.arm))
@@ -179,7 +187,8 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
     if store.fresh:
         shutil.rmtree(workdir, ignore_errors=True)
     private_folder(workdir)
-    task = task_of(context, attack, protocol, workdir, _timed(advance, context, started), job.arm)
+    limited = timed(advance, context.spec.time_limit, started, context.scene.seconds_per_scan)
+    task = task_of(context, attack, protocol, workdir, limited, job.arm)
     dtype = torch.get_default_dtype()
     try:
         store.begin()
@@ -199,20 +208,6 @@ def run_job(context: Context, attack: Attack, protocol: Protocol, job: Job, adva
         store.close()
     shutil.rmtree(workdir, ignore_errors=True)
     return store
-
-
-def _timed(advance: Advance, context: Context, started: float) -> Advance:
-    """A callback that stops a job which takes too long; it is looked at whenever the attack says how far it is."""
-    limit, slow = context.spec.time_limit, context.scene.seconds_per_scan
-    todo = "raise seconds_per_job in a specification, and it goes on where it stopped; or take fewer people"
-
-    def timed(amount: float) -> None:
-        if limit is not None and time.perf_counter() - started > limit:
-            about = f"; to encode one scan takes {slow:.1f} s" if slow > SLOW else ""
-            raise PrivauditError(f"left out: it took more than the {limit:g} s that a job has{about}", todo=todo)
-        advance(amount)
-
-    return timed
 
 
 def asked_of(
@@ -237,10 +232,13 @@ def _attack(
     # As many requests at once as the protocol says, or a few more: the rest would be too few.
     parts = np.array_split(pending, max(1, len(pending) // protocol.requests) if protocol.requests else 1)
     knowledge = scene.knowledge(attack, protocol, arm)
-    claims = itertools.chain.from_iterable(
+    claims: Iterator[Claim] = itertools.chain.from_iterable(
         attack.run(protocol, scene.transcripts(part.tolist(), protocol, arm), knowledge, task) for part in parts
     )
-    yield from kind.score(claims, asked_of(context, attack, protocol, pending, task.advance))
+    asked = asked_of(context, attack, protocol, pending, task.advance)
+    if arm == "audit":
+        claims = watched(claims, shown_requests(scene, context.spec.pictures), Shown(store.path, store.key), asked)
+    yield from kind.score(claims, asked)
 
 
 def _check(context: Context, attack: Attack, protocol: Protocol, arm: Arm, task: Task, store: JobFile) -> Iterator[Row]:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from privaudit.auditing.folders import spec_of
-from privaudit.auditing.jobs import Context, asked_of
+from privaudit.auditing.jobs import Context, Job, asked_of, job_key, job_path
 from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.planning import all_attacks, cannot_run
+from privaudit.auditing.shown import Shown, shown_requests
 from privaudit.auditing.spec import AuditSpec
-from privaudit.auditing.utility import choose_networks, label_maps, probes
+from privaudit.auditing.utility import choose_networks, probes, shown_maps
 from privaudit.cards.gallery import claims_of, gallery, illustrations, primary_of
 from privaudit.cohorts.progress import run_jobs
 from privaudit.contracts.attack import Attack
@@ -23,7 +24,6 @@ from privaudit.errors import PrivauditError
 from privaudit.imaging.patches import as_tensor
 from privaudit.scoring.kinds import kind_of
 
-ROWS = 3
 SEGMENTED = "segmentation"
 Cells = list[tuple[str, Tensor]]
 """Volumes with titles, from left to right."""
@@ -91,16 +91,18 @@ def claimed(settings: Settings, spec: AuditSpec, name: str) -> Cells | None:
 def _claimed(settings: Settings, spec: AuditSpec, name: str) -> Cells | None:
     context, _ = open_context(spec, settings)
     attack = next(attack for attack in all_attacks(spec) if attack.name == name)
-    requests, kind, protocol = context.scene.requests[:ROWS], kind_of(attack), primary_of(attack, context)
+    requests = shown_requests(context.scene, context.spec.pictures)
+    kind, protocol = kind_of(attack), primary_of(attack, context)
     if cannot_run(context.scene, attack, protocol):
         return None
-    claims = claims_of(context, attack, protocol, requests)
+    kept = Shown(job_path(context, Job(name, protocol.name, "audit")), job_key(context, attack, protocol, "audit"))
+    pictures = kept.slices
+    if not set(requests) <= set(pictures):  # a cohort that is shown because the user asks, or an older run
+        claims = claims_of(context, attack, protocol, requests)
+        asked = asked_of(context, attack, protocol, requests)
+        pictures = {request: kind.picture(claims[request], request, asked) for request in requests}
     title = f"{attack.name} {protocol.name}".removesuffix(" default")
-    cells = []
-    for request in requests:
-        told, image = kind.picture(claims[request], request, asked_of(context, attack, protocol, (request,)))
-        cells.append((f"{title}\n{told}", image))
-    return cells
+    return [(f"{title}\n{told}", image) for told, image in (pictures[request] for request in requests)]
 
 
 def encoding_picture(settings: Settings, spec: AuditSpec, claims: Sequence[Cells]) -> Picture:
@@ -109,7 +111,7 @@ def encoding_picture(settings: Settings, spec: AuditSpec, claims: Sequence[Cells
     Under each claim stands its MS-SSIM to the target.
     """
     context, _ = open_context(spec, settings)
-    rows = _sent(context, context.scene.requests[:ROWS])
+    rows = _sent(context, shown_requests(context.scene, context.spec.pictures))
     mixed = ", the reference it was mixed with" if context.scene.has_bystanders else ""
     return Picture(
         "encoding",
@@ -155,11 +157,10 @@ def segmentation_picture(settings: Settings, spec: AuditSpec) -> Picture | None:
     cells = [("target", as_tensor(truth.image)), ("what the server sees", seen)]
     cells.append(("true labels", torch.from_numpy(truth.labels / top)))
     wanted = (1, scene.defense.views)
-    for name, guess in label_maps(context, networks, request):
+    for name, guess in shown_maps(context, networks, request).items():
         method, _, count = name.partition(" @ ")
-        if count and int(count) in wanted:
-            title = method if int(count) == 1 else f"{method} + TTA"
-            cells.append((title, torch.from_numpy(guess / top)))
+        if int(count) in wanted:
+            cells.append((method if int(count) == 1 else f"{method} + TTA", guess / top))
     return Picture(
         "segmentation",
         "One mid-axial slice of the first request: image, what the server sees, true labels, and the labels that each"

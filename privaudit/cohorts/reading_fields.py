@@ -42,7 +42,7 @@ def read_between(nodes: Floats, where: Floats, order: int) -> Floats:
 
 
 @compiled()
-def _nearest(index: int, length: int) -> int:
+def _nearest(index: Any, length: Any) -> Any:
     return min(max(index, 0), length - 1)
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from privaudit.auditing.opening import Settings, open_context
+from privaudit.auditing.opening import Settings, _open_scene, open_context
 from privaudit.auditing.planning import all_attacks
-from privaudit.auditing.spec import parse_spec
+from privaudit.auditing.run import run_audit
+from privaudit.auditing.spec import AuditSpec, parse_spec
 from privaudit.cards.pictures import _drawn, _sent, claimed
+from privaudit.cohorts.phantom import PhantomCohort
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,35 @@ def test_what_the_server_sees_is_shown_whatever_attacks(
         assert one.startswith(expected), shown
     seen = next(image for title, image in row if title.startswith("what the server sees"))
     assert torch.equal(seen, context.scene.transcript(request).stitched().clamp(0, 1))
+
+
+def small(people: int = 12) -> AuditSpec:
+    data = {
+        "dataset": {"name": "phantom", "subjects": people, "voxel_mm": 4.0}, "defense": {"name": "mixup"},
+        "attacks": [{"name": "average"}], "utility": {"weights": "none"}, "controls": "single",
+    }  # fmt: skip
+    return parse_spec(data, "here")
+
+
+def test_pictures_of_a_finished_audit_are_those_that_were_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, settings = small(), Settings(out=tmp_path)
+    run_audit(spec, settings)
+    again = claimed(Settings(out=tmp_path / "empty"), spec, "average")  # nothing was kept there: attacked again
+    monkeypatch.setattr("privaudit.cards.pictures.claims_of", lambda *_: pytest.fail("attacked again"))
+    kept = claimed(settings, spec, "average")
+    assert again is not None and kept is not None
+    assert [title for title, _ in kept] == [title for title, _ in again]
+    for (_, one), (_, other) in zip(kept, again, strict=True):
+        torch.testing.assert_close(one[..., 0], other[..., other.shape[2] // 2])
+    with pytest.raises(pytest.fail.Exception):  # another seed: what was kept is of another audit
+        claimed(settings, spec.model_copy(update={"seed": 1}), "average")
+
+
+def test_no_voxels_are_kept_of_a_cohort_that_may_not_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PhantomCohort, "shareable", False)
+    _open_scene.cache_clear()
+    run_audit(small(13), Settings(out=tmp_path))
+    assert not list(tmp_path.rglob("*.npz"))
+    _open_scene.cache_clear()
