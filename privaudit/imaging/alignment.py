@@ -6,19 +6,15 @@ import itertools
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from privaudit.imaging.deformation import resampled
+from privaudit.imaging.moves import FLAT, Floats, affine_of, best_move
 
 COARSE: Final = 24
 """Voxels of the longest side at which a rigid move is looked for."""
-STEPS: Final = 60
-"""Steps of descent from each start."""
-RATE: Final = 0.04
-"""Step of Adam, in radians and in shares of half a side."""
-FLAT: Final = 1e-6
-"""Length below which what differs from the mean is rounding."""
 
 
 def rolled_back(volume: Tensor, atlas: Tensor) -> Tensor:
@@ -70,41 +66,19 @@ def moved_back(volume: Tensor, atlas: Tensor, scaled: bool = False) -> Tensor:
     """
     sides = [max(2, round(side * COARSE / max(volume.shape))) for side in volume.shape]
     shape = (sides[0], sides[1], sides[2])
-    seen, target = _centred(resampled(volume.double(), shape)), _centred(resampled(atlas.double(), shape))
-    with torch.enable_grad():
-        move = torch.zeros(9, dtype=torch.float64, requires_grad=True)
-        adam = torch.optim.Adam([move], lr=RATE)
-        best, found = -1.0, move.detach().clone()
-        for step in range(STEPS):
-            for group in adam.param_groups:
-                group["lr"] = RATE * (1 - step / STEPS)
-            likeness = (_centred(_sampled(seen, move if scaled else move * _RIGID)) * target).sum().abs()
-            if float(likeness.detach()) > best:
-                best, found = float(likeness.detach()), move.detach().clone()
-            adam.zero_grad()
-            (-likeness).backward()  # type: ignore[no-untyped-call]
-            adam.step()
-    return _sampled(volume, (found if scaled else found * _RIGID).to(volume.dtype))
+    seen, target = (resampled(image.double(), shape).contiguous().numpy() for image in (volume, atlas))
+    return _sampled(volume, best_move(seen, target, scaled))
 
 
-_RIGID: Final = torch.tensor([1.0] * 6 + [0.0] * 3, dtype=torch.float64)
-
-
-def _sampled(volume: Tensor, move: Tensor) -> Tensor:
-    """A volume sampled after three rotations (radians), a shift (shares of half a side) and log scales, [9]."""
-    sides = volume.new_tensor(volume.shape) - 1  # corners are the centres of the outermost voxels
-    rotation = torch.eye(3, dtype=move.dtype)
-    for axis in range(3):
-        one, other = [a for a in range(3) if a != axis]
-        cos, sin, zero, unit = move[axis].cos(), move[axis].sin(), move.new_zeros(()), move.new_ones(())
-        rows = [[unit if r == c else zero for c in range(3)] for r in range(3)]
-        rows[one][one], rows[other][other], rows[one][other], rows[other][one] = cos, cos, -sin, sin
-        rotation = rotation @ torch.stack([torch.stack(row) for row in rows])
-    # In units of half a side, as torch counts, a rotation is one between axes of different lengths.
-    linear = (rotation * move[6:].exp()) * sides[None, :] / sides[:, None]
-    affine = torch.cat([linear, move[3:6, None]], dim=1).flip(0)
-    affine = torch.cat([affine[:, :3].flip(1), affine[:, 3:]], dim=1)
-    grid = torch.nn.functional.affine_grid(affine[None], [1, 1, *volume.shape], align_corners=True)
+def _sampled(volume: Tensor, move: Floats) -> Tensor:
+    """A volume after a move, by linear interpolation; outside, the border goes on."""
+    # In units of half a side, as torch counts, and the last axis first.
+    matrix, _ = affine_of(move, volume.shape)
+    half = (np.array(volume.shape) - 1) / 2
+    linear = matrix[:, :3] * half / half[:, None]
+    affine = np.column_stack([linear[::-1, ::-1], move[3:6][::-1]])
+    theta = torch.from_numpy(affine).to(volume.dtype)
+    grid = torch.nn.functional.affine_grid(theta[None], [1, 1, *volume.shape], align_corners=True)
     sampled: Tensor = torch.nn.functional.grid_sample(
         volume[None, None], grid, "bilinear", "border", align_corners=True
     )

@@ -59,7 +59,8 @@ def test_pictures_of_a_finished_audit_are_those_that_were_scored(
     again = claimed(Settings(out=tmp_path / "empty"), spec, "average")  # nothing was kept there: attacked again
     monkeypatch.setattr("privaudit.cards.pictures.claims_of", lambda *_: pytest.fail("attacked again"))
     kept = claimed(settings, spec, "average")
-    assert again is not None and kept is not None
+    assert again is not None
+    assert kept is not None
     assert [title for title, _ in kept] == [title for title, _ in again]
     for (_, one), (_, other) in zip(kept, again, strict=True):
         torch.testing.assert_close(one[..., 0], other[..., other.shape[2] // 2])

@@ -14,7 +14,8 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from privaudit.imaging.alignment import moved_back, rolled_back, symmetries, turned_back
+from privaudit.imaging.alignment import _sampled, moved_back, rolled_back, symmetries, turned_back
+from privaudit.imaging.moves import centred, likeness_of
 
 SIDES = st.integers(3, 8)
 
@@ -105,3 +106,17 @@ def test_a_constant_stays(head: Tensor) -> None:
     for form in (rolled_back, turned_back, moved_back):
         assert torch.allclose(form(flat, head), flat)
         assert torch.isfinite(form(head, flat)).all(), "an atlas that tells nothing"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_likeness_after_a_move_and_its_slope(seed: int) -> None:
+    """The likeness is that of the volume as torch samples it; the slope is that of small steps."""
+    rng = np.random.default_rng(seed)
+    seen, target = (ndimage.gaussian_filter(rng.standard_normal((11, 14, 12)), 1.5) for _ in range(2))
+    target, move = centred(target), rng.normal(0, 0.1, 9)
+    likeness, slope = likeness_of(move, seen, target)
+    moved = _sampled(torch.from_numpy(seen), move).numpy()
+    assert likeness == pytest.approx(abs(np.corrcoef(moved.ravel(), target.ravel())[0, 1]), abs=1e-12)
+    steps = 1e-6 * np.eye(9)
+    near = [(likeness_of(move + s, seen, target)[0] - likeness_of(move - s, seen, target)[0]) / 2e-6 for s in steps]
+    np.testing.assert_allclose(slope, near, atol=1e-3 * np.abs(slope).max())
