@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from privaudit.imaging.alignment import moved_back, rolled_back, turned_back
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.blocks import put_back
+from privaudit.imaging.grey_tables import means_by_level
 from privaudit.imaging.registration import Registration
 from privaudit.imaging.smoothing import box
 
@@ -48,13 +50,11 @@ def _blocks(side: int) -> Form:
 def _table(volume: Tensor, atlas: Atlas) -> Tensor:
     """Each grey level replaced with the mean of the atlas where it occurs: undoes secret tables of grey values."""
     some = volume.flatten()[:: max(1, volume.numel() // SEEN)]
-    edges = torch.unique(some)
-    if len(edges) > LEVELS:
-        edges = torch.unique(torch.quantile(some, torch.linspace(0, 1, LEVELS)[1:]))
-    level = torch.searchsorted(edges, volume.contiguous()).clamp_max(len(edges) - 1)
-    count = torch.bincount(level.flatten(), minlength=LEVELS)
-    total = torch.bincount(level.flatten(), weights=atlas.mean.flatten().double(), minlength=LEVELS)
-    return (total / count.clamp_min(1)).float()[level]
+    levels = torch.from_numpy(np.unique(some.numpy()))
+    if len(levels) > LEVELS:
+        levels = torch.unique(torch.quantile(some, torch.linspace(0, 1, LEVELS)[1:]))
+    means = means_by_level(volume.flatten().numpy(), levels.numpy(), atlas.mean.flatten().numpy())
+    return torch.from_numpy(means).reshape(volume.shape)
 
 
 FIRST: Final[Mapping[str, Form]] = {

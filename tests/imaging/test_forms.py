@@ -7,11 +7,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.forms import FIRST, LAST, PLACES, Chain
+from privaudit.imaging.grey_tables import means_by_level
 
 SHAPE = (18, 20, 17)
 UNDO = Chain(last="grey values by table")
@@ -93,3 +96,23 @@ def test_neither_signs_nor_a_constant_hide_edges_from_local_spread(added: float,
     assert float(seen.std()) > 0.01
     for sent in (image + added, added - image):
         assert torch.allclose(spread(sent, atlas), seen, atol=2e-3)
+
+
+NUMBERS = st.floats(-1e6, 1e6, width=32)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=300), st.lists(NUMBERS, min_size=1, max_size=40, unique=True))
+def test_means_by_level_are_those_of_a_plain_search(values: list[float], levels: list[float]) -> None:
+    seen, steps = np.array(values, np.float32), np.unique(np.array(levels, np.float32))
+    other = np.arange(len(seen), dtype=np.float32)
+    level = np.searchsorted(steps, seen).clip(max=len(steps) - 1)
+    count, total = np.bincount(level, minlength=len(steps)), np.bincount(level, other, minlength=len(steps))
+    expected = (total / count.clip(min=1)).astype(np.float32)[level]
+    np.testing.assert_array_equal(means_by_level(seen, steps, other), expected)
+
+
+def test_means_by_level_of_what_is_no_number() -> None:
+    strange = np.array([np.nan, np.inf, -np.inf, 0.5], np.float32)
+    found = means_by_level(strange, np.array([-np.inf, 0, 1, np.inf], np.float32), np.arange(4, dtype=np.float32))
+    assert found[3] == 3
+    assert found[1] == 1
