@@ -18,6 +18,7 @@ from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile
 from privaudit.auditing.telling import without_names
 from privaudit.auditing.utility import choose_networks, probes, run_utility
+from privaudit.auditing.witness import encodings_of
 from privaudit.errors import DataError, OptionError, PrivauditError, WriteError
 from privaudit.files import private_files, write_text
 from privaudit.paths import paths_in
@@ -57,7 +58,7 @@ def execute(context: Context, settings: Settings, todo: Mapping[Job, int], progr
     threads = max(1, (os.cpu_count() or 1) // settings.jobs)
     # The costly attacks of the battery stand last in it: begun first, they leave short jobs to fill the end.
     units = reversed(together(context, list(todo)))
-    calls = (joblib.delayed(_worker)(spec, settings, unit, threads) for unit in units)
+    calls = (joblib.delayed(_worker)(spec, settings, unit, threads, encodings_of(context.scene)) for unit in units)
     # Workers are replaced when they have grown; what they had learned is learned again, and nobody need know.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     found: Outcomes = {}
@@ -82,8 +83,10 @@ def together(context: Context, jobs: Sequence[Job]) -> list[list[Job]]:
     return list(groups.values())
 
 
-def _worker(spec: AuditSpec, settings: Settings, jobs: Sequence[Job], threads: int) -> Outcomes:
+def _worker(spec: AuditSpec, settings: Settings, jobs: Sequence[Job], threads: int, encodings: str) -> Outcomes:
     torch.set_num_threads(threads)
+    scene = open_context(spec, settings)[0].scene
+    scene.encodings = scene.encodings or encodings  # what is sent was looked at before work was handed out
     return {job: _one(spec, settings, job, lambda _: None) for job in jobs}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 from privaudit.contracts.cohort import Attribute, Cohort, ScanId, Split
@@ -56,7 +57,7 @@ class Roster:
         """Every encoded scan of every victim, by opaque name."""
         return tuple(self._scan_of)
 
-    @property
+    @cached_property
     def later_requests(self) -> tuple[str, ...]:
         """Those that are not their person's first session: the probes against a raw gallery."""
         return tuple(r for r, s in self._scan_of.items() if s != self.cohort.sessions_of(s.subject)[0])

@@ -183,18 +183,18 @@ def _sent(context: Context, requests: Sequence[str]) -> list[Cells]:
 
 
 def draw(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> bytes:
-    """Middle slices of titled volumes, as PNG; rows may differ in length."""
+    """Middle slices of titled volumes, or slices that were kept, as PNG; rows may differ in length."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = max(len(cells) for cells in rows)
-    x, y, z = rows[0][0][1].shape
+    x, y, _ = rows[0][0][1].shape
     figure = Figure(figsize=(1.7 * columns, (1.7 * y / x + 0.45) * len(rows)), dpi=110, layout="compressed")
     FigureCanvasAgg(figure)
     for i, cells in enumerate(rows):
         for j, (title, image) in enumerate(cells):
             axes = figure.add_subplot(len(rows), columns, i * columns + j + 1)
-            axes.imshow(image[:, :, z // 2].numpy().T, origin="lower", cmap="gray", vmin=0, vmax=1)
+            axes.imshow(image[:, :, image.shape[2] // 2].numpy().T, origin="lower", cmap="gray", vmin=0, vmax=1)
             axes.set_title(title, fontsize=8)
             axes.axis("off")
     buffer = io.BytesIO()

@@ -148,7 +148,7 @@ class PhantomCohort(Cohort):
 
     def load(self, scan: ScanId) -> Volume:
         """Read a scan; one that is missing or damaged in the cache is made again."""
-        if scan not in self.scans:
+        if scan not in self.sessions_of(scan.subject):
             raise DataError("the phantom has no such scan", got=scan, todo="see its options subjects and sessions")
         kept = read_volume(self.path(scan))
         if kept is None or kept.image.shape != self.shape:

@@ -97,7 +97,14 @@ class Cohort(ABC):
 
     def sessions_of(self, subject: str) -> tuple[ScanId, ...]:
         """The scans of one person, the earliest first."""
-        return tuple(scan for scan in self.scans if scan.subject == subject)
+        return self._scans_of.get(subject, ())
+
+    @cached_property
+    def _scans_of(self) -> dict[str, tuple[ScanId, ...]]:
+        grouped: dict[str, list[ScanId]] = {}
+        for scan in self.scans:
+            grouped.setdefault(scan.subject, []).append(scan)
+        return {subject: tuple(scans) for subject, scans in grouped.items()}
 
     def marks_of(self, subject: str) -> frozenset[str]:
         """What recognises a person again, sixteen hex digits for each scan, and tells nothing else.
