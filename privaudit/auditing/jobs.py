@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import itertools
 import shutil
@@ -149,8 +148,7 @@ def task_of(
         facts=facts_of(context),
         attack_seed=seed_from(context.spec.seed, attack.name),
         common_seed=seed_from(context.spec.seed, "common") % 2**31,
-        # A copy: an attacker may fine-tune its network, and the next job must not meet the result.
-        defense=copy.deepcopy(context.scene.scheme_of(arm)),
+        defense=context.scene.lent(arm),
     )
 
 

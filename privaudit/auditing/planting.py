@@ -17,6 +17,7 @@ from privaudit.contracts.scheme import Mixing
 from privaudit.contracts.wrapped import Wrapped
 from privaudit.imaging.off_grid import as_image, spread
 from privaudit.imaging.patches import Shape, cut
+from privaudit.scoring.arms import SHARES, Arm
 
 QUIET: Final = 1e-6
 """Spread below which an image is constant."""
@@ -125,6 +126,11 @@ class Planted(Wrapped):
         if weights is None:
             return None
         return (0.0 if self.others else self.share) + (1 - self.share) * weights
+
+
+def on_arm(scheme: Defense, arm: Arm) -> Defense:
+    """The scheme itself, or one with the leak that an arm plants."""
+    return Planted(scheme, SHARES[arm], others=arm == "planted-reference") if arm in SHARES else scheme
 
 
 def plant(encoded: Tensor, raw: Tensor, share: float) -> Tensor:

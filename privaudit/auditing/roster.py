@@ -52,6 +52,11 @@ class Roster:
         named = self._alias, self._owner_alias, self._candidate_alias
         return (*self._scan_of, *(alias for aliases in named for alias in aliases.values()))
 
+    @cached_property
+    def classes(self) -> int:
+        """Number of labels, background among them."""
+        return max(self.cohort.label_names) + 1
+
     @property
     def requests(self) -> tuple[str, ...]:
         """Every encoded scan of every victim, by opaque name."""

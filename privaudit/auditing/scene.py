@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from torch import Tensor
 from privaudit.auditing.answering import Answering
 from privaudit.auditing.first_request import check_form, check_sent
 from privaudit.auditing.key_secret import KeySeeds
-from privaudit.auditing.planting import Planted
+from privaudit.auditing.planting import Planted, on_arm
 from privaudit.auditing.references import References
 from privaudit.auditing.roster import Roster
 from privaudit.auditing.volumes import LazyVolumes, entries_of
@@ -28,7 +29,7 @@ from privaudit.contracts.transcript import LazyTranscripts, Transcript
 from privaudit.errors import KnowledgeError
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.patches import as_tensor, most_likely, one_hot, stitch
-from privaudit.scoring.arms import SHARES, Arm
+from privaudit.scoring.arms import Arm
 
 SENT_KEPT: Final = 2**29
 """Bytes of slow encodings that are held: every attack asks for them again."""
@@ -46,7 +47,8 @@ class Scene(Roster):
         super().__init__(cohort, split, seed)
         self._seeds = KeySeeds(seed, cohort.fingerprint, secret)
         self.key_mark = self._seeds.mark
-        self.defense = defense
+        # A scheme may keep what it was given: attacks get it as it was before that.
+        self.defense, self._unused = defense, copy.deepcopy(defense)
         self._victims = LazyVolumes(cohort, list(self._scan_of.values()))
         self._index = {request: number for number, request in enumerate(self._scan_of)}
         self._key: tuple[str, Key] | None = None
@@ -102,11 +104,6 @@ class Scene(Roster):
                 raise KnowledgeError("there is no trained network whose maps could be known", todo="give its weights")
             self._served = name, self.service.respond(self._encode(request, key, views).views)
         return self._served[1].clone()
-
-    @cached_property
-    def classes(self) -> int:
-        """Number of labels, background among them."""
-        return max(self.cohort.label_names) + 1
 
     def owner(self, request: str) -> str | None:
         """Pseudonym of whose image the first view was mixed with; None where nobody's is, or several people's are."""
@@ -198,9 +195,11 @@ class Scene(Roster):
 
     def scheme_of(self, arm: Arm) -> Defense:
         """The scheme that sends on an arm: the defense, or one with a planted leak."""
-        if arm not in SHARES:
-            return self.defense
-        return Planted(self.defense, SHARES[arm], others=arm == "planted-reference")
+        return on_arm(self.defense, arm)
+
+    def lent(self, arm: Arm) -> Defense:
+        """The same for an attack: a copy, which it may train, of a scheme that has seen no victim and drawn no key."""
+        return on_arm(copy.deepcopy(self._unused), arm)
 
     def transcripts(self, requests: Sequence[str], protocol: Protocol, arm: Arm) -> LazyTranscripts:
         """The transcripts of a protocol, made anew at each access; empty ones without the 'transcript' rung.

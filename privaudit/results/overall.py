@@ -24,6 +24,8 @@ NOT_MADE_FOR_IT: Final = "say nothing, as these attacks do not fit the scheme; o
 """The same where an attack says so itself."""
 UNFIT: Final = "the attack is not made for such schemes"
 """How the reason of such a finding begins."""
+MISFIT: Final = "it does not fit this scheme"
+"""How the reason ends of one that does worse than not looking."""
 
 
 def overall(findings: Sequence[Finding], missing: Sequence[Missing]) -> tuple[Verdict, str]:

@@ -93,7 +93,8 @@ class Finding(_Model):
     n_scans: int
     fits: bool = Field(
         default=True,
-        description="false where the attack is not made for the scheme, or does worse than not looking",
+        description="false where the attack is not made for the scheme, or does worse than not looking, and only that"
+        " keeps the finding from deciding",
     )
     verdict: Verdict | None = Field(description="null for findings that decide nothing")
     reason: str = Field(description="why this verdict, in one sentence")

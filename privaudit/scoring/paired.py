@@ -22,7 +22,7 @@ from privaudit.scoring.kind import Asked, ClaimKind, answered
 from privaudit.scoring.rows import Floats, Row, by_alpha, column_of, owners_of, people_of
 from privaudit.scoring.scorecard import Scorecard, Scored
 from privaudit.scoring.stats import within
-from privaudit.scoring.verdicts import Evidence, decide, with_limit
+from privaudit.scoring.verdicts import Evidence, decide, fits, with_limit
 
 WHOSE: Final = {"target": "the person scanned", "reference": "the other person (whose scan was mixed in)"}
 
@@ -86,8 +86,7 @@ class PairedKind(ClaimKind):
         is_baseline = attack.trivial and not attack.reads_transcript
         deciding = metric in self.deciding and protocol.primary and not is_baseline
         margin = self.margin(card.scoring)
-        control, verdict, reason = None, None, "supports the primary figure"
-        misfit = deciding and below(baseline, margin)
+        control, verdict, reason, fit = None, None, "supports the primary figure", True
         if is_baseline:
             reason = "a trivial attacker, who does not look at the transcript"
         elif deciding:
@@ -97,9 +96,10 @@ class PairedKind(ClaimKind):
             evidence = Evidence(
                 baseline.difference if baseline else None, baseline.ci if baseline else None,
                 baseline.name if baseline else "no baseline", self._behind(rows, people), ahead, behind,
-                misfit=misfit, unsound=scored.unhealthy, unfit=scored.unfit,
+                misfit=below(baseline, margin), unsound=scored.unhealthy, unfit=scored.unfit,
             )  # fmt: skip
             verdict, reason = decide(evidence, margin, control, card.scoring.min_subjects)
+            fit = fits(reason)
         # A trivial attacker may find a leak; that it finds nothing says nothing.
         silent = deciding and attack.trivial and verdict is not Verdict.LEAK
         if silent:
@@ -120,7 +120,7 @@ class PairedKind(ClaimKind):
             control=control,
             n_subjects=len(set(people)),
             n_scans=len(rows),
-            fits=not misfit and not (deciding and scored.unfit),
+            fits=fit,
             verdict=verdict,
             reason=reason,
             knowledge=sorted(protocol.knowledge),

@@ -9,7 +9,7 @@ from typing import Final
 
 from scipy import stats
 
-from privaudit.results.overall import UNFIT, Verdict
+from privaudit.results.overall import MISFIT, UNFIT, Verdict
 from privaudit.results.record import Control, Interval
 from privaudit.scoring.arms import PLANTED_SHARE, detection_limit
 from privaudit.scoring.stats import clopper_pearson
@@ -142,7 +142,7 @@ def decide(evidence: Evidence, margin: float, control: Control | None, min_subje
     if evidence.misfit:
         return (
             Verdict.INCONCLUSIVE,
-            f"does worse than {baseline}, who does not look ({difference:+.3f} {span}): it does not fit this scheme",
+            f"does worse than {baseline}, who does not look ({difference:+.3f} {span}): {MISFIT}",
         )
     if control is not None and not control.passed and (control.difference or 0.0) > margin:
         return (
@@ -164,6 +164,11 @@ def decide(evidence: Evidence, margin: float, control: Control | None, min_subje
         f"difference to {baseline} {difference:+.3f} {span} stays within the margin {margin:g}; planted leak found;"
         f" {_noticed(control)}with {n} people, a leak of up to {unseen_share(n):.0%} of people can stay unseen",
     )
+
+
+def fits(reason: str) -> bool:
+    """False where nothing but that the attack is not made for the scheme keeps a finding from deciding."""
+    return not (reason.startswith(UNFIT) or reason.endswith(MISFIT))
 
 
 def _noticed(control: Control) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from privaudit.auditing.opening import Settings, open_context
+from privaudit.auditing.opening import Settings, _open_scene, open_context
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.spec import AuditSpec, parse_spec
 from privaudit.cards.writing import report_input
@@ -71,6 +71,31 @@ def test_a_plugin_that_works_keys_out_gets_nothing_with_a_secret(
     assert (found["without"].estimate or 0) > 0.99
     assert found["with"].verdict is Verdict.INCONCLUSIVE
     assert (found["with"].estimate or 1) < 0.2
+
+
+def test_a_scheme_that_keeps_what_it_was_given_does_not_tell_attacks(
+    spec: AuditSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme, encode = plugin.load("defenses", "noise", Defense), plugin.load("defenses", "noise", Defense).encode
+
+    def keeps(self: Any, image: torch.Tensor, key: Any, views: int) -> Any:
+        self.__dict__.setdefault("seen", []).append(image)
+        return encode(self, image, key, views)
+
+    def looks(self: Attack, protocol: Protocol, transcripts: Sequence[Transcript], knowledge: Any, task: Task) -> Any:
+        found.append(getattr(task.defense, "seen", []))
+        return (Reconstruction(transcript.request, torch.zeros(transcript.shape)) for transcript in transcripts)
+
+    found: list[list[torch.Tensor]] = []
+    monkeypatch.setattr(scheme, "encode", keeps)
+    monkeypatch.setattr(plugin.load("attacks", "smooth", Attack), "run", looks)
+    _open_scene.cache_clear()
+    audited(spec, tmp_path / "run", None)
+    scene = open_context(spec, Settings(out=tmp_path / "run"))[0].scene
+    assert getattr(scene.defense, "seen"), "the scheme has kept victims' images"  # noqa: B009
+    assert found
+    assert not any(found)
+    _open_scene.cache_clear()
 
 
 def test_one_secret_repeats_a_run_and_another_shares_nothing_with_it(spec: AuditSpec, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from privaudit.results.overall import Verdict, overall
 from privaudit.results.record import Control
 from privaudit.scoring.stats import clopper_pearson, within
-from privaudit.scoring.verdicts import Evidence, decide, unseen_share
+from privaudit.scoring.verdicts import Evidence, decide, fits, unseen_share
 from tests import records as made_up
 
 FOUND = Control(description="", estimate=1.0, difference=0.5, ci=(0.4, 0.6), passed=True)
@@ -84,6 +84,17 @@ def test_what_so_many_people_cannot_show_is_said() -> None:
 
 def test_an_attack_that_does_worse_than_not_looking_says_nothing() -> None:
     assert verdict(-0.3, (-0.4, -0.2), misfit=True) is Verdict.INCONCLUSIVE
+
+
+def test_only_that_it_does_not_fit_excuses_an_attack() -> None:
+    """People who are exposed beyond suspicion stay open, whatever the attack says of itself."""
+    worse, unfit = ({"misfit": True}, {"unfit": "other keys, other encodings"})
+    for why in (worse, unfit):
+        for ahead, excused in ((0, True), (5, False)):
+            evidence = Evidence(-0.3, (-0.4, -0.2), "atlas", 24, ahead=ahead, **why)
+            word, reason = decide(evidence, 0.02, FOUND, 10)
+            assert word is Verdict.INCONCLUSIVE
+            assert fits(reason) is not excused
 
 
 def test_too_few_subjects_decide_nothing() -> None:

@@ -20,7 +20,7 @@ from privaudit.scoring.similarity.guesses import epsilon
 from privaudit.scoring.similarity.random_ranks import Query, drawn_map, share_reaching
 from privaudit.scoring.similarity.ranks import QueryRanks
 from privaudit.scoring.stats import within
-from privaudit.scoring.verdicts import RANDOM_P, Evidence, decide, with_limit
+from privaudit.scoring.verdicts import RANDOM_P, Evidence, decide, fits, with_limit
 from privaudit.seeds import seed_from
 
 LEAST_DRAWS = 5000
@@ -179,20 +179,20 @@ def _finding(
     estimate, ci, against = _above_chance(ranks, metric, chance, card, *key)
     deciding = metric == identity_scores.PRIMARY_METRIC and protocol.primary
     n = len({rank.person for rank in ranks})
-    control, verdict, reason, curves = None, None, "supports the primary figure", []
+    control, verdict, reason, fit, curves = None, None, "supports the primary figure", True, []
     details: dict[str, float | None] = {}
-    fits = True
     if deciding:
         random = _random(ranks, protocol, card)
         control = _control(scored, card, metric, n, margin, random)
         p = _by_chance(random, estimate, chance, ranks, metric)
         # Matches that are wrong more often than by chance would be right, were they read the other way round.
-        fits = share_reaching(-random, -estimate) > RANDOM_P
+        misfit = share_reaching(-random, -estimate) <= RANDOM_P
         evidence = Evidence(
-            against.difference, against.ci, "chance", n, p=p, misfit=not fits, unsound=scored.unhealthy,
+            against.difference, against.ci, "chance", n, p=p, misfit=misfit, unsound=scored.unhealthy,
             unfit=scored.unfit,
         )  # fmt: skip
         verdict, reason = decide(evidence, margin, control, card.scoring.min_subjects)
+        fit = fits(reason)
         details = {"random_p": p}
         tied = sum(rank.tied for rank in ranks)
         if verdict is not Verdict.LEAK and tied > len(ranks) / 2:
@@ -220,7 +220,7 @@ def _finding(
         control=control,
         n_subjects=n,
         n_scans=len(ranks),
-        fits=fits and not (deciding and scored.unfit),
+        fits=fit,
         verdict=verdict,
         reason=reason,
         knowledge=sorted(protocol.knowledge),
