@@ -1,9 +1,11 @@
 """Linear maps told from probes cube by cube: blocks, filters, pixels, and whatever reaches everywhere, more coarsely.
 
 First each cube of the image is changed alone, which shows what it reaches. Cubes that reach nothing in common are then
-probed together, one voxel of each at a time (as columns of a sparse Jacobian are coloured: Curtis, Powell and Reid, "On
-the estimation of sparse Jacobian matrices", IMA Journal of Applied Mathematics 1974). Where that would take too many
-probes or numbers, smaller cubes stand for voxels.
+probed together (as columns of a sparse Jacobian are coloured: Curtis, Powell and Reid, "On the estimation of sparse
+Jacobian matrices", IMA Journal of Applied Mathematics 1974), half of the voxels of each at a time, in the patterns of a
+Hadamard matrix: noise of what is sent then counts least (Hotelling, "Some improvements in weighing and other
+experimental techniques", Annals of Mathematical Statistics 1944). Where that would take too many probes or numbers,
+smaller cubes stand for voxels.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import hadamard
 from scipy.sparse import csc_matrix
 
 from privaudit.imaging.cube_maps import CubeMap, Ints
@@ -33,16 +36,21 @@ MOST_NUMBERS: Final = 100_000_000
 ROUNDING: Final = 4e-6
 """Share of the largest number that is sent below which a change is rounding."""
 
+LOUD: Final = 6.0
+"""Standard deviations of noise from which a change is one."""
+
 
 def fit_cubes(
-    send: Send, base: Floats, nothing: Floats, rng: np.random.Generator, advance: Callable[[float], None]
-) -> CubeMap | None:
+    send: Send, base: Floats, nothing: Floats, noise: float, rng: np.random.Generator,
+    advance: Callable[[float], None],
+) -> CubeMap | None:  # fmt: skip
     """Fit a map around a base image; None where the volume has too many cubes.
 
     Args:
         send: the encoder.
         base: the image, [X, Y, Z] in [0, 1].
         nothing: what is sent of it.
+        noise: standard deviation of what is sent of one image.
         rng: of what cubes are filled with.
         advance: called with shares of the work.
     """
@@ -59,7 +67,7 @@ def fit_cubes(
     nothing = nothing[first]
     reach = []
     for cube in cubes:
-        reach.append(_reach(distinct, base, nothing, cube, rng))
+        reach.append(_reach(distinct, base, nothing, noise, cube, rng))
         advance(0.4 / len(cubes))
     colours = coloured(reach, nothing.size)
     for step in STEPS:
@@ -92,13 +100,16 @@ def _within(cube: Box, side: int) -> list[Box]:
     return cut_up([axis.stop - axis.start for axis in cube], side, [axis.start for axis in cube])
 
 
-def _reach(send: Send, base: Floats, nothing: Floats, cube: Box, rng: np.random.Generator) -> Ints:
+def _reach(
+    send: Send, base: Floats, nothing: Floats, noise: float, cube: Box, rng: np.random.Generator
+) -> Ints:  # fmt: skip
     """Which numbers change with a cube, by two fillings: a number that one leaves as it was is changed by the other."""
     changed = np.zeros(nothing.size, dtype=bool)
+    least = max(ROUNDING * max(float(np.abs(nothing).max()), STEP), LOUD * noise)
     for _ in range(2):
         probe = base.copy()
         probe[cube] += STEP * inward(base[cube]) * rng.uniform(0.2, 1, base[cube].shape)
-        changed |= np.abs(send(probe) - nothing) > ROUNDING * max(float(np.abs(nothing).max()), STEP)
+        changed |= np.abs(send(probe) - nothing) > least
     return np.flatnonzero(changed)
 
 
@@ -125,21 +136,30 @@ def _blocks(
     send: Send, base: Floats, nothing: Floats, reach: Sequence[Ints], colours: Sequence[Sequence[int]],
     parts: Sequence[Sequence[Box]], advance: Callable[[float], None],
 ) -> list[NDArray[np.float32]]:  # fmt: skip
-    """For each cube what each of its parts changes of what the cube reaches, [parts, reach]."""
+    """For each cube what each of its parts changes of what the cube reaches, [parts, reach].
+
+    Part v is changed in probe p where the Hadamard matrix H has a one there. With d(v) for what its change changes, a
+    probe shows r(p) = sum of (1 + H(p, v)) / 2 · d(v), the first one, of all, r(0); and H has orthogonal columns.
+    """
     blocks = [np.zeros((len(own), len(mine)), dtype=np.float32) for mine, own in zip(reach, parts, strict=True)]
     for group in colours:
-        probes = max(len(parts[cube]) for cube in group)
-        for number in range(probes):
-            probe, sizes = base.copy(), {}
+        order = 1 << (max(len(parts[cube]) for cube in group) - 1).bit_length()
+        patterns = hadamard(order, dtype=np.int8)
+        seen = {cube: np.empty((order, len(reach[cube])), dtype=np.float32) for cube in group}
+        sizes = {cube: np.array([_room(base[box]) for box in parts[cube]]) for cube in group}
+        part, size = np.zeros(base.shape, dtype=np.int64), np.zeros(base.shape)
+        for cube in group:
+            for number, box in enumerate(parts[cube]):
+                part[box], size[box] = number, sizes[cube][number]
+        for number, pattern in enumerate(patterns > 0):
+            change = send(base + size * pattern[part]) - nothing
             for cube in group:
-                if number < len(parts[cube]):
-                    box = parts[cube][number]
-                    sizes[cube] = _room(base[box])
-                    probe[box] += sizes[cube]
-            change = send(probe) - nothing
-            for cube, size in sizes.items():
-                blocks[cube][number] = change[reach[cube]] / size
-            advance(1 / probes / len(colours))
+                seen[cube][number] = change[reach[cube]]
+            advance(1 / order / len(colours))
+        for cube in group:
+            columns = patterns[:, : len(parts[cube])].astype(np.float32)
+            told = columns.T @ (2 * seen[cube] - seen[cube][0]) / order
+            blocks[cube][:] = told / sizes[cube][:, None]
     return blocks
 
 

@@ -9,9 +9,10 @@ Signal Processing: Image Communication 2008).
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -24,11 +25,11 @@ from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.cube_maps import CubeMap
 from privaudit.imaging.cube_probes import fit_cubes
 from privaudit.imaging.linear_maps import FilterMap, LinearMap, VoxelMap
+from privaudit.imaging.normalising import Undone, undone
 from privaudit.imaging.patches import Shape
 from privaudit.imaging.probing import (
     Floats,
     Send,
-    departs,
     likely_changes,
     own_changes,
     repeats,
@@ -37,8 +38,12 @@ from privaudit.imaging.probing import (
 )
 from privaudit.imaging.voxel_tables import Tables
 
-REPEATS: Final = 1e-3
+REPEATS: Final = 0.3
 """Share, at most, by which encodings of one image under two keys differ, for a scheme that repeats itself."""
+QUIET: Final = 0.05
+"""The same of what is worked with: the mean of encodings of one image, of as many as that takes."""
+MOST_REPEATS: Final = 16
+"""Encodings of one image, at most, whose mean is taken."""
 LINEAR: Final = 0.2
 """Share, at most, of what a change changes that a map or a table may miss: the rest is noise to it."""
 COARSE: Final = 0.9
@@ -59,9 +64,11 @@ class Broken:
         missed: share of what a change of an image changes that the best map or table does not predict; None where the
             scheme does not repeat itself, so that none was looked for.
         form: what the scheme is to the attacker, in words.
-        nothing: what is sent of the atlas, [m].
+        nothing: what is sent of the atlas, [m], without the scheme's normalisation.
         found: a linear map, or tables of grey values; None where the claim is the atlas.
         noise: variance of what a map does not explain.
+        quiet: standard deviation of what is worked with, the mean of several encodings of one image.
+        undone: the scheme without a normalisation of images; None where it was not looked for.
     """
 
     atlas: Atlas
@@ -71,12 +78,15 @@ class Broken:
     nothing: Floats | None = None
     found: LinearMap | Tables | None = None
     noise: float = 0.0
+    quiet: float = 0.0
+    undone: Undone | None = None
 
     def invert(self, transcript: Transcript) -> Tensor:
         """The picture [X, Y, Z] behind what was sent; the atlas itself where the attack does not fit."""
         sent = transcript.values()[0].double().numpy()
-        if self.found is None or self.nothing is None or sent.size != self.nothing.size:
+        if self.found is None or self.nothing is None or self.undone is None or sent.size != self.nothing.size:
             return self.atlas.mean.clone()
+        sent = self.undone.seen(sent)
         mean, variance = _prior(self.atlas)
         if isinstance(self.found, Tables):
             image = self.found.back(sent, mean, variance)
@@ -94,18 +104,24 @@ def _prior(atlas: Atlas) -> tuple[Floats, Floats]:
 def sender(scheme: Defense, shape: Shape, seed: int) -> Send:
     """Sends images [X, Y, Z] through a scheme, each under a key drawn afresh, and gives all numbers of the first view.
 
-    What is not finite counts as 0.
+    What is not finite counts as 0, and so does all that is sent of an image that the scheme refuses.
 
     Args:
         scheme: what encodes; it mixes nobody in.
         shape: of images.
         seed: of the attacker's own keys.
     """
-    keys = random.Random(f"chosen {seed}")
+    keys, sizes = random.Random(f"chosen {seed}"), list[int]()
 
     def send(image: Floats) -> Floats:
-        encoded = scheme.encode(torch.from_numpy(image).float(), scheme.draw_key(shape, [], keys), 1)
+        try:
+            encoded = scheme.encode(torch.from_numpy(image).float(), scheme.draw_key(shape, [], keys), 1)
+        except Exception:
+            if not sizes:
+                raise
+            return np.zeros(sizes[0])  # a scheme may refuse an image that is like nobody's
         values = encoded.views if encoded.sent is None else encoded.sent
+        sizes.append(values[0].numel())
         return np.asarray(np.nan_to_num(values[0].flatten().double().numpy(), nan=0.0, posinf=0.0, neginf=0.0))
 
     return send
@@ -126,23 +142,35 @@ def break_scheme(scheme: Defense, atlas: Atlas, seed: int, advance: Callable[[fl
     repeated = repeats(send, base, rng)
     if repeated > REPEATS:
         return Broken(atlas, repeated)
-    nothing = send(base)
-    apart = departs(send, base, rng)
+    own = root_mean_square(send(base) - send(base)) ** 2 / 2
+    opened, apart = undone(averaged(send, math.ceil((repeated / QUIET) ** 2)), base, rng, max(EXACT, repeated))
+    nothing = opened.send(base)
+    quiet = root_mean_square(opened.send(base) - nothing) / math.sqrt(2)
     advance(0.05)
-    best = Broken(atlas, repeated, min(apart, 1.0), "no linear map", nothing)
+    form = f"no linear map{_after(opened)}"
+    best = Broken(atlas, repeated, min(apart, 1.0), form, nothing, None, opened.size**2 * own, quiet, opened)
     if apart <= LINEAR:
-        best = _linear(send, base, best, rng, lambda done: advance(0.45 * done))
+        best = _linear(base, best, rng, lambda done: advance(0.45 * done))
     if best.found is None:
-        best = _tables(send, base, best, rng, lambda done: advance(0.45 * done))
+        best = _tables(base, best, rng, lambda done: advance(0.45 * done))
     return best
 
 
-def _linear(
-    send: Send, base: Floats, sofar: Broken, rng: np.random.Generator, advance: Callable[[float], None]
-) -> Broken:
+def averaged(send: Send, count: int) -> Send:
+    """Sends an image so often, at least once and at most :data:`MOST_REPEATS` times, and gives the mean."""
+    times = min(max(1, count), MOST_REPEATS)
+    return send if times == 1 else lambda image: np.mean([send(image) for _ in range(times)], axis=0)
+
+
+def _after(opened: Undone) -> str:
+    return f" after normalisation by {opened.name}" if opened.name else ""
+
+
+def _linear(base: Floats, sofar: Broken, rng: np.random.Generator, advance: Callable[[float], None]) -> Broken:
     """The first linear map that predicts exactly, or the best one of those that predict well."""
     assert sofar.nothing is not None
-    nothing, best, (_, variance) = sofar.nothing, sofar, _prior(sofar.atlas)
+    assert sofar.undone is not None
+    send, nothing, best, (_, variance) = sofar.undone.send, sofar.nothing, sofar, _prior(sofar.atlas)
     for form in ("a filter", "voxel by voxel", "cube by cube"):
         found: LinearMap | None
         if form == "a filter":
@@ -150,7 +178,7 @@ def _linear(
         elif form == "voxel by voxel":
             found = VoxelMap.fit(send, base)
         else:
-            found = fit_cubes(send, base, nothing, rng, advance)
+            found = fit_cubes(send, base, nothing, sofar.quiet, rng, advance)
         if found is None:
             continue
         coarse = isinstance(found, CubeMap) and found.step > 1
@@ -158,21 +186,21 @@ def _linear(
         true = np.concatenate([send(base + change) - nothing for change in changes])
         rest = true - np.concatenate([found.of(change) for change in changes])
         missed, size = share(rest, true), max(root_mean_square(true), 1e-12)
-        noise = max(root_mean_square(rest), 1e-7 * size) ** 2
+        noise = max(root_mean_square(rest), 1e-7 * size) ** 2 + sofar.noise
         kept = found if missed <= (COARSE if coarse else LINEAR) else None
         if best is sofar or (kept is not None and (best.found is None or missed < (best.missed or 0))):
-            best = Broken(sofar.atlas, sofar.repeats, missed, f"linear, {form}", nothing, kept, noise)
+            name = f"linear, {form}{_after(sofar.undone)}"
+            best = replace(sofar, missed=missed, form=name, found=kept, noise=noise)
         if best.found is not None and (best.missed or 0) <= EXACT:
             break
     return best
 
 
-def _tables(
-    send: Send, base: Floats, sofar: Broken, rng: np.random.Generator, advance: Callable[[float], None]
-) -> Broken:
+def _tables(base: Floats, sofar: Broken, rng: np.random.Generator, advance: Callable[[float], None]) -> Broken:
     """Tables, where they predict images well; they are tried on grey values for which there are entries."""
     assert sofar.nothing is not None
-    _, variance = _prior(sofar.atlas)
+    assert sofar.undone is not None
+    send, (_, variance) = sofar.undone.send, _prior(sofar.atlas)
     tables = Tables.fit(send, base.shape, sofar.nothing.size, advance)
     one, other = (rng.choice(tables.levels, base.shape) for _ in range(2))
     true = send(one) - send(other)
@@ -184,7 +212,7 @@ def _tables(
     missed = max(missed, share(changed - np.concatenate([told[1] - told[0], told[2] - told[0]]), changed))
     if missed > LINEAR:
         return sofar
-    return Broken(sofar.atlas, sofar.repeats, missed, "tables of grey values", sofar.nothing, tables)
+    return replace(sofar, missed=missed, form=f"tables of grey values{_after(sofar.undone)}", found=tables)
 
 
 _LAST: dict[str, Broken] = {}

@@ -116,6 +116,68 @@ def test_the_zoo_s_fixed_linear_schemes_are_undone(zoo: Path) -> None:
         assert psnr(found[inside], victim[inside]) > 60, name
 
 
+MIXED = np.linalg.qr(np.random.default_rng(7).standard_normal((64, 64)))[0]
+
+
+def cubes_mixed(image: Any) -> Any:
+    """Cubes of 4 voxels through one orthogonal matrix."""
+    wide = np.pad(image, ((0, 0), (0, 0), (0, 3))).reshape(5, 4, 4, 4, 5, 4)
+    return (wide.transpose(0, 2, 4, 1, 3, 5).reshape(-1, 64) @ MIXED.T).astype(np.float32)
+
+
+def signed(image: Any) -> Any:
+    return (exchanged(image, None) * np.random.default_rng(2).choice([-1, 1], image.shape)).astype(np.float32)
+
+
+def normal(image: Any) -> Any:
+    return (image - image.mean()) / image.std()
+
+
+def stretched(image: Any) -> Any:
+    return (image - image.min()) / (image.max() - image.min())
+
+
+@pytest.mark.parametrize(
+    ("normalise", "noise", "words", "least"),
+    [
+        (lambda image: image, 0.01, "", 25),
+        (lambda image: image, 0.03, "", 22),
+        (normal, 0.0, "by mean and standard deviation", 19),
+        (normal, 0.01, "by mean and standard deviation", 19),
+        (stretched, 0.0, "by least and greatest value", 40),
+        (stretched, 0.01, "by least and greatest value", 25),
+        (lambda image: image / np.linalg.norm(image), 0.0, "by length", 25),
+        (lambda image: image / image.mean(), 0.0, "by mean", 35),
+    ],
+)
+@pytest.mark.parametrize("linear", [cubes_mixed, signed])
+def test_normalised_images_and_a_little_noise_are_no_protection(
+    linear: Callable[[Any], Any], normalise: Callable[[Any], Any], noise: float, words: str, least: float
+) -> None:
+    """Scale and mean of the victim stay unknown where they are normalised away: the picture has the atlas's."""
+
+    def encode(image: Any, rng: Any) -> Any:
+        sent = linear(normalise(image))
+        return (sent + noise * sent.std() * rng.standard_normal(sent.shape)).astype(np.float32)
+
+    scheme, victim = function_defense(encode)(), people()[0]
+    found = broken(scheme)
+    assert found.form.endswith(words), found.form
+    assert psnr(picture(scheme, found, victim), victim) > least
+    assert psnr(atlas().mean, victim) < 14
+
+
+def test_an_encoder_that_refuses_chosen_images_stops_nothing() -> None:
+    def picky(image: Any, rng: Any) -> Any:
+        if image.std() < 0.05:
+            raise ValueError("this is no scan")
+        return np.sin(40 * image.cumsum()).reshape(image.shape).astype(np.float32)
+
+    found = broken(function_defense(picky)())
+    assert found.found is None
+    assert "no linear map" in found.form
+
+
 def test_what_is_lost_is_guessed_by_the_atlas(zoo: Path) -> None:
     """Means of cubes: the picture has the victim's means, and is nearer to the victim than the atlas is."""
     scheme, victim = plugin.create("defenses", "zoo-pixelate", Defense, {"block": 4}), people()[0]
