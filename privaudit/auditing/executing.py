@@ -21,6 +21,7 @@ from privaudit.auditing.utility import choose_networks, probes, run_utility
 from privaudit.auditing.witness import encodings_of
 from privaudit.errors import DataError, OptionError, PrivauditError, WriteError
 from privaudit.files import private_files, write_text
+from privaudit.memory import keep_pages
 from privaudit.paths import paths_in
 from privaudit.scoring.arms import ARM_WORDS, SHARES
 
@@ -51,6 +52,7 @@ def execute(context: Context, settings: Settings, todo: Mapping[Job, int], progr
         OptionError: options that do not fit.
     """
     spec = context.spec
+    keep_pages()
     if settings.jobs == 1:
         return {job: _one(spec, settings, job, progress(title_of(job), total)) for job, total in todo.items()}
     # One bar per job cannot be fed from other processes, so here each jumps when its job ends.
@@ -85,6 +87,7 @@ def together(context: Context, jobs: Sequence[Job]) -> list[list[Job]]:
 
 def _worker(spec: AuditSpec, settings: Settings, jobs: Sequence[Job], threads: int, encodings: str) -> Outcomes:
     torch.set_num_threads(threads)
+    keep_pages()
     scene = open_context(spec, settings)[0].scene
     scene.encodings = scene.encodings or encodings  # what is sent was looked at before work was handed out
     return {job: _one(spec, settings, job, lambda _: None) for job in jobs}

@@ -136,12 +136,9 @@ def run_utility(context: Context, networks: Networks, advance: Advance) -> JobFi
     return store
 
 
-def shown_maps(context: Context, networks: Networks, request: str) -> dict[str, Tensor]:
-    """Label maps [X, Y, 1 or more] of the first probe, by 'method @ K'; those that were kept, or they are made anew."""
-    kept = Shown(_path(context), _key(context, networks)).slices
-    if kept:
-        return {name: volume for name, (_, volume) in kept.items()}
-    return {name: torch.from_numpy(guess) for name, guess in label_maps(context, networks, request) if " @ " in name}
+def kept_maps(context: Context, networks: Networks) -> dict[str, Tensor]:
+    """Middle slices [X, Y, 1] of the first probe's label maps, by 'method @ K', if they were kept."""
+    return {name: volume for name, (_, volume) in Shown(_path(context), _key(context, networks)).slices.items()}
 
 
 def _path(context: Context) -> Path:

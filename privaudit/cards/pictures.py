@@ -15,7 +15,7 @@ from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.planning import all_attacks, cannot_run
 from privaudit.auditing.shown import Shown, shown_requests
 from privaudit.auditing.spec import AuditSpec
-from privaudit.auditing.utility import choose_networks, probes, shown_maps
+from privaudit.auditing.utility import choose_networks, kept_maps, label_maps, probes
 from privaudit.cards.gallery import claims_of, gallery, illustrations, primary_of
 from privaudit.cohorts.progress import run_jobs
 from privaudit.contracts.attack import Attack
@@ -57,6 +57,9 @@ def pictures_of(
     drawn = [attack.name for attack in all_attacks(spec) if _drawn(attack)]
     # What takes longest comes first: label maps, and the attacks that learn, which stand last.
     work = [(name, settings, spec) for name in ([SEGMENTED] if utility else []) + drawn[::-1]]
+    context, _ = open_context(spec, settings)
+    if sum(not _is_kept(context, name) for name, *_ in work) < 2:
+        jobs = 1  # other processes would take longer to begin than this one to read what is kept
     made = dict(zip([name for name, *_ in work], run_jobs(_part, work, jobs, "drawing", quiet), strict=True))
     maps = made.pop(SEGMENTED, None)
     return [
@@ -64,6 +67,22 @@ def pictures_of(
         *attack_pictures(settings, spec),
         *([maps] if isinstance(maps, Picture) else []),
     ]
+
+
+def _is_kept(context: Context, name: str) -> bool:
+    """Whether what is drawn was kept when the audit ran, so that nothing need be attacked or segmented again."""
+    if name == SEGMENTED:
+        networks, _ = choose_networks(context.spec.utility, context.scene)
+        return networks is None or bool(kept_maps(context, networks))
+    attack = next(attack for attack in all_attacks(context.spec) if attack.name == name)
+    return set(shown_requests(context.scene, context.spec.pictures)) <= set(_kept(context, attack))
+
+
+def _kept(context: Context, attack: Attack) -> dict[str, tuple[str, Tensor]]:
+    """Middle slices of what an attack has claimed, by request."""
+    protocol = primary_of(attack, context)
+    job = Job(attack.name, protocol.name, "audit")
+    return Shown(job_path(context, job), job_key(context, attack, protocol, "audit")).slices
 
 
 def _part(name: str, settings: Settings, spec: AuditSpec) -> Picture | Cells | None:
@@ -95,8 +114,7 @@ def _claimed(settings: Settings, spec: AuditSpec, name: str) -> Cells | None:
     kind, protocol = kind_of(attack), primary_of(attack, context)
     if cannot_run(context.scene, attack, protocol):
         return None
-    kept = Shown(job_path(context, Job(name, protocol.name, "audit")), job_key(context, attack, protocol, "audit"))
-    pictures = kept.slices
+    pictures = _kept(context, attack)
     if not set(requests) <= set(pictures):  # a cohort that is shown because the user asks, or an older run
         claims = claims_of(context, attack, protocol, requests)
         asked = asked_of(context, attack, protocol, requests)
@@ -157,9 +175,10 @@ def segmentation_picture(settings: Settings, spec: AuditSpec) -> Picture | None:
     cells = [("target", as_tensor(truth.image)), ("what the server sees", seen)]
     cells.append(("true labels", torch.from_numpy(truth.labels / top)))
     wanted = (1, scene.defense.views)
-    for name, guess in shown_maps(context, networks, request).items():
+    made = ((name, torch.from_numpy(guess)) for name, guess in label_maps(context, networks, request))
+    for name, guess in kept_maps(context, networks).items() or made:
         method, _, count = name.partition(" @ ")
-        if int(count) in wanted:
+        if count and int(count) in wanted:
             cells.append((method if int(count) == 1 else f"{method} + TTA", guess / top))
     return Picture(
         "segmentation",
