@@ -22,8 +22,8 @@ from privaudit.msssim import DenseSimilarity
 class ValuesReidAttack(Attack):
     """Encodings are compared value by value, in standard deviations of own people's; raw scans are encoded first.
 
-    Sizes and energies along each axis are compared too; own people, encoded twice, say how much each tells.
-    The attacker encodes a raw gallery itself, with keys of its own: a scheme without a secret, or with one for
+    Sizes, energies and singular values along each axis are compared too; own people, encoded twice, say how much each
+    tells. The attacker encodes a raw gallery itself, with keys of its own: a scheme without a secret, or with one for
     everybody, gives the same again.
     """
 

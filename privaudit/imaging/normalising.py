@@ -1,4 +1,4 @@
-"""Encoders that normalise each image before a linear map: what an attacker who chooses images does about that.
+"""Encoders that normalise each image before a linear map, or what it gives: what an attacker does who chooses images.
 
 A normalisation makes a linear encoder non-linear in the image. Where it is known, its scale is multiplied back; images
 whose least and greatest voxel the attacker fixes are not changed by one that looks at those.
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from privaudit.imaging.probing import STEP, Floats, Send, departs, inward, root_mean_square
 
+LEAST: Final = 1e-12
+"""Standard deviation of numbers that are all equal."""
 PLACES: Final = 15
 """Where an image is changed to see what its mean does."""
 SIDE: Final = 4
@@ -44,6 +46,24 @@ class Undone:
     def seen(self, sent: Floats) -> Floats:
         """What somebody sent, [m], in the units of :attr:`send`; scale and mean are taken to be the base image's."""
         return np.asarray(self.size * (sent - self.centre) + self.level)
+
+
+@dataclass(frozen=True, eq=False)
+class Standard:
+    """Numbers [m] less their mean, over their standard deviation, with the sign that makes them most like others."""
+
+    like: Floats
+
+    def __call__(self, sent: Floats) -> Floats:
+        """Gain, sign and offset of all numbers are nothing to what it gives."""
+        apart = sent - sent.mean()
+        return np.asarray(apart * (np.sign(float(apart @ self.like)) / max(float(apart.std()), LEAST)))
+
+
+def standardised(send: Send, base: Floats) -> tuple[Send, Standard]:
+    """An encoder whose numbers are read so, with the sign of those of a base image; and how to read others'."""
+    standard = Standard(send(base))
+    return lambda image: standard(send(image)), standard
 
 
 def undone(send: Send, base: Floats, rng: np.random.Generator, exact: float) -> tuple[Undone, float]:

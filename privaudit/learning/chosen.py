@@ -25,7 +25,7 @@ from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.cube_maps import CubeMap
 from privaudit.imaging.cube_probes import fit_cubes
 from privaudit.imaging.linear_maps import FilterMap, LinearMap, VoxelMap
-from privaudit.imaging.normalising import Undone, undone
+from privaudit.imaging.normalising import Standard, Undone, standardised, undone
 from privaudit.imaging.patches import Shape
 from privaudit.imaging.probing import (
     Floats,
@@ -69,6 +69,7 @@ class Broken:
         noise: variance of what a map does not explain.
         quiet: standard deviation of what is worked with, the mean of several encodings of one image.
         undone: the scheme without a normalisation of images; None where it was not looked for.
+        standard: in what form numbers are read where each encoding has a gain and an offset of its own; else None.
     """
 
     atlas: Atlas
@@ -80,13 +81,14 @@ class Broken:
     noise: float = 0.0
     quiet: float = 0.0
     undone: Undone | None = None
+    standard: Standard | None = None
 
     def invert(self, transcript: Transcript) -> Tensor:
         """The picture [X, Y, Z] behind what was sent; the atlas itself where the attack does not fit."""
         sent = transcript.values()[0].double().numpy()
         if self.found is None or self.nothing is None or self.undone is None or sent.size != self.nothing.size:
             return self.atlas.mean.clone()
-        sent = self.undone.seen(sent)
+        sent = self.undone.seen(sent if self.standard is None else self.standard(sent))
         mean, variance = _prior(self.atlas)
         if isinstance(self.found, Tables):
             image = self.found.back(sent, mean, variance)
@@ -139,16 +141,20 @@ def break_scheme(scheme: Defense, atlas: Atlas, seed: int, advance: Callable[[fl
     x, y, z = atlas.mean.shape
     send, rng = sender(scheme, (x, y, z), seed), np.random.default_rng([seed, 14])
     base, _ = _prior(atlas)
-    repeated = repeats(send, base, rng)
-    if repeated > REPEATS:
-        return Broken(atlas, repeated)
+    repeated, standard = repeats(send, base, rng), None
+    if repeated > REPEATS:  # a fresh gain, sign and offset of all numbers may be all that differs
+        send, standard = standardised(send, base)
+        again = repeats(send, base, rng)
+        if again > REPEATS:
+            return Broken(atlas, repeated)
+        repeated = again
     own = root_mean_square(send(base) - send(base)) ** 2 / 2
     opened, apart = undone(averaged(send, math.ceil((repeated / QUIET) ** 2)), base, rng, max(EXACT, repeated))
     nothing = opened.send(base)
     quiet = root_mean_square(opened.send(base) - nothing) / math.sqrt(2)
     advance(0.05)
     form = f"no linear map{_after(opened)}"
-    best = Broken(atlas, repeated, min(apart, 1.0), form, nothing, None, opened.size**2 * own, quiet, opened)
+    best = Broken(atlas, repeated, min(apart, 1.0), form, nothing, None, opened.size**2 * own, quiet, opened, standard)
     if apart <= LINEAR:
         best = _linear(base, best, rng, lambda done: advance(0.45 * done))
     if best.found is None:

@@ -16,6 +16,7 @@ from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.forms import FIRST, Chain
 from privaudit.learning.inversion import Inverter
 from privaudit.learning.own_people import coarse
+from privaudit.learning.values import singular_values
 
 QUANTILES: Final = 64
 """Grey values in order that stand for a whole scan, whatever the places of its voxels."""
@@ -23,6 +24,9 @@ THINNED: Final = 7
 """Every so many voxels are sorted, or the next number that shares no factor with theirs: no plane is left out."""
 FREQUENCIES: Final = 10
 """Lowest spatial frequencies along each axis whose modulus is looked at: no shift changes it."""
+
+TINY: Final = 1e-3
+"""Added to singular values: below it they are rounding."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def features_of(chains: Sequence[Chain], best: Chain, inverter: Inverter, atlas:
             )
         )  # fmt: skip
     found += [same(f"grey values in order, {name}", _ordered(name, atlas)) for name in FIRST]
-    return [*found, same("spectrum", _spectrum)]
+    return [*found, same("spectrum", _spectrum), same("singular values along each axis", _singular)]
 
 
 def _ordered(first: str, atlas: Atlas) -> Callable[[Tensor], Tensor]:
@@ -68,6 +72,11 @@ def _ordered(first: str, atlas: Atlas) -> Callable[[Tensor], Tensor]:
         return values[torch.linspace(0, len(values) - 1, QUANTILES).round().long()]
 
     return of
+
+
+def _singular(scan: Tensor) -> Tensor:
+    """Logarithms, so that small ones, which tell people apart, count."""
+    return torch.cat([torch.log(values + TINY) for values in singular_values(scan[None])], dim=1)[0]
 
 
 def _spectrum(scan: Tensor) -> Tensor:

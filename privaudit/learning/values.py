@@ -35,6 +35,9 @@ SURE: Final = 3.0
 FLOOR: Final = 1e-9
 """Spread below which a value is constant."""
 
+LONGEST: Final = 512
+"""Entries along an axis up to which singular values are looked at."""
+
 
 def energies(sent: Tensor) -> list[Tensor]:
     """Root mean squares of what is sent [n, …] along each of its axes, [n, k] each; none where there is one axis only.
@@ -45,10 +48,22 @@ def energies(sent: Tensor) -> list[Tensor]:
     return [sent.square().mean(dim=axis).sqrt().flatten(1) for axis in axes] if len(axes) > 1 else []
 
 
-class Reader:
-    """What is read of an encoding: its values, their sizes and energies, each in standard deviations of own people's.
+def singular_values(sent: Tensor) -> list[Tensor]:
+    """Of what is sent [n, …], unfolded along each of its axes (De Lathauwer et al., SIAM J. Matrix Anal. 2000), [n, k].
 
-    Signs that are drawn at random are nothing to sizes, and secret rotations along an axis are nothing to energies.
+    Secret rotations along all axes at once keep them, and so does any other order along an axis. Axes longer than
+    :data:`LONGEST` are left out; so is all where there is one axis only.
+    """
+    axes = [axis for axis in range(1, sent.ndim) if 1 < sent.shape[axis] <= LONGEST] if sent.ndim > 2 else []
+    unfolded = (sent.movedim(axis, 1).flatten(2).double() for axis in axes)
+    return [torch.linalg.eigvalsh(one @ one.mT).clamp_min(0).sqrt().float() for one in unfolded]
+
+
+class Reader:
+    """What is read of an encoding: its values, their sizes, energies and singular values.
+
+    Each is in standard deviations of own people's. Signs that are drawn at random are nothing to sizes, secret
+    rotations along one axis are nothing to energies, and along all of them nothing to singular values.
 
     Args:
         sent: own people's encodings [n, …], the mean of their views.
@@ -60,7 +75,7 @@ class Reader:
     @staticmethod
     def _parts(sent: Tensor) -> list[Tensor]:
         flat = sent.flatten(1)
-        return [flat, flat.abs(), *energies(sent)]
+        return [flat, flat.abs(), *energies(sent), *singular_values(sent)]
 
     def read(self, sent: Tensor, unit: bool = False) -> list[Tensor]:
         """Vectors [n, m] of each part, of mean square 1 or of length 1; constant values are left out."""

@@ -167,6 +167,18 @@ def test_normalised_images_and_a_little_noise_are_no_protection(
     assert psnr(atlas().mean, victim) < 14
 
 
+@pytest.mark.parametrize("linear", [cubes_mixed, signed])
+def test_a_fresh_gain_sign_and_offset_are_no_protection(linear: Callable[[Any], Any]) -> None:
+    def encode(image: Any, rng: Any) -> Any:
+        sent = linear(image) + 0.005 * rng.standard_normal(linear(image).shape)
+        return (rng.choice([-1, 1]) * rng.uniform(0.2, 4) * sent + rng.normal(0, 3)).astype(np.float32)
+
+    scheme, victim = function_defense(encode)(), people()[0]
+    found = broken(scheme)
+    assert psnr(picture(scheme, found, victim), victim) > 19
+    assert psnr(atlas().mean, victim) < 14
+
+
 def test_an_encoder_that_refuses_chosen_images_stops_nothing() -> None:
     def picky(image: Any, rng: Any) -> Any:
         if image.std() < 0.05:

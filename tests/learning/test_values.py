@@ -11,7 +11,7 @@ from privaudit.contracts.arrays import function_defense
 from privaudit.contracts.cohort import Volume
 from privaudit.imaging.atlas import Atlas
 from privaudit.imaging.patches import as_tensor
-from privaudit.learning.values import Reader, learn_values, telling
+from privaudit.learning.values import Reader, learn_values, singular_values, telling
 
 PEOPLE = 24
 
@@ -94,3 +94,16 @@ def test_a_secret_rotation_along_an_axis_keeps_its_energies() -> None:
 def test_energies_of_noise_tell_nothing() -> None:
     assert found_again(lambda image, rng: rng.standard_normal((8, 8, 8)), flat=False) < 0.3
     assert learned(lambda image, rng: rng.standard_normal((8, 8, 8))).left > 0.9
+
+
+def test_rows_in_any_order_and_turned_together_keep_singular_values() -> None:
+    rng = np.random.default_rng(0)
+    sent = rng.standard_normal((2, 50, 8))
+    turn = np.linalg.qr(rng.standard_normal((8, 8)))[0]
+    same = np.stack([one[rng.permutation(50)] @ turn for one in sent])
+    for one, other in zip(
+        *(singular_values(torch.from_numpy(s.astype(np.float32))) for s in (sent, same)), strict=True
+    ):
+        assert torch.allclose(one, other, atol=1e-3)
+    assert singular_values(torch.rand(2, 30)) == []
+    assert len(singular_values(torch.rand(2, 600, 3))) == 1, "long axes are left out"
