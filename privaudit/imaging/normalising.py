@@ -17,35 +17,45 @@ from privaudit.imaging.probing import STEP, Floats, Send, departs, inward, root_
 
 LEAST: Final = 1e-12
 """Standard deviation of numbers that are all equal."""
-PLACES: Final = 15
-"""Where an image is changed to see what its mean does."""
-SIDE: Final = 4
-"""Side in voxels of each of those places."""
+PLACES: Final = 25
+"""Parts of an image, a third of each side, that are changed to see what its mean does."""
 TISSUE: Final = 0.02
 """Value of the base image from which a voxel is taken for tissue, which is never 0 in what is sent."""
 
 
 @dataclass(frozen=True, eq=False)
 class Undone:
-    """An encoder whose normalisation is undone.
+    """A normalisation, and how it is undone: numbers become linear in the image, if it is this one.
 
     Attributes:
-        name: of the normalisation, in words; '' for none.
-        send: from an image [X, Y, Z] to numbers [m] that are linear in it, if it is this normalisation.
+        name: in words; '' for none.
+        shown: the image [X, Y, Z] that is sent in place of an image.
+        size: by what an image is divided.
         centre: what is sent of nothing, [m] or 0.
-        size: scale of the base image, for that of somebody else's.
-        level: what the base image's mean adds, [m] or 0.
+        share: what a mean of 1 adds to the numbers, [m] or 0.
+        base: size and mean of the base image, which stand for somebody else's.
     """
 
-    name: str
-    send: Send
+    name: str = ""
+    shown: Callable[[Floats], Floats] = lambda image: image
+    size: Callable[[Floats], float] = lambda image: 1.0
     centre: Floats | float = 0.0
-    size: float = 1.0
-    level: Floats | float = 0.0
+    share: Floats | float = 0.0
+    base: tuple[float, float] = 1.0, 0.0
+
+    def through(self, send: Send) -> Send:
+        """An encoder without its normalisation."""
+
+        def whole(image: Floats) -> Floats:
+            sent = send(self.shown(image))
+            return np.asarray(self.size(image) * (sent - self.centre) + float(image.mean()) * self.share)
+
+        return whole if self.name else send
 
     def seen(self, sent: Floats) -> Floats:
-        """What somebody sent, [m], in the units of :attr:`send`; scale and mean are taken to be the base image's."""
-        return np.asarray(self.size * (sent - self.centre) + self.level)
+        """What somebody sent, [m], in the same units."""
+        size, mean = self.base
+        return np.asarray(size * (sent - self.centre) + mean * self.share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,80 +76,71 @@ def standardised(send: Send, base: Floats) -> tuple[Send, Standard]:
     return lambda image: standard(send(image)), standard
 
 
-def undone(send: Send, base: Floats, rng: np.random.Generator, exact: float) -> tuple[Undone, float]:
-    """An encoder without its normalisation, of several the one after which it is most nearly linear; or as it is.
+def undone(send: Send, base: Floats, rng: np.random.Generator, exact: float, signed: bool) -> tuple[Undone, float]:
+    """The normalisation, of several, without which an encoder is most nearly linear; or none.
 
     Args:
         send: the encoder.
         base: an image [X, Y, Z] in [0, 1].
         rng: of changes.
         exact: departure from linearity below which nothing is undone.
+        signed: whether the numbers' sign tells something; else there is nothing in them that no image changes.
 
     Returns:
-        It, and by how much it departs from a linear map (:func:`~privaudit.imaging.probing.departs`).
+        It, and by how much the rest departs from a linear map (:func:`~privaudit.imaging.probing.departs`).
     """
-    best = Undone("", send)
+    best = Undone()
     least = departs(send, base, rng)
     if least <= exact:
         return best, least
+    everywhere, tissue = np.ones(base.shape, dtype=bool), base > TISSUE
+
+    def scaled(name: str, of: Callable[[Floats], float], where: NDArray[np.bool_], centred: bool) -> Undone:
+        """Divided by the size of the image somewhere; elsewhere it is 0. A negative's numbers are negative, too."""
+
+        def shown(image: Floats) -> Floats:
+            return np.where(where, image, 0.0)
+
+        centre = (send(shown(base)) + send(shown(1 - base))) / 2 if centred else 0.0
+        return Undone(name, shown, lambda image: float(of(image[where])), centre, 0.0, (float(of(base[where])), 0.0))
+
     for candidate in (
-        _pinned(send, base),
-        _scaled(send, base, "mean and standard deviation", np.std, base > -1, centred=True),
-        _scaled(send, base, "mean and standard deviation of tissue", np.std, base > TISSUE, centred=True),
-        _scaled(send, base, "length", root_mean_square, base > -1, centred=False),
-        _scaled(send, base, "mean", np.mean, base > -1, centred=False),
+        Undone("least and greatest value", _pinned(base)),
+        scaled("mean and standard deviation", np.std, everywhere, centred=signed),
+        scaled("mean and standard deviation of tissue", np.std, tissue, centred=signed),
+        scaled("length", root_mean_square, everywhere, centred=False),
+        scaled("mean", np.mean, everywhere, centred=False),
     ):
-        apart = departs(candidate.send, base, rng)
+        apart = departs(candidate.through(send), base, rng)
         if apart < least / 2:
             best, least = candidate, apart
-    return (_levelled(best, base, rng) if "mean and" in best.name else best), least
+    return (_levelled(best, send, base, rng) if "mean and" in best.name else best), least
 
 
-def _levelled(opened: Undone, base: Floats, rng: np.random.Generator) -> Undone:
-    """With the mean put back: without, every voxel reaches every number, as each lowers the others.
-
-    What the mean adds to a number is the median over places of what a change there takes from it: most do not reach it.
-    """
-    nothing, taken = opened.send(base), []
-    for _ in range(PLACES):
-        probe, corner = base.copy(), [int(rng.integers(max(1, side - SIDE))) for side in base.shape]
-        box = tuple(slice(at, at + SIDE) for at in corner)
-        probe[box] += STEP * inward(base[box])
-        taken.append((nothing - opened.send(probe)) / (probe - base).mean())
-    share = np.median(taken, axis=0)
-
-    def whole(image: Floats) -> Floats:
-        return np.asarray(opened.send(image) + image.mean() * share)
-
-    return replace(opened, send=whole, level=base.mean() * share)
-
-
-def _pinned(send: Send, base: Floats) -> Undone:
+def _pinned(base: Floats) -> Callable[[Floats], Floats]:
     """Images whose least voxel is 0 and whose greatest one is 1, always the same two."""
     low, high = int(base.argmin()), int(base.argmax())
 
-    def fixed(image: Floats) -> Floats:
+    def shown(image: Floats) -> Floats:
         image = image.copy()
         image.flat[low], image.flat[high] = 0.0, 1.0
-        return send(image)
+        return image
 
-    return Undone("least and greatest value", fixed)
+    return shown
 
 
-def _scaled(
-    send: Send, base: Floats, name: str, size: Callable[[Floats], float], where: NDArray[np.bool_], centred: bool
-) -> Undone:
-    """Numbers times the size of the image where the normalisation looks; elsewhere the image is 0.
+def _levelled(found: Undone, send: Send, base: Floats, rng: np.random.Generator) -> Undone:
+    """With the mean put back: without, every voxel reaches every number, as each lowers the others.
 
-    With ``centred``, the negative of an image is sent as the negative of what is sent of it, around the centre.
+    What the mean adds to a number is the median over parts of the image of what a change there takes from it: most do
+    not reach it otherwise.
     """
-
-    def inside(image: Floats) -> Floats:
-        return np.where(where, image, 0.0)
-
-    centre = (send(inside(base)) + send(inside(1 - base))) / 2 if centred else np.zeros(1)
-
-    def whole(image: Floats) -> Floats:
-        return np.asarray(float(size(image[where])) * (send(inside(image)) - centre))
-
-    return Undone(name, whole, centre, float(size(base[where])))
+    opened, taken = found.through(send), []
+    nothing = opened(base)
+    for _ in range(PLACES):
+        probe, sides = base.copy(), [max(1, side // 3) for side in base.shape]
+        corner = [int(rng.integers(whole - part + 1)) for whole, part in zip(base.shape, sides, strict=True)]
+        box = tuple(slice(at, at + part) for at, part in zip(corner, sides, strict=True))
+        probe[box] += STEP * inward(base[box])
+        taken.append((nothing - opened(probe)) / (probe - base).mean())
+    return replace(found, share=np.median(taken, axis=0), base=(found.base[0], float(base.mean())))

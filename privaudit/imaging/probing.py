@@ -59,6 +59,21 @@ def repeats(send: Send, base: Floats, rng: np.random.Generator) -> float:
     return max(share(again - first, apart - first), share(send(other) - apart, apart - first))
 
 
+def averaged(send: Send, times: int) -> Send:
+    """Sends an image several times, and gives the mean of what is sent."""
+    return send if times == 1 else lambda image: np.asarray(np.mean([send(image) for _ in range(times)], axis=0))
+
+
+def spread_of(send: Send, base: Floats) -> float:
+    """Standard deviation of what is sent of one image, by two encodings."""
+    return root_mean_square(send(base) - send(base)) / 2**0.5
+
+
+def drawn_twice(send: Send, base: Floats, times: int) -> int:
+    """How many of so many encodings of one image are equal to an earlier one: keys are few then."""
+    return times - len({send(base).tobytes() for _ in range(times)})
+
+
 def departs(send: Send, base: Floats, rng: np.random.Generator) -> float:
     """By how much an encoder departs from a linear map and a constant, as a share of what a change changes.
 

@@ -12,7 +12,7 @@ import hashlib
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -30,11 +30,14 @@ from privaudit.imaging.patches import Shape
 from privaudit.imaging.probing import (
     Floats,
     Send,
+    averaged,
+    drawn_twice,
     likely_changes,
     own_changes,
     repeats,
     root_mean_square,
     share,
+    spread_of,
 )
 from privaudit.imaging.voxel_tables import Tables
 
@@ -44,6 +47,10 @@ QUIET: Final = 0.05
 """The same of what is worked with: the mean of encodings of one image, of as many as that takes."""
 MOST_REPEATS: Final = 16
 """Encodings of one image, at most, whose mean is taken."""
+FEW: Final = 4
+"""The same where many probes are looked at together."""
+DRAWN: Final = 128
+"""Keys that are drawn to see whether any comes twice: of 256 keys one surely does, of 65,536 in one case of nine."""
 LINEAR: Final = 0.2
 """Share, at most, of what a change changes that a map or a table may miss: the rest is noise to it."""
 COARSE: Final = 0.9
@@ -67,8 +74,8 @@ class Broken:
         nothing: what is sent of the atlas, [m], without the scheme's normalisation.
         found: a linear map, or tables of grey values; None where the claim is the atlas.
         noise: variance of what a map does not explain.
-        quiet: standard deviation of what is worked with, the mean of several encodings of one image.
-        undone: the scheme without a normalisation of images; None where it was not looked for.
+        undone: the scheme's normalisation of images, if any.
+        equal: of so many encodings of one image under fresh keys, how many were there before; 0 where all are equal.
         standard: in what form numbers are read where each encoding has a gain and an offset of its own; else None.
     """
 
@@ -79,14 +86,14 @@ class Broken:
     nothing: Floats | None = None
     found: LinearMap | Tables | None = None
     noise: float = 0.0
-    quiet: float = 0.0
-    undone: Undone | None = None
+    undone: Undone = field(default_factory=Undone)
     standard: Standard | None = None
+    equal: int = 0
 
     def invert(self, transcript: Transcript) -> Tensor:
         """The picture [X, Y, Z] behind what was sent; the atlas itself where the attack does not fit."""
         sent = transcript.values()[0].double().numpy()
-        if self.found is None or self.nothing is None or self.undone is None or sent.size != self.nothing.size:
+        if self.found is None or self.nothing is None or sent.size != self.nothing.size:
             return self.atlas.mean.clone()
         sent = self.undone.seen(sent if self.standard is None else self.standard(sent))
         mean, variance = _prior(self.atlas)
@@ -146,37 +153,33 @@ def break_scheme(scheme: Defense, atlas: Atlas, seed: int, advance: Callable[[fl
         send, standard = standardised(send, base)
         again = repeats(send, base, rng)
         if again > REPEATS:
-            return Broken(atlas, repeated)
+            return Broken(atlas, repeated, equal=drawn_twice(send, base, DRAWN))
         repeated = again
-    own = root_mean_square(send(base) - send(base)) ** 2 / 2
-    opened, apart = undone(averaged(send, math.ceil((repeated / QUIET) ** 2)), base, rng, max(EXACT, repeated))
-    nothing = opened.send(base)
-    quiet = root_mean_square(opened.send(base) - nothing) / math.sqrt(2)
+    times = min(MOST_REPEATS, max(1, math.ceil((repeated / QUIET) ** 2)))
+    found, apart = undone(averaged(send, times), base, rng, max(EXACT, repeated), signed=standard is None)
+    sends = found.through(averaged(send, times)), found.through(averaged(send, min(times, FEW)))
+    nothing, noise = sends[0](base), spread_of(found.through(send), base) ** 2
     advance(0.05)
-    form = f"no linear map{_after(opened)}"
-    best = Broken(atlas, repeated, min(apart, 1.0), form, nothing, None, opened.size**2 * own, quiet, opened, standard)
+    form = f"no linear map{_after(found)}"
+    best = Broken(atlas, repeated, min(apart, 1.0), form, nothing, None, noise, found, standard)
     if apart <= LINEAR:
-        best = _linear(base, best, rng, lambda done: advance(0.45 * done))
-    if best.found is None:
-        best = _tables(base, best, rng, lambda done: advance(0.45 * done))
+        best = _linear(sends, base, best, rng, lambda done: advance(0.45 * done))
+    if best.found is None and repeated <= 2 * QUIET:  # entries of tables are not averaged over probes
+        best = _tables(sends[0], base, best, rng, lambda done: advance(0.45 * done))
     return best
-
-
-def averaged(send: Send, count: int) -> Send:
-    """Sends an image so often, at least once and at most :data:`MOST_REPEATS` times, and gives the mean."""
-    times = min(max(1, count), MOST_REPEATS)
-    return send if times == 1 else lambda image: np.mean([send(image) for _ in range(times)], axis=0)
 
 
 def _after(opened: Undone) -> str:
     return f" after normalisation by {opened.name}" if opened.name else ""
 
 
-def _linear(base: Floats, sofar: Broken, rng: np.random.Generator, advance: Callable[[float], None]) -> Broken:
+def _linear(
+    sends: tuple[Send, Send], base: Floats, sofar: Broken, rng: np.random.Generator, advance: Callable[[float], None]
+) -> Broken:
     """The first linear map that predicts exactly, or the best one of those that predict well."""
     assert sofar.nothing is not None
-    assert sofar.undone is not None
-    send, nothing, best, (_, variance) = sofar.undone.send, sofar.nothing, sofar, _prior(sofar.atlas)
+    (send, fewer), nothing, best, (_, variance) = sends, sofar.nothing, sofar, _prior(sofar.atlas)
+    quiet = spread_of(send, base)
     for form in ("a filter", "voxel by voxel", "cube by cube"):
         found: LinearMap | None
         if form == "a filter":
@@ -184,7 +187,8 @@ def _linear(base: Floats, sofar: Broken, rng: np.random.Generator, advance: Call
         elif form == "voxel by voxel":
             found = VoxelMap.fit(send, base)
         else:
-            found = fit_cubes(send, base, nothing, sofar.quiet, rng, advance)
+            # Patterns of probes average noise themselves.
+            found = fit_cubes(fewer, base, nothing, spread_of(fewer, base), rng, advance)
         if found is None:
             continue
         coarse = isinstance(found, CubeMap) and found.step > 1
@@ -198,16 +202,17 @@ def _linear(base: Floats, sofar: Broken, rng: np.random.Generator, advance: Call
             name = f"linear, {form}{_after(sofar.undone)}"
             best = replace(sofar, missed=missed, form=name, found=kept, noise=noise)
         # Of two encodings of one image as much is not predicted by the best of maps.
-        if best.found is not None and (best.missed or 0) <= max(EXACT, 2 * math.sqrt(2) * sofar.quiet / size):
+        if best.found is not None and (best.missed or 0) <= max(EXACT, 2 * math.sqrt(2) * quiet / size):
             break
     return best
 
 
-def _tables(base: Floats, sofar: Broken, rng: np.random.Generator, advance: Callable[[float], None]) -> Broken:
+def _tables(
+    send: Send, base: Floats, sofar: Broken, rng: np.random.Generator, advance: Callable[[float], None]
+) -> Broken:
     """Tables, where they predict images well; they are tried on grey values for which there are entries."""
     assert sofar.nothing is not None
-    assert sofar.undone is not None
-    send, (_, variance) = sofar.undone.send, _prior(sofar.atlas)
+    _, variance = _prior(sofar.atlas)
     tables = Tables.fit(send, base.shape, sofar.nothing.size, advance)
     one, other = (rng.choice(tables.levels, base.shape) for _ in range(2))
     true = send(one) - send(other)

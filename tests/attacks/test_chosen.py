@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -53,6 +54,21 @@ def test_schemes_with_fresh_keys_are_said_not_to_fit(blobs: Blobs, tmp_path: Pat
     assert found.reason.startswith("the attack is not made for such schemes: ")
     assert any(not health.passed for health in record.health if health.attack == "chosen")
     assert record.verdict is not Verdict.NO_LEAK_DETECTED, "it clears nothing"
+
+
+def test_few_keys_are_no_excuse(blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise of one of 200 seeds: nobody learns anything of it, and whoever tries all seeds has everything."""
+    cls = plugin.load("defenses", "pure-noise", Defense)
+    draw = cls.draw_key
+    monkeypatch.setattr(
+        cls, "draw_key", lambda self, shape, pool, rng: draw(self, shape, pool, Random(rng.randrange(200)))
+    )
+    data = blobs({"name": "pure-noise", "views": 1}, ["invert", "chosen"], dataset={"subjects": 60}, controls="single")
+    record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path)).record
+    assert record.verdict is Verdict.INCONCLUSIVE
+    found = mine(record)
+    assert found.fits
+    assert any("fresh keys that were there before" in health.name and not health.passed for health in record.health)
 
 
 def test_its_silence_does_not_block_what_another_attack_clears(blobs: Blobs, tmp_path: Path) -> None:
