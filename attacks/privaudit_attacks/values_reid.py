@@ -35,10 +35,11 @@ class ValuesReidAttack(Attack):
     options: RetrievalOptions
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """The ones asked for, of one view."""
-        rungs = frozenset({Rung.TRANSCRIPT, Rung.POPULATION})
+        """The ones asked for, of all views that are sent."""
+        rungs = frozenset({Rung.TRANSCRIPT, Rung.POPULATION} | ({Rung.VIEWS} if views_sent > 1 else set()))
         return tuple(
-            Protocol(name, rungs | HELD[name], fresh=Rung.GALLERY in HELD[name]) for name in self.options.protocols
+            Protocol(name, rungs | HELD[name], views=views_sent, fresh=Rung.GALLERY in HELD[name])
+            for name in self.options.protocols
         )
 
     def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
@@ -58,7 +59,7 @@ class ValuesReidAttack(Attack):
             yield Similarity(DenseSimilarity(nothing, symmetric=not raw))
             return
         with task.ahead(0.5 * len(transcripts)) as advance:
-            own = own_values(task.defense, people, 1, 2, task.common_seed, advance)
+            own = own_values(task.defense, people, protocol.views, 2, task.common_seed, advance)
         reader = Reader(own[::2])
         weights = telling(reader, own[::2], own[1::2])
         sent = reader.read(torch.stack([values_of(transcript) for transcript in transcripts]), unit=True)
@@ -66,9 +67,9 @@ class ValuesReidAttack(Attack):
             likeness = reader.likeness(sent, sent, weights)
             yield Similarity(DenseSimilarity((likeness + likeness.T) / 2, symmetric=True))
             return
-        keys, rows = random.Random(f"gallery {task.common_seed}"), []
+        keys, others, rows = random.Random(f"gallery {task.common_seed}"), Others(people, len(people)), []
         for entry in knowledge.gallery:
             image = entry.load().numpy()
             volume = Volume(image, np.zeros(image.shape, np.uint8), transcripts[0].affine)
-            rows.append(values_of(send_own(task.defense, volume, Others(people, len(people)), keys, 1, None)))
+            rows.append(values_of(send_own(task.defense, volume, others, keys, protocol.views, None)))
         yield Similarity(DenseSimilarity(reader.likeness(sent, reader.read(torch.stack(rows), unit=True), weights)))

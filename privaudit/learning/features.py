@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.cubes import to_blocks
 from privaudit.imaging.forms import FIRST, Chain
+from privaudit.imaging.smoothing import box
 from privaudit.learning.inversion import Inverter
 from privaudit.learning.own_people import coarse
 from privaudit.learning.values import singular_values
@@ -26,7 +28,13 @@ FREQUENCIES: Final = 10
 """Lowest spatial frequencies along each axis whose modulus is looked at: no shift changes it."""
 
 TINY: Final = 1e-3
-"""Added to singular values: below it they are rounding."""
+"""Added to singular values: below it they are rounding. Share of the greatest spread below which a cube is flat."""
+CUBE: Final = 8
+"""Side of cubes in voxels."""
+FLAT: Final = 1e-9
+"""Spread below which a cube is constant, whatever the others are."""
+CUBES_SHOWN: Final = 40
+"""Cubes in order that stand for all of them."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,8 @@ def features_of(chains: Sequence[Chain], best: Chain, inverter: Inverter, atlas:
             )
         )  # fmt: skip
     found += [same(f"grey values in order, {name}", _ordered(name, atlas)) for name in FIRST]
-    return [*found, same("spectrum", _spectrum), same("singular values along each axis", _singular)]
+    found += [same("spectrum", _spectrum), same("singular values along each axis", _singular)]
+    return [*found, same("shapes of cubes in order", _cubes), same("last bits", _last_bits)]
 
 
 def _ordered(first: str, atlas: Atlas) -> Callable[[Tensor], Tensor]:
@@ -77,6 +86,27 @@ def _ordered(first: str, atlas: Atlas) -> Callable[[Tensor], Tensor]:
 def _singular(scan: Tensor) -> Tensor:
     """Logarithms, so that small ones, which tell people apart, count."""
     return torch.cat([torch.log(values + TINY) for values in singular_values(scan[None])], dim=1)[0]
+
+
+def _cubes(scan: Tensor) -> Tensor:
+    """Skewness, without its sign, and kurtosis of each cube's grey values, in order over the cubes.
+
+    Where cubes lie, how they are turned, and a gain, sign and offset of each are nothing to it.
+    """
+    cubes = to_blocks(scan, CUBE).double()
+    apart = cubes - cubes.mean(dim=1, keepdim=True)
+    spread = apart.square().mean(dim=1).sqrt()
+    uneven = spread > max(TINY * float(spread.max()) if len(spread) else 0.0, FLAT)
+    apart = apart[uneven] / spread[uneven, None]
+    moments = [apart.pow(3).mean(dim=1).abs(), apart.pow(4).mean(dim=1)]
+    steps = torch.linspace(0, 1, CUBES_SHOWN, dtype=torch.float64)
+    shown = [torch.quantile(m, steps) if len(m) else torch.zeros(CUBES_SHOWN, dtype=m.dtype) for m in moments]
+    return torch.log1p(torch.cat(shown)).float()
+
+
+def _last_bits(scan: Tensor) -> Tensor:
+    """How often the last of 24 binary digits is set around each voxel: added in float32, noise may not fill it."""
+    return coarse(box((scan.double() * 2**24).floor().remainder(2).float(), 1)).flatten()
 
 
 def _spectrum(scan: Tensor) -> Tensor:

@@ -63,10 +63,11 @@ class Reader:
     """What is read of an encoding: its values, their sizes, energies and singular values.
 
     Each is in standard deviations of own people's. Signs that are drawn at random are nothing to sizes, secret
-    rotations along one axis are nothing to energies, and along all of them nothing to singular values.
+    rotations along one axis are nothing to energies, a secret order along the other ones is nothing to energies in
+    order, and rotations along all axes are nothing to singular values.
 
     Args:
-        sent: own people's encodings [n, …], the mean of their views.
+        sent: own people's encodings [n, s, …], as :func:`values_of` gives them.
     """
 
     def __init__(self, sent: Tensor) -> None:
@@ -74,8 +75,11 @@ class Reader:
 
     @staticmethod
     def _parts(sent: Tensor) -> list[Tensor]:
-        flat = sent.flatten(1)
-        return [flat, flat.abs(), *energies(sent), *singular_values(sent)]
+        found = []
+        for one in sent.unbind(dim=1):
+            found += [one.flatten(1), one.flatten(1).abs(), *singular_values(one)]
+            found += [part for along in energies(one) for part in (along, along.sort(dim=1).values)]
+        return found
 
     def read(self, sent: Tensor, unit: bool = False) -> list[Tensor]:
         """Vectors [n, m] of each part, of mean square 1 or of length 1; constant values are left out."""
@@ -99,7 +103,7 @@ def telling(reader: Reader, first: Tensor, second: Tensor) -> Floats:
 
     Args:
         reader: of encodings.
-        first: own people's encodings [n, …].
+        first: own people's encodings [n, s, …].
         second: the same people's, in the same order.
     """
     weights, n = [], len(first)
@@ -112,14 +116,18 @@ def telling(reader: Reader, first: Tensor, second: Tensor) -> Floats:
 
 
 def values_of(transcript: Transcript) -> Tensor:
-    """All values of one scan in their shape, views averaged: float32 […]."""
-    return transcript.whole.mean(dim=0)
+    """All values of one scan in their shape, float32 [s, …]: the mean of views, and their spread if there are several.
+
+    Of two shares that make an image together, only the spread tells anything.
+    """
+    views = transcript.whole
+    return views if len(views) == 1 else torch.stack([views.mean(dim=0), views.std(dim=0)])
 
 
 def own_values(
     scheme: Defense, people: Sequence[Volume], views: int, encodings: int, seed: int, advance: Callable[[float], None]
 ) -> Tensor:
-    """Values [people * encodings, …] of the attacker's own people, each encoded several times with fresh keys."""
+    """Values [people * encodings, s, …] of the attacker's own people, each encoded several times with fresh keys."""
     keys, rows = random.Random(f"values {seed}"), []
     for person, volume in enumerate(people):
         others = Others(people, person)
@@ -232,6 +240,6 @@ def shared_values(
     if len(people) < LEAST:
         advance(1)
         nothing = torch.empty((0, *atlas.mean.shape))
-        return ValuesInverter(atlas.mean, Reader(torch.zeros(2, 1)), [torch.zeros(0, 1)] * 2, nothing, 1.0)
+        return ValuesInverter(atlas.mean, Reader(torch.zeros(2, 1, 1)), [torch.zeros(0, 1)] * 2, nothing, 1.0)
     key = fingerprint(scheme, people, "values", views, encodings, seed)
     return _KEPT.learned(key, lambda: learn_values(scheme, people, atlas, views, encodings, seed, advance), advance)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
 from privaudit.auditing.scene import Scene
@@ -17,6 +18,7 @@ from privaudit.contracts import plugin
 from privaudit.contracts.cohort import Cohort, Dataset, split_subjects
 from privaudit.contracts.defense import Defense
 from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.cubes import from_blocks, to_blocks
 from privaudit.imaging.forms import FIRST, Chain
 from privaudit.imaging.patches import as_tensor
 from privaudit.learning.features import Feature, features_of
@@ -189,7 +191,31 @@ def test_what_no_move_of_voxels_changes() -> None:
     ordered = found["grey values in order, values"].sent
     assert torch.allclose(ordered(rolled), ordered(image), atol=0.05)
     assert (ordered(image).diff() >= 0).all()
-    assert set(found) == {"values", "spectrum", SINGULAR, *(f"grey values in order, {name}" for name in FIRST)}
+    ordered_names = {f"grey values in order, {name}" for name in FIRST}
+    assert set(found) == {"values", "spectrum", SINGULAR, "shapes of cubes in order", "last bits", *ordered_names}
+
+
+def test_cubes_in_any_order_turned_and_scaled_keep_their_shapes() -> None:
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(ndimage.gaussian_filter(rng.standard_normal((24, 32, 24)), 1.5).astype(np.float32))
+    shapes = features(Atlas(image, image))["shapes of cubes in order"].sent
+    cubes = to_blocks(image, 8)[torch.from_numpy(rng.permutation(36))].reshape(-1, 8, 8, 8).transpose(1, 3).flatten(1)
+    gain = torch.from_numpy(rng.uniform(0.5, 2, (36, 1)) * rng.choice([-1, 1], (36, 1))).float()
+    moved = from_blocks(cubes * gain + torch.from_numpy(rng.normal(size=(36, 1))).float(), 8, image.shape)
+    assert torch.allclose(shapes(moved), shapes(image), atol=1e-4)
+    assert not torch.allclose(shapes(image.exp()), shapes(image), atol=0.1)
+    assert torch.equal(shapes(torch.zeros(4, 9, 9)), torch.zeros(80)), "no cube, or none that is uneven"
+    assert torch.equal(shapes(torch.ones(16, 16, 16)), torch.zeros(80))
+
+
+def test_noise_in_float32_leaves_the_image_in_the_last_bits() -> None:
+    image = torch.zeros(24, 24, 24)
+    image[:12] = torch.linspace(0.01, 0.4, 24)
+    bits = features(Atlas(image, image))["last bits"].sent
+    noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0))
+    seen = bits((image + noise) % 1).reshape(24, 24, 24)
+    assert seen[13:].mean() == pytest.approx(0.5, abs=0.02)
+    assert seen[:11, :, 18:22].mean() < 0.4, "the larger the voxel, the more often the sum has fewer digits"
 
 
 def test_rotations_along_all_axes_keep_singular_values() -> None:

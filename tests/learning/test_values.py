@@ -54,8 +54,8 @@ def test_left_out_people_are_judged_as_strangers_are() -> None:
     own = people(parts=12)
     images = torch.stack([as_tensor(v.image) for v in own]).flatten(1).double().numpy()
     sent = torch.from_numpy((images @ matrix.T).astype(np.float32))
-    reader = values.Reader(sent)
-    kernel = reader.likeness(reader.read(sent), reader.read(sent))
+    reader = values.Reader(sent[:, None])
+    kernel = reader.likeness(reader.read(sent[:, None]), reader.read(sent[:, None]))
     centred = images - images.mean(axis=0)
     gains = values._gains(kernel, centred @ centred.T, np.arange(PEOPLE), 0.1, PEOPLE)
     for person in (0, 7, 23):
@@ -78,7 +78,7 @@ def found_again(encode: Any, flat: bool) -> float:
     sent = [
         torch.from_numpy(np.stack([encode(v.image, keys) for v in who])).float() for who in (own, own, others, others)
     ]
-    first, again, one, two = (some.flatten(1) if flat else some for some in sent)
+    first, again, one, two = ((some.flatten(1) if flat else some)[:, None] for some in sent)
     reader = Reader(one)
     likeness = reader.likeness(reader.read(first, True), reader.read(again, True), telling(reader, one, two))
     return float((likeness.argmax(axis=1) == np.arange(PEOPLE)).mean())
@@ -107,3 +107,17 @@ def test_rows_in_any_order_and_turned_together_keep_singular_values() -> None:
         assert torch.allclose(one, other, atol=1e-3)
     assert singular_values(torch.rand(2, 30)) == []
     assert len(singular_values(torch.rand(2, 600, 3))) == 1, "long axes are left out"
+
+
+def test_of_two_shares_their_spread_is_read() -> None:
+    """Each share alone, and their mean, is noise."""
+
+    def shares(image: Any, rng: Any) -> list[Any]:
+        pad = rng.standard_normal(image.shape)
+        sign = rng.choice([-1, 1], image.shape)
+        return [pad + sign * image, pad - sign * image]
+
+    own = people()
+    atlas = Atlas.of(as_tensor(volume.image) for volume in own)
+    assert learn_values(function_defense(shares)(), own, atlas, 2, 1, 3, lambda _: None).left < 0.5
+    assert learn_values(function_defense(shares)(), own, atlas, 1, 1, 3, lambda _: None).left > 0.9
