@@ -113,9 +113,8 @@ def test_of_two_shares_their_spread_is_read() -> None:
     """Each share alone, and their mean, is noise."""
 
     def shares(image: Any, rng: Any) -> list[Any]:
-        pad = rng.standard_normal(image.shape)
-        sign = rng.choice([-1, 1], image.shape)
-        return [pad + sign * image, pad - sign * image]
+        coins = rng.integers(2, size=image.shape)
+        return [coins.astype(np.float32), (coins ^ (image > 0.3)).astype(np.float32)]
 
     own = people()
     atlas = Atlas.of(as_tensor(volume.image) for volume in own)
