@@ -28,7 +28,7 @@ Blobs = Callable[..., dict[str, Any]]
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_every_budget_names_itself_and_its_options_exist(budget: str) -> None:
     spec = parse_spec({"attacks": "standard", "budget": budget}, "test")
-    assert spec.battery == f"standard-3, budget {budget}"
+    assert spec.battery == f"standard-4, budget {budget}"
     for attack in spec.attacks:
         plugin.create("attacks", attack.name, Attack, attack.values)
     assert [attack.name for attack in BATTERY["quick"]] == [
@@ -37,9 +37,9 @@ def test_every_budget_names_itself_and_its_options_exist(budget: str) -> None:
 
 
 def test_the_battery_may_have_company_but_no_other_options(tmp_path: Path) -> None:
-    assert AuditSpec().battery == "standard-3, budget quick"
+    assert AuditSpec().battery == "standard-4, budget quick"
     more = parse_spec({"attacks": ["standard", "bss"]}, "test")
-    assert more.battery == "standard-3, budget quick"
+    assert more.battery == "standard-4, budget quick"
     assert [attack.name for attack in more.attacks][-1] == "bss"
     assert parse_spec({"attacks": ["standard", {"name": "reid", "views": [2]}]}, "test").battery is None
     assert parse_spec({"pictures": {"people": 12}}, "test").battery is None

@@ -57,7 +57,7 @@ def test_the_template_of_init_is_a_valid_specification(tmp_path: Path) -> None:
     path = tmp_path / "audit.yaml"
     path.write_text(TEMPLATE.format(name=path))
     assert read_spec(path).attacks == AuditSpec().attacks
-    assert read_spec(path).battery == "standard-3, budget quick"
+    assert read_spec(path).battery == "standard-4, budget quick"
 
 
 def test_a_specification_survives_its_text(tmp_path: Path) -> None:
