@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from privaudit.contracts.recipe import Recipe
     from privaudit.contracts.report import Picture, Report, ReportInput
     from privaudit.contracts.scheme import Mixing, Scheme
+    from privaudit.contracts.seeded import SeededDefense, SeedKey
     from privaudit.contracts.transcript import Transcript
     from privaudit.imaging.atlas import Atlas
     from privaudit.interactive import Audited, audit
@@ -69,6 +70,8 @@ __all__ = [
     "Rung",
     "ScanId",
     "Scheme",
+    "SeedKey",
+    "SeededDefense",
     "Settings",
     "Similarity",
     "Task",
@@ -117,6 +120,8 @@ _HOME = {
     "ReportInput": "privaudit.contracts.report",
     "Mixing": "privaudit.contracts.scheme",
     "Scheme": "privaudit.contracts.scheme",
+    "SeedKey": "privaudit.contracts.seeded",
+    "SeededDefense": "privaudit.contracts.seeded",
     "Transcript": "privaudit.contracts.transcript",
     "Atlas": "privaudit.imaging.atlas",
     "Finding": "privaudit.results.record",
