@@ -101,10 +101,7 @@ class Cohort(ABC):
 
     @cached_property
     def _scans_of(self) -> dict[str, tuple[ScanId, ...]]:
-        grouped: dict[str, list[ScanId]] = {}
-        for scan in self.scans:
-            grouped.setdefault(scan.subject, []).append(scan)
-        return {subject: tuple(scans) for subject, scans in grouped.items()}
+        return {subject: tuple(s for s in self.scans if s.subject == subject) for subject in self.subjects}
 
     def marks_of(self, subject: str) -> frozenset[str]:
         """What recognises a person again, sixteen hex digits for each scan, and tells nothing else.
@@ -206,10 +203,8 @@ class Split:
         for role in ROLES:
             for subject in getattr(self, role):
                 if subject in seen:
-                    raise DataError(
-                        f"one person is in two splits ('{seen[subject]}' and '{role}')",
-                        todo="give every subject one role",
-                    )
+                    both = f"'{seen[subject]}' and '{role}'"
+                    raise DataError(f"one person is in two splits ({both})", todo="give every subject one role")
                 seen[subject] = role
 
     def counts(self) -> dict[str, int]:
@@ -241,8 +236,7 @@ def split_subjects(
     order = sorted(subjects, key=lambda s: hashlib.sha256(f"{seed}:{s}".encode()).hexdigest())
     n = len(order)
     n_pool, n_population = max(1, round(n * pool)), max(1, round(n * population))
-    n_victims = min(n - n_pool - n_population, max(1, round(n * victims)))
-    if n_victims < 1:
+    if (n_victims := min(n - n_pool - n_population, max(1, round(n * victims)))) < 1:
         raise DataError("too few subjects to split", got=n, allowed="at least 3", todo="add subjects")
     if sum(shares.values()) > 1 - 1e-9 and n_victims + n_pool + n_population < n:  # rounding leaves nobody out
         lends = n * pool - n_pool >= n * victims - n_victims

@@ -20,14 +20,16 @@ def blocks(file: str, language: str) -> list[str]:
 
 def test_the_example_defense_keeps_the_contract() -> None:
     namespace: dict[str, Any] = {}
-    exec(blocks("docs/writing-plugins.md", "python")[0], namespace)
-    defense = namespace["ShiftDefense"]()
+    for block in blocks("docs/writing-plugins.md", "python")[:2]:
+        exec(block, namespace)
     image = torch.rand((6, 5, 4))
     labels = one_hot(np.random.default_rng(0).integers(0, 4, (6, 5, 4)).astype(np.uint8), 4)
-    key = defense.draw_key((6, 5, 4), [], random.Random(1))
-    assert defense.encode(image, key, 1).views.shape == (1, 1, 6, 5, 4)
-    assert torch.equal(defense.decode(defense.respond(labels, key, 1), key), labels)
-    assert "secret" in repr(key)
+    for name in ("NoisyDefense", "ShiftDefense"):
+        defense = namespace[name]()
+        key = defense.draw_key((6, 5, 4), [], random.Random(1))
+        assert defense.encode(image, key, 1).views.shape == (1, 1, 6, 5, 4)
+        assert torch.equal(defense.decode(defense.respond(labels, key, 1), key), labels)
+        assert "secret" in repr(key)
 
 
 def test_the_example_workflow_is_yaml_and_runs_commands_that_exist() -> None:
