@@ -70,11 +70,13 @@ def pictures_of(
 
 
 def _is_kept(context: Context, name: str) -> bool:
-    """Whether what is drawn was kept when the audit ran, so that nothing need be attacked or segmented again."""
+    """Whether what is drawn was kept when the audit ran, or there is nothing to draw."""
     if name == SEGMENTED:
         networks, _ = choose_networks(context.spec.utility, context.scene)
         return networks is None or bool(kept_maps(context, networks))
     attack = next(attack for attack in all_attacks(context.spec) if attack.name == name)
+    if cannot_run(context.scene, attack, primary_of(attack, context)):
+        return True
     return set(shown_requests(context.scene, context.spec.pictures)) <= set(_kept(context, attack))
 
 
