@@ -89,7 +89,7 @@ def _singular(scan: Tensor) -> Tensor:
 
 
 def _cubes(scan: Tensor) -> Tensor:
-    """Skewness, without its sign, and kurtosis of each cube's grey values, in order over the cubes.
+    """Skewness, without its sign, kurtosis and roughness of each cube's grey values, in order over the cubes.
 
     Where cubes lie, how they are turned, and a gain, sign and offset of each are nothing to it.
     """
@@ -98,9 +98,11 @@ def _cubes(scan: Tensor) -> Tensor:
     spread = apart.square().mean(dim=1).sqrt()
     uneven = spread > max(TINY * float(spread.max()) if len(spread) else 0.0, FLAT)
     apart = apart[uneven] / spread[uneven, None]
-    moments = [apart.pow(3).mean(dim=1).abs(), apart.pow(4).mean(dim=1)]
-    steps = torch.linspace(0, 1, CUBES_SHOWN, dtype=torch.float64)
-    shown = [torch.quantile(m, steps) if len(m) else torch.zeros(CUBES_SHOWN, dtype=m.dtype) for m in moments]
+    inside = apart.reshape(-1, CUBE, CUBE, CUBE)
+    steps = sum(inside.diff(dim=axis).square().flatten(1).mean(dim=1) for axis in (1, 2, 3))
+    moments = [apart.pow(3).mean(dim=1).abs(), apart.pow(4).mean(dim=1), torch.as_tensor(steps)]
+    shares = torch.linspace(0, 1, CUBES_SHOWN, dtype=torch.float64)
+    shown = [torch.quantile(m, shares) if len(m) else torch.zeros(CUBES_SHOWN, dtype=m.dtype) for m in moments]
     return torch.log1p(torch.cat(shown)).float()
 
 

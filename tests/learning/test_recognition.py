@@ -204,8 +204,8 @@ def test_cubes_in_any_order_turned_and_scaled_keep_their_shapes() -> None:
     moved = from_blocks(cubes * gain + torch.from_numpy(rng.normal(size=(36, 1))).float(), 8, image.shape)
     assert torch.allclose(shapes(moved), shapes(image), atol=1e-4)
     assert not torch.allclose(shapes(image.exp()), shapes(image), atol=0.1)
-    assert torch.equal(shapes(torch.zeros(4, 9, 9)), torch.zeros(80)), "no cube, or none that is uneven"
-    assert torch.equal(shapes(torch.ones(16, 16, 16)), torch.zeros(80))
+    assert torch.equal(shapes(torch.zeros(4, 9, 9)), torch.zeros(120)), "no cube, or none that is uneven"
+    assert torch.equal(shapes(torch.ones(16, 16, 16)), torch.zeros(120))
 
 
 def test_noise_in_float32_leaves_the_image_in_the_last_bits() -> None:

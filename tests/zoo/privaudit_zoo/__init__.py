@@ -17,9 +17,11 @@ BROKEN: Final = (
     "zoo-monotone",
     "zoo-grey-permutation",
     "zoo-etc",
+    "zoo-etc-scaled",
     "zoo-etc-fixed",
     "zoo-learnable",
     "zoo-orthogonal",
+    "zoo-rotations",
     "zoo-convolution",
     "zoo-neuracrypt",
     "zoo-instahide",
@@ -33,6 +35,7 @@ BROKEN: Final = (
     "zoo-noise-50",
     "zoo-half-noise",
     "zoo-bias",
+    "zoo-float-pad",
 )
 """Encoders that any expert calls broken: an audit must say LEAK."""
 

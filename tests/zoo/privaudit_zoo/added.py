@@ -80,3 +80,18 @@ class BiasDefense(ZooDefense):
         shape = [int(side) for side in image.shape]
         field: Tensor = torch.nn.functional.interpolate(points, shape, mode="trilinear", align_corners=True)
         return image + field[0, 0]
+
+
+class FloatPadDefense(ZooDefense):
+    """The image plus a fresh uniform number for each voxel, modulo 1, all in float32: ``zoo-one-time-pad`` done badly.
+
+    Broken: where the sum exceeds 1 its last binary digit is rounded away, the more often the brighter the voxel
+    (Mironov, "On significance of the least significant bits for differential privacy", ACM CCS 2012).
+    """
+
+    name = "zoo-float-pad"
+    summary = "zoo, broken: image plus fresh uniform noise, modulo 1, in float32"
+
+    def hide(self, image: Tensor, key: ZooKey) -> Tensor:
+        """The sum modulo 1."""
+        return (image + torch.rand(image.shape, generator=key.generator())) % 1

@@ -1,4 +1,4 @@
-"""Broken: linear maps with one key for every scan."""
+"""Broken: linear maps, with one key for every scan, or with fresh keys that leave more than they seem to."""
 
 from __future__ import annotations
 
@@ -67,3 +67,23 @@ def kernel_spectrum(seed: int, shape: Shape) -> Tensor:
     kernel = torch.randn((KERNEL,) * 3, generator=ZooKey(seed).generator())
     spectrum: Tensor = torch.fft.rfftn(kernel / kernel.norm(), s=shape)
     return spectrum
+
+
+class RotationsDefense(ZooDefense):
+    """The volume is multiplied by a fresh random orthogonal matrix along each of its three axes.
+
+    Rotation perturbation (Chen and Liu, IEEE ICDM 2005) of every axis. Broken: singular values of the unfolded volume
+    are those of the image (De Lathauwer, De Moor and Vandewalle, "A multilinear singular value decomposition", SIAM
+    Journal on Matrix Analysis and Applications 2000).
+    """
+
+    name = "zoo-rotations"
+    summary = "zoo, broken: a fresh random orthogonal map along each axis"
+
+    def hide(self, image: Tensor, key: ZooKey) -> Tensor:
+        """Multiply along each axis."""
+        generator = key.generator()
+        for axis, side in enumerate(image.shape):
+            turn = random_orthogonal(side, generator)
+            image = torch.tensordot(turn, image, dims=([1], [axis])).movedim(0, axis)
+        return image

@@ -57,6 +57,33 @@ def variances(image: Tensor) -> Tensor:
     return to_blocks(image, BLOCK).var(dim=1).sort().values
 
 
+def roughness(image: Tensor) -> Tensor:
+    """Squared steps between neighbours within each cube, over its variance, in order: gains and offsets leave it."""
+    cubes = to_blocks(image, BLOCK).double()
+    spread = cubes.var(dim=1)
+    uneven = spread > 1e-8 * spread.max()  # air is flat in any grey
+    inside = cubes[uneven].reshape(-1, BLOCK, BLOCK, BLOCK)
+    steps = torch.stack([inside.diff(dim=axis).square().flatten(1).mean(dim=1) for axis in (1, 2, 3)]).sum(dim=0)
+    return torch.quantile((steps / spread[uneven]).log(), torch.linspace(0, 1, 40, dtype=torch.float64))
+
+
+def unfolded(image: Tensor) -> Tensor:
+    """Logarithms of the singular values along each axis: no rotation of an axis changes them."""
+    sides = (image.movedim(axis, 0).flatten(1).double() for axis in range(3))
+    return torch.cat([torch.linalg.svdvals(side).clamp_min(1e-6).log() for side in sides])
+
+
+def last_bits(sent: Tensor) -> Tensor:
+    """How seldom the last of 24 binary digits is set around each voxel."""
+    bits = (sent.double() * 2**24).floor().remainder(2).numpy()
+    return torch.from_numpy(-ndimage.gaussian_filter(bits, 2.0))
+
+
+def blurred(image: Tensor) -> Tensor:
+    """The image, as smooth."""
+    return torch.from_numpy(ndimage.gaussian_filter(image.double().numpy(), 2.0))
+
+
 def bright(image: Tensor) -> Tensor:
     """The absolute value of the image scaled to [-1, 1], as InstaHide scales it."""
     return (2 * image - 1).abs()
@@ -70,6 +97,9 @@ READINGS: Final[Mapping[str, tuple[Reading, Reading]]] = {
     "zoo-monotone": (ranks, ranks),
     "zoo-grey-permutation": (contours, contours),
     "zoo-etc": (variances, variances),
+    "zoo-etc-scaled": (roughness, roughness),
+    "zoo-rotations": (unfolded, unfolded),
+    "zoo-float-pad": (last_bits, blurred),
     "zoo-instahide": (torch.abs, bright),
     "zoo-signs": (torch.abs, same),
     "zoo-rigid": (values, values),

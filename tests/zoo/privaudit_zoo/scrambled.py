@@ -33,6 +33,25 @@ class EtcDefense(ZooDefense):
         return scrambled(image, BLOCK, key.generator())
 
 
+class ScaledEtcDefense(EtcDefense):
+    """The same, and every cube gets a gain, a sign and an offset of its own, with a fresh key.
+
+    Broken: as ``zoo-etc``. What no gain and no offset changes either, such as each cube's roughness, is there
+    without the key.
+    """
+
+    name = "zoo-etc-scaled"
+    summary = "zoo, broken: cubes permuted, turned and mirrored, each with a fresh gain, sign and offset"
+
+    def hide(self, image: Tensor, key: ZooKey) -> Tensor:
+        """Scramble, then scale each cube."""
+        generator = key.generator()
+        blocks = to_blocks(scrambled(image, BLOCK, generator), BLOCK)
+        gain, offset = (torch.randn((len(blocks), 1), generator=generator) for _ in range(2))
+        sign = 2.0 * torch.randint(2, (len(blocks), 1), generator=generator) - 1
+        return from_blocks(sign * (gain / 2).exp() * blocks + offset, BLOCK, image.shape)
+
+
 class FixedEtcDefense(EtcDefense):
     """The same with one key for every scan. Broken: as ``zoo-etc``, and by whoever has a copy of the scheme."""
 
