@@ -234,7 +234,7 @@ def _attack(
         attack.run(protocol, scene.transcripts(part.tolist(), protocol, arm), knowledge, task) for part in parts
     )
     asked = asked_of(context, attack, protocol, pending, task.advance)
-    if arm == "audit":
+    if arm == "audit" and protocol.primary:
         claims = watched(claims, shown_requests(scene, context.spec.pictures), Shown(store.path, store.key), asked)
     yield from kind.score(claims, asked)
 

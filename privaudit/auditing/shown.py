@@ -18,6 +18,7 @@ from torch import Tensor
 
 from privaudit.auditing.scene import Scene
 from privaudit.auditing.spec import PictureSpec
+from privaudit.contracts.attack import Attack, Protocol
 from privaudit.contracts.claims import Claim
 from privaudit.files import atomic_path
 from privaudit.scoring.kind import Asked
@@ -30,6 +31,16 @@ ROWS: Final = 3
 def shown_requests(scene: Scene, limits: PictureSpec) -> tuple[str, ...]:
     """The requests that are shown: the first of those that attacks on pictures are run on. None is chosen."""
     return scene.some_requests(limits.scans, limits.people)[:ROWS]
+
+
+def is_drawn(attack: Attack) -> bool:
+    """Whether the card shows what an attack claims beside what was sent; some draw pictures of their own."""
+    return kind_of(attack).drawn and attack.preview() is None and attack.name != "as-is"
+
+
+def primary_of(attack: Attack, views: int) -> Protocol:
+    """The first of an attack's protocols that decides, which is the one that is shown."""
+    return next(protocol for protocol in attack.protocols(views) if protocol.primary)
 
 
 class Shown:
@@ -70,9 +81,9 @@ class Shown:
 
 
 def watched(claims: Iterable[Claim], requests: Sequence[str], shown: Shown, asked: Asked) -> Iterator[Claim]:
-    """Hand claims on; pictures of those about some requests are kept, where there are any and they may be shown."""
+    """Hand claims on; pictures of those about some requests are kept, where the cohort may be shown."""
     kind, cohort = kind_of(asked.attack), asked.secrets.cohort
-    drawn = kind.drawn and cohort.shareable
+    drawn = cohort.shareable and is_drawn(asked.attack)
     for claim in claims:
         request = str(getattr(claim, "request", ""))
         if drawn and request in requests and isinstance(claim, kind.claim):

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from privaudit.auditing.jobs import Context, asked_of, probes, task_of
+from privaudit.auditing.shown import primary_of
 from privaudit.contracts.attack import Attack, Illustration, Protocol
 from privaudit.contracts.claims import Claim
 from privaudit.scoring.kinds import kind_of
@@ -20,7 +21,7 @@ SIDE = 32
 
 def gallery(context: Context, attack: Attack) -> Illustration:
     """What was sent for the first request, and rows of what was recovered from it."""
-    scene, protocol = context.scene, primary_of(attack, context)
+    scene, protocol = context.scene, primary_of(attack, context.scene.defense.views)
     request = scene.requests[0]
     claims = [claims_of(context, attack, protocol, [request], start)[request] for start in range(STARTS)]
     caption = (
@@ -36,15 +37,10 @@ def gallery(context: Context, attack: Attack) -> Illustration:
 
 def illustrations(context: Context, attack: Attack) -> Iterator[Illustration]:
     """What the attack shows of what it holds."""
-    protocol = primary_of(attack, context)
+    protocol = primary_of(attack, context.scene.defense.views)
     with TemporaryDirectory() as folder:
         task = task_of(context, attack, protocol, Path(folder), lambda _: None)
         yield from attack.illustrate(context.scene.knowledge(attack, protocol), task)
-
-
-def primary_of(attack: Attack, context: Context) -> Protocol:
-    """The first of an attack's protocols that decides."""
-    return next(p for p in attack.protocols(context.scene.defense.views) if p.primary)
 
 
 def claims_of(

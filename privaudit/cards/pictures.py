@@ -13,10 +13,10 @@ from privaudit.auditing.folders import spec_of
 from privaudit.auditing.jobs import Context, Job, asked_of, job_key, job_path
 from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.planning import all_attacks, cannot_run
-from privaudit.auditing.shown import Shown, shown_requests
+from privaudit.auditing.shown import Shown, is_drawn, primary_of, shown_requests
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.utility import choose_networks, kept_maps, label_maps, probes
-from privaudit.cards.gallery import claims_of, gallery, illustrations, primary_of
+from privaudit.cards.gallery import claims_of, gallery, illustrations
 from privaudit.cohorts.progress import run_jobs
 from privaudit.contracts.attack import Attack
 from privaudit.contracts.report import Picture
@@ -54,7 +54,7 @@ def pictures_of(
         spec_of(run) if spec is None else spec,
         Settings(out=run, cache=cache, traffic=traffic, key_secret=key_secret),
     )
-    drawn = [attack.name for attack in all_attacks(spec) if _drawn(attack)]
+    drawn = [attack.name for attack in all_attacks(spec) if is_drawn(attack)]
     # What takes longest comes first: label maps, and the attacks that learn, which stand last.
     work = [(name, settings, spec) for name in ([SEGMENTED] if utility else []) + drawn[::-1]]
     context, _ = open_context(spec, settings)
@@ -75,14 +75,14 @@ def _is_kept(context: Context, name: str) -> bool:
         networks, _ = choose_networks(context.spec.utility, context.scene)
         return networks is None or bool(kept_maps(context, networks))
     attack = next(attack for attack in all_attacks(context.spec) if attack.name == name)
-    if cannot_run(context.scene, attack, primary_of(attack, context)):
+    if cannot_run(context.scene, attack, primary_of(attack, context.scene.defense.views)):
         return True
     return set(shown_requests(context.scene, context.spec.pictures)) <= set(_kept(context, attack))
 
 
 def _kept(context: Context, attack: Attack) -> dict[str, tuple[str, Tensor]]:
     """Middle slices of what an attack has claimed, by request."""
-    protocol = primary_of(attack, context)
+    protocol = primary_of(attack, context.scene.defense.views)
     job = Job(attack.name, protocol.name, "audit")
     return Shown(job_path(context, job), job_key(context, attack, protocol, "audit")).slices
 
@@ -90,10 +90,6 @@ def _kept(context: Context, attack: Attack) -> dict[str, tuple[str, Tensor]]:
 def _part(name: str, settings: Settings, spec: AuditSpec) -> Picture | Cells | None:
     """The label maps, or what an attack makes of the requests that are drawn."""
     return segmentation_picture(settings, spec) if name == SEGMENTED else claimed(settings, spec, name)
-
-
-def _drawn(attack: Attack) -> bool:
-    return kind_of(attack).drawn and attack.preview() is None and attack.name != "as-is"
 
 
 def claimed(settings: Settings, spec: AuditSpec, name: str) -> Cells | None:
@@ -113,7 +109,7 @@ def _claimed(settings: Settings, spec: AuditSpec, name: str) -> Cells | None:
     context, _ = open_context(spec, settings)
     attack = next(attack for attack in all_attacks(spec) if attack.name == name)
     requests = shown_requests(context.scene, context.spec.pictures)
-    kind, protocol = kind_of(attack), primary_of(attack, context)
+    kind, protocol = kind_of(attack), primary_of(attack, context.scene.defense.views)
     if cannot_run(context.scene, attack, protocol):
         return None
     pictures = _kept(context, attack)
@@ -148,7 +144,9 @@ def attack_pictures(settings: Settings, spec: AuditSpec) -> list[Picture]:
         PrivauditError: the data is not there any more.
     """
     context, _ = open_context(spec, settings)
-    attacks = [a for a in all_attacks(spec) if not cannot_run(context.scene, a, primary_of(a, context))]
+    attacks = [
+        a for a in all_attacks(spec) if not cannot_run(context.scene, a, primary_of(a, context.scene.defense.views))
+    ]
     previews = [(attack.name, preview) for attack in attacks if (preview := attack.preview()) is not None]
     return [
         Picture(f"{name}-{shown.name}", shown.caption, draw(shown.rows))

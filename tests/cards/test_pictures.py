@@ -8,8 +8,9 @@ import torch
 from privaudit.auditing.opening import Settings, _open_scene, open_context
 from privaudit.auditing.planning import all_attacks
 from privaudit.auditing.run import run_audit
+from privaudit.auditing.shown import is_drawn
 from privaudit.auditing.spec import AuditSpec, parse_spec
-from privaudit.cards.pictures import _drawn, _sent, claimed
+from privaudit.cards.pictures import _sent, claimed
 from privaudit.cohorts.phantom import PhantomCohort
 
 
@@ -33,7 +34,9 @@ def test_what_the_server_sees_is_shown_whatever_attacks(
     request = context.scene.requests[0]
     row = _sent(context, [request])[0]
     row += [
-        (claimed(Settings(out=tmp_path), spec, attack.name) or [])[0] for attack in all_attacks(spec) if _drawn(attack)
+        (claimed(Settings(out=tmp_path), spec, attack.name) or [])[0]
+        for attack in all_attacks(spec)
+        if is_drawn(attack)
     ]
     shown = [title.replace("\n", " ") for title, _ in row]
     assert len(shown) == len(titles)

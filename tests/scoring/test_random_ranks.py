@@ -4,9 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from privaudit.msssim import DenseSimilarity
-from privaudit.scoring.similarity.random_ranks import random_map, share_reaching
+from privaudit.scoring.similarity.random_ranks import Query, random_map, share_reaching
 from privaudit.scoring.similarity.ranks import QueryRanks, chance_levels, rank_queries
 from privaudit.scoring.verdicts import RANDOM_P
 
@@ -87,3 +88,18 @@ def test_one_answer_for_all_queries_of_a_person_is_no_leak(fixed: bool) -> None:
     assert sum(value <= RANDOM_P for value in p) <= 3
     apart = random_map(ranks, False, 2000, rng(1))
     assert null.std() > 1.5 * apart.std()
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_each_draw_is_scored_as_a_ranking_is(others: int) -> None:
+    people = ["a", "a", "a", "b", "b"]
+    queries = [Query(person, people.count(person) - 1, len(people) - 1 + others) for person in people]
+    found = random_map(queries, True, 3, rng(7))
+    source = rng(7)
+    for value in found:
+        scores = np.triu(source.random((5, 5)), 1)
+        scores = np.concatenate([scores + scores.T, source.random((5, others))], axis=1)
+        same = np.array([[a == b for b in people] + [False] * others for a in people])
+        kept = ~np.eye(5, 5 + others, dtype=bool)
+        mine = [average_precision_score(s[k], c[k]) for s, c, k in zip(same, scores, kept, strict=True)]
+        assert value == pytest.approx(np.mean(mine))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from privaudit.scoring.similarity.ranks import QueryRanks
 
 Floats = NDArray[np.float64]
+AT_ONCE: Final = 2**20
+"""Random numbers that are drawn at once."""
 
 
 class Query(NamedTuple):
@@ -45,6 +48,9 @@ def random_map(
             query alike is right for all of a person's or for none, and spreads no more than this: places are then drawn
             without replacement (Hoeffding 1963).
     """
+    from privaudit.scoring.similarity import random_precision  # the compiler takes a while to import
+
+    found = np.empty(draws)
     if symmetric:
         people = np.array([rank.person for rank in ranks])
         same = people[:, None] == people[None, :]
@@ -52,25 +58,22 @@ def random_map(
         # Scans of people with one session are in the gallery, but ask nothing.
         others = max(0, max(rank.gallery for rank in ranks) + 1 - len(ranks))
         mine = _padded([np.flatnonzero(row) for row in same])
-        return np.array([_precision(_alike(len(ranks), others, rng), mine) for _ in range(draws)])
-    mine = _padded([np.arange(rank.positives) for rank in ranks])
-    sizes = np.array([rank.gallery for rank in ranks])
-    beyond = np.arange(sizes.max())[None, :] >= sizes[:, None]
+        for part in _parts(draws, len(ranks) * (len(ranks) + others)):
+            scores = rng.random((len(found[part]), len(ranks) * (len(ranks) + others)))
+            random_precision.among_queries(scores, mine, others, found[part])
+        return found
+    positives, sizes = (np.array([getattr(rank, name) for rank in ranks]) for name in ("positives", "gallery"))
     row = np.unique([rank.person for rank in ranks], return_inverse=True)[1] if alike else np.arange(len(ranks))
-    out = []
-    for _ in range(draws):
-        scores = rng.random((int(row.max()) + 1, int(sizes.max())))[row]
-        scores[beyond] = -1.0
-        out.append(_precision(scores, mine))
-    return np.array(out)
+    shape = int(row.max()) + 1, int(sizes.max())
+    for part in _parts(draws, math.prod(shape)):
+        random_precision.in_galleries(rng.random((len(found[part]), *shape)), row, positives, sizes, found[part])
+    return found
 
 
-def _alike(n: int, others: int, rng: np.random.Generator) -> Floats:
-    """Random similarities of n scans to each other and to others; to themselves below all."""
-    scores = np.triu(rng.random((n, n)), 1)
-    scores += scores.T
-    np.fill_diagonal(scores, -1.0)
-    return np.concatenate([scores, rng.random((n, others))], axis=1) if others else scores
+def _parts(draws: int, size: int) -> Iterator[slice]:
+    """Draws of so many numbers each, some at a time: numbers come in the same order however many they are."""
+    step = max(1, AT_ONCE // max(1, size))
+    return (slice(start, start + step) for start in range(0, draws, step))
 
 
 def _padded(places: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
@@ -79,15 +82,6 @@ def _padded(places: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
     for number, row in enumerate(places):
         out[number, : len(row)] = row
     return out
-
-
-def _precision(scores: Floats, mine: NDArray[np.intp]) -> float:
-    """Mean average precision of similarities [n, m] whose positives are in columns ``mine`` [n, most]."""
-    own = np.where(mine >= 0, np.take_along_axis(scores, np.maximum(mine, 0), axis=1), -np.inf)
-    own = -np.sort(-own, axis=1)
-    places = 1 + (scores[:, None, :] > own[:, :, None]).sum(axis=2)
-    precision = np.where(np.isfinite(own), np.arange(1, own.shape[1] + 1) / places, 0)
-    return float((precision.sum(axis=1) / (mine >= 0).sum(axis=1)).mean())
 
 
 def share_reaching(found: Floats, observed: float) -> float:
