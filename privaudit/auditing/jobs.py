@@ -17,7 +17,7 @@ import torch
 
 from privaudit.auditing.pseudonyms import KEY_FILE, Pseudonyms, read_names
 from privaudit.auditing.scene import Scene
-from privaudit.auditing.shown import Shown, shown_requests, watched
+from privaudit.auditing.shown import Shown, is_shown, shown_requests, watched
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.store import JobFile, work_folder
 from privaudit.auditing.timing import timed
@@ -234,7 +234,7 @@ def _attack(
         attack.run(protocol, scene.transcripts(part.tolist(), protocol, arm), knowledge, task) for part in parts
     )
     asked = asked_of(context, attack, protocol, pending, task.advance)
-    if arm == "audit" and protocol.primary:
+    if arm == "audit" and is_shown(attack, protocol, scene):
         claims = watched(claims, shown_requests(scene, context.spec.pictures), Shown(store.path, store.key), asked)
     yield from kind.score(claims, asked)
 

@@ -43,6 +43,11 @@ def primary_of(attack: Attack, views: int) -> Protocol:
     return next(protocol for protocol in attack.protocols(views) if protocol.primary)
 
 
+def is_shown(attack: Attack, protocol: Protocol, scene: Scene) -> bool:
+    """Whether pictures of a protocol are kept: it is the one that the card shows, of a cohort that may be shown."""
+    return scene.cohort.shareable and is_drawn(attack) and protocol == primary_of(attack, scene.defense.views)
+
+
 class Shown:
     """Middle slices with titles, in a file beside a job's.
 
@@ -81,11 +86,10 @@ class Shown:
 
 
 def watched(claims: Iterable[Claim], requests: Sequence[str], shown: Shown, asked: Asked) -> Iterator[Claim]:
-    """Hand claims on; pictures of those about some requests are kept, where the cohort may be shown."""
-    kind, cohort = kind_of(asked.attack), asked.secrets.cohort
-    drawn = cohort.shareable and is_drawn(asked.attack)
+    """Hand claims on, and keep pictures of those about some requests."""
+    kind, shape = kind_of(asked.attack), asked.secrets.cohort.shape
     for claim in claims:
         request = str(getattr(claim, "request", ""))
-        if drawn and request in requests and isinstance(claim, kind.claim):
-            shown.keep(request, *kind.picture(claim.checked(cohort.shape, asked.attack.name), request, asked))
+        if request in requests and isinstance(claim, kind.claim):
+            shown.keep(request, *kind.picture(claim.checked(shape, asked.attack.name), request, asked))
         yield claim
