@@ -38,14 +38,15 @@ def is_drawn(attack: Attack) -> bool:
     return kind_of(attack).drawn and attack.preview() is None and attack.name != "as-is"
 
 
-def primary_of(attack: Attack, views: int) -> Protocol:
-    """The first of an attack's protocols that decides, which is the one that is shown."""
-    return next(protocol for protocol in attack.protocols(views) if protocol.primary)
+def shown_protocol(attack: Attack, views: int) -> Protocol:
+    """The protocol that is shown: the first that decides, or else the first: of a trivial attack none may decide."""
+    protocols = attack.protocols(views)
+    return next((protocol for protocol in protocols if protocol.primary), protocols[0])
 
 
 def is_shown(attack: Attack, protocol: Protocol, scene: Scene) -> bool:
     """Whether pictures of a protocol are kept: it is the one that the card shows, of a cohort that may be shown."""
-    return scene.cohort.shareable and is_drawn(attack) and protocol == primary_of(attack, scene.defense.views)
+    return scene.cohort.shareable and is_drawn(attack) and protocol == shown_protocol(attack, scene.defense.views)
 
 
 class Shown:

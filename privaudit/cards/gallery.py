@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from privaudit.auditing.jobs import Context, asked_of, probes, task_of
-from privaudit.auditing.shown import primary_of
+from privaudit.auditing.shown import shown_protocol
 from privaudit.contracts.attack import Attack, Illustration, Protocol
 from privaudit.contracts.claims import Claim
 from privaudit.scoring.kinds import kind_of
@@ -21,7 +21,7 @@ SIDE = 32
 
 def gallery(context: Context, attack: Attack) -> Illustration:
     """What was sent for the first request, and rows of what was recovered from it."""
-    scene, protocol = context.scene, primary_of(attack, context.scene.defense.views)
+    scene, protocol = context.scene, shown_protocol(attack, context.scene.defense.views)
     request = scene.requests[0]
     claims = [claims_of(context, attack, protocol, [request], start)[request] for start in range(STARTS)]
     caption = (
@@ -37,7 +37,7 @@ def gallery(context: Context, attack: Attack) -> Illustration:
 
 def illustrations(context: Context, attack: Attack) -> Iterator[Illustration]:
     """What the attack shows of what it holds."""
-    protocol = primary_of(attack, context.scene.defense.views)
+    protocol = shown_protocol(attack, context.scene.defense.views)
     with TemporaryDirectory() as folder:
         task = task_of(context, attack, protocol, Path(folder), lambda _: None)
         yield from attack.illustrate(context.scene.knowledge(attack, protocol), task)

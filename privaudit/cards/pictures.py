@@ -13,7 +13,7 @@ from privaudit.auditing.folders import spec_of
 from privaudit.auditing.jobs import Context, Job, asked_of, job_key, job_path
 from privaudit.auditing.opening import Settings, open_context
 from privaudit.auditing.planning import all_attacks, cannot_run
-from privaudit.auditing.shown import Shown, is_drawn, primary_of, shown_requests
+from privaudit.auditing.shown import Shown, is_drawn, shown_protocol, shown_requests
 from privaudit.auditing.spec import AuditSpec
 from privaudit.auditing.utility import choose_networks, kept_maps, label_maps, probes
 from privaudit.cards.gallery import claims_of, gallery, illustrations
@@ -75,14 +75,14 @@ def _is_kept(context: Context, name: str) -> bool:
         networks, _ = choose_networks(context.spec.utility, context.scene)
         return networks is None or bool(kept_maps(context, networks))
     attack = next(attack for attack in all_attacks(context.spec) if attack.name == name)
-    if cannot_run(context.scene, attack, primary_of(attack, context.scene.defense.views)):
+    if cannot_run(context.scene, attack, shown_protocol(attack, context.scene.defense.views)):
         return True
     return set(shown_requests(context.scene, context.spec.pictures)) <= set(_kept(context, attack))
 
 
 def _kept(context: Context, attack: Attack) -> dict[str, tuple[str, Tensor]]:
     """Middle slices of what an attack has claimed, by request."""
-    protocol = primary_of(attack, context.scene.defense.views)
+    protocol = shown_protocol(attack, context.scene.defense.views)
     job = Job(attack.name, protocol.name, "audit")
     return Shown(job_path(context, job), job_key(context, attack, protocol, "audit")).slices
 
@@ -109,7 +109,7 @@ def _claimed(settings: Settings, spec: AuditSpec, name: str) -> Cells | None:
     context, _ = open_context(spec, settings)
     attack = next(attack for attack in all_attacks(spec) if attack.name == name)
     requests = shown_requests(context.scene, context.spec.pictures)
-    kind, protocol = kind_of(attack), primary_of(attack, context.scene.defense.views)
+    kind, protocol = kind_of(attack), shown_protocol(attack, context.scene.defense.views)
     if cannot_run(context.scene, attack, protocol):
         return None
     pictures = _kept(context, attack)
@@ -132,7 +132,7 @@ def encoding_picture(settings: Settings, spec: AuditSpec, claims: Sequence[Cells
     return Picture(
         "encoding",
         f"Mid-axial slices: the target{mixed}, what the server sees (first view), and what each attack on images makes"
-        " of it, with MS-SSIM to the target. The first three requests; none was chosen.",
+        " of it, with MS-SSIM to the target. The first three of the requests that are scored; none was chosen.",
         draw([[*row, *(cells[number] for cells in claims)] for number, row in enumerate(rows)]),
     )
 
@@ -145,7 +145,7 @@ def attack_pictures(settings: Settings, spec: AuditSpec) -> list[Picture]:
     """
     context, _ = open_context(spec, settings)
     attacks = [
-        a for a in all_attacks(spec) if not cannot_run(context.scene, a, primary_of(a, context.scene.defense.views))
+        a for a in all_attacks(spec) if not cannot_run(context.scene, a, shown_protocol(a, context.scene.defense.views))
     ]
     previews = [(attack.name, preview) for attack in attacks if (preview := attack.preview()) is not None]
     return [

@@ -1,5 +1,6 @@
 """What the pictures of a card show."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ from privaudit.auditing.planning import all_attacks
 from privaudit.auditing.run import run_audit
 from privaudit.auditing.shown import is_drawn
 from privaudit.auditing.spec import AuditSpec, parse_spec
-from privaudit.cards.pictures import _sent, claimed
+from privaudit.cards.pictures import _sent, attack_pictures, claimed
 from privaudit.cohorts.phantom import PhantomCohort
+from privaudit.contracts.attack import Protocol
+from privaudit.contracts.references import lent
+from privaudit_attacks.average import AverageAttack
 
 
 @pytest.mark.parametrize(
@@ -77,3 +81,21 @@ def test_no_voxels_are_kept_of_a_cohort_that_may_not_be_shown(tmp_path: Path, mo
     run_audit(small(13), Settings(out=tmp_path))
     assert not list(tmp_path.rglob("*.npz"))
     _open_scene.cache_clear()
+
+
+class Beside(AverageAttack):
+    """A trivial attack of which no protocol decides, as its contract allows."""
+
+    trivial = True
+
+    def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
+        return tuple(replace(protocol, primary=False) for protocol in super().protocols(views_sent))
+
+
+def test_a_trivial_attack_that_decides_nothing_is_run_and_drawn(tmp_path: Path) -> None:
+    settings = Settings(out=tmp_path)
+    with lent(Beside) as name:
+        spec = parse_spec(small(14).model_dump(mode="json") | {"attacks": [{"name": name}]}, "here")
+        assert not run_audit(spec, settings).record.missing
+        assert attack_pictures(settings, spec) == []
+        assert len(claimed(settings, spec, "average") or []) == 3
