@@ -140,7 +140,8 @@ def test_people_are_found_through_random_signs(gallery: bool, scene_of: Callable
     scene = scene_of("zoo-signs")
     recogniser = learned(scene, gallery)
     assert recogniser.reached > (0.95 if gallery else 0.85)
-    assert recogniser.members[0][0].name in ("sizes", SINGULAR)
+    names = [feature.name for feature, _ in recogniser.members]
+    assert len(set(names)) == len(names) > 1, "not one alone, though each finds nearly everybody"
     requests = scene.requests[:16] if gallery else scene.requests[:24]
     queries = [lambda r=r: scene.transcript(r).stitched() for r in requests]
     raw = [lambda r=r: as_tensor(scene.truth(r).image) for r in scene.requests[:20]]

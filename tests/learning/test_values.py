@@ -73,8 +73,15 @@ def turned(image: Any, rng: Any) -> Any:
 
 
 def found_again(encode: Any, flat: bool) -> float:
-    """Share of people, encoded twice, whose second encoding is most like their first; weights are learned on others."""
-    keys, own, others = np.random.default_rng(1), people(12), people(12)[::-1]
+    """Share of people, encoded twice, whose second encoding is most like their first; weights are learned on others.
+
+    The mean of several draws of keys: in one, two of 24 people more or fewer are found by luck or rounding.
+    """
+    return float(np.mean([once_found_again(encode, flat, np.random.default_rng([1, draw])) for draw in range(6)]))
+
+
+def once_found_again(encode: Any, flat: bool, keys: np.random.Generator) -> float:
+    own, others = people(12), people(12)[::-1]
     sent = [
         torch.from_numpy(np.stack([encode(v.image, keys) for v in who])).float() for who in (own, own, others, others)
     ]
@@ -86,13 +93,13 @@ def found_again(encode: Any, flat: bool) -> float:
 
 def test_a_secret_rotation_along_an_axis_keeps_its_energies() -> None:
     """Values and their sizes alone say nothing of the image then."""
-    assert found_again(turned, flat=False) > 0.9
-    assert found_again(turned, flat=True) < 0.3
+    assert found_again(turned, flat=False) > 0.6
+    assert found_again(turned, flat=True) < 0.2
     assert learned(turned).left < 0.6
 
 
 def test_energies_of_noise_tell_nothing() -> None:
-    assert found_again(lambda image, rng: rng.standard_normal((8, 8, 8)), flat=False) < 0.3
+    assert found_again(lambda image, rng: rng.standard_normal((8, 8, 8)), flat=False) < 0.2
     assert learned(lambda image, rng: rng.standard_normal((8, 8, 8))).left > 0.9
 
 
