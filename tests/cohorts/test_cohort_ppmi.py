@@ -146,7 +146,7 @@ def test_separation_runs_on_a_folder_of_people_and_visits(tmp_path: Path, recon:
         for visit in ("BL", "V04")[: 1 + (number < 4)]:
             recon(tmp_path / "fs" / f"31{number:02d}_{visit}", seed=number + 50 * (visit != "BL"))
     dataset = {"name": "ppmi", "root": str(tmp_path / "fs"), "shape": [32, 32, 32]}
-    train = {"steps": 1, "batch": 1, "validation_batches": 1, "validate_every": 1}
+    train = {"steps": 1, "batch": 1, "validation_batches": 1, "validate_every": 1, "detail": False}
     plan = parse_training(PriorSpec, PriorOptions, {"dataset": dataset, "train": train}, "test")
     open_prior_training(plan, tmp_path / "prior", device="cpu").run()
     attack = {"name": "bss", "prior": str(tmp_path / "prior"), "levels": 2, "patches": 1}

@@ -110,8 +110,12 @@ def with_options(request: pytest.FixtureRequest) -> Callable[[str], dict[str, An
 
 
 def cohort_for(name: str) -> dict[str, Any]:
-    """Options of blobs: as many people as an attack needs to learn from, and what it can separate."""
-    return {"subjects": 80, "sessions": 1} if name == "attributes" else {"subjects": 32, "flat": name == "bss"}
+    """Options of blobs: as many people as an attack needs to learn from, and as small as may be."""
+    if name == "bss":  # its prior is of patches of 32³
+        return {"subjects": 32, "sessions": 1, "flat": True}
+    if name == "attributes":
+        return {"subjects": 80, "sessions": 1, "side": 28}
+    return {"subjects": 24 if name == "registered-reid" else 32, "side": 28}
 
 
 @pytest.mark.parametrize("name", LOOKING)

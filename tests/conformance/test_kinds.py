@@ -41,7 +41,7 @@ def records(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     noise = {"name": "pure-noise", "answer": "noise"}
     for defense, scheme in (("none", {"name": "none"}), ("pure-noise", noise)):
         data = {
-            "dataset": {"name": "blobs", "subjects": 64}, "defense": scheme, "attacks": ONE_OF_EACH,
+            "dataset": {"name": "blobs", "subjects": 64, "side": 28}, "defense": scheme, "attacks": ONE_OF_EACH,
             "scoring": {"resamples": 500}, "split": {"victims": 0.4, "pool": 0.1, "population": 0.5},
             "controls": "single",
         }  # fmt: skip
