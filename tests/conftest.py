@@ -119,13 +119,14 @@ def cli(thirdparty: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedP
 
 @pytest.fixture
 def blobs(thirdparty: Path) -> Callable[..., dict[str, Any]]:
-    """A specification, as data, on the third-party dataset: instant, 32³, two sessions."""
+    """A specification, as data, on the third-party dataset: instant, 32³, two sessions, one planted leak."""
 
     def make(
         defense: dict[str, Any] | str = "mixup", attacks: Any = ("reid", "average"), **more: Any
     ) -> dict[str, Any]:
         dataset = {"name": "blobs", "subjects": 24, **more.pop("dataset", {})}
         scoring = {"resamples": 500, **more.pop("scoring", {})}
-        return {"dataset": dataset, "defense": defense, "attacks": list(attacks), "scoring": scoring, **more}
+        attacked = {"defense": defense, "attacks": list(attacks), "controls": "single"}
+        return {"dataset": dataset, "scoring": scoring, **attacked, **more}
 
     return make

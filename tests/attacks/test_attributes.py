@@ -73,7 +73,7 @@ def test_victims_attributes_change_no_claim(blobs: Blobs, tmp_path: Path, monkey
             yield claim
 
     monkeypatch.setattr(cls, "run", noted)
-    data = blobs("none", [RETURNED], dataset={"subjects": 48, "sessions": 1}, controls="single")
+    data = blobs("none", [RETURNED], dataset={"subjects": 48, "sessions": 1})
     own = split_subjects([f"b{n:03d}" for n in range(48)], 0).population
     blob_cohort = type(plugin.create("datasets", "blobs", Dataset, {"subjects": 24}).open())
     true = blob_cohort.attributes
@@ -89,7 +89,7 @@ def test_nothing_about_a_person_is_written_where_it_may_not_be_told(
     blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cls = type(plugin.create("datasets", "blobs", Dataset, {"subjects": 24}).open())
-    data = blobs("none", [RETURNED, "as-is"], dataset={"subjects": 48, "sessions": 1}, controls="single")
+    data = blobs("none", [RETURNED, "as-is"], dataset={"subjects": 48, "sessions": 1})
     audit(data, tmp_path / "told")
     assert (tmp_path / "told" / "tables" / "attributes.returned.csv").is_file()
     monkeypatch.setattr(cls, "shareable", False)
@@ -110,7 +110,7 @@ def test_people_of_whom_something_is_missing_are_left_out(
         return {} if number % 5 == 0 else known if number % 5 > 1 else {"age": known["age"]}
 
     monkeypatch.setattr(cls, "attributes", some)
-    data = blobs("none", [RETURNED], dataset={"subjects": 80, "sessions": 1}, controls="single")
+    data = blobs("none", [RETURNED], dataset={"subjects": 80, "sessions": 1})
     record = audit(data, tmp_path / "run")
     found = {finding.metric: finding for finding in record.primary()}
     assert found["sex_auc"].n_subjects < found["age_r2"].n_subjects < 40
@@ -124,7 +124,7 @@ def test_where_nobodys_are_known_it_says_so(blobs: Blobs, tmp_path: Path, monkey
 
 
 def test_too_few_own_people_are_no_ground_for_silence(blobs: Blobs, tmp_path: Path) -> None:
-    record = audit(blobs("none", [RETURNED], dataset={"subjects": 24}, controls="single"), tmp_path / "run")
+    record = audit(blobs("none", [RETURNED], dataset={"subjects": 24}), tmp_path / "run")
     assert {finding.verdict for finding in record.primary()} == {Verdict.INCONCLUSIVE}
     assert {check.name: check.passed for check in record.health}["own people whose age is known"] is False
 

@@ -22,7 +22,7 @@ Blobs = Callable[..., dict[str, Any]]
 
 
 def audited(blobs: Blobs, out: Path, defense: Any, attacks: list[Any]) -> Record:
-    return run_audit(parse_spec(blobs(defense, attacks, controls="single"), "test"), Settings(out=out)).record
+    return run_audit(parse_spec(blobs(defense, attacks), "test"), Settings(out=out)).record
 
 
 def mine(record: Record) -> Finding:
@@ -63,7 +63,7 @@ def test_few_keys_are_no_excuse(blobs: Blobs, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(
         cls, "draw_key", lambda self, shape, pool, rng: draw(self, shape, pool, Random(rng.randrange(200)))
     )
-    data = blobs({"name": "pure-noise", "views": 1}, ["invert", "chosen"], dataset={"subjects": 60}, controls="single")
+    data = blobs({"name": "pure-noise", "views": 1}, ["invert", "chosen"], dataset={"subjects": 60})
     record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path)).record
     assert record.verdict is Verdict.INCONCLUSIVE
     found = mine(record)
@@ -73,7 +73,7 @@ def test_few_keys_are_no_excuse(blobs: Blobs, tmp_path: Path, monkeypatch: pytes
 
 def test_its_silence_does_not_block_what_another_attack_clears(blobs: Blobs, tmp_path: Path) -> None:
     """Of 32 people a picture attack can be cleared; the audit says so whether or not 'chosen' stands beside."""
-    data = blobs({"name": "pure-noise", "views": 1}, ["invert", "chosen"], dataset={"subjects": 60}, controls="single")
+    data = blobs({"name": "pure-noise", "views": 1}, ["invert", "chosen"], dataset={"subjects": 60})
     record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path)).record
     others = [f for f in record.findings if f.attack != "chosen"]
     assert overall(others, [])[0] is Verdict.NO_LEAK_DETECTED

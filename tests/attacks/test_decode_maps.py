@@ -130,7 +130,7 @@ def test_a_planted_leak_is_in_the_maps_too(arm: Any, thirdparty: Path) -> None:
 
 
 def test_noise_gains_nothing_and_what_is_planted_in_it_is_found(blobs: Blobs, tmp_path: Path) -> None:
-    data = blobs({"name": "pure-noise", "answer": "noise"}, [PERFECT], dataset={"subjects": 32})
+    data = blobs({"name": "pure-noise", "answer": "noise"}, [PERFECT], dataset={"subjects": 32}, controls="auto")
     record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run")).record
     for protocol in ("returned K=1", "returned K=3"):
         finding = findings(record, protocol)
@@ -154,7 +154,7 @@ def test_maps_that_are_no_mixtures_are_de_encoded(
 
     monkeypatch.setattr(cls, "respond", exchanged)
     attack = {**PERFECT, "views": [1]}
-    data = blobs({"name": "pure-noise", "views": 1}, [attack], dataset={"subjects": 32}, controls="single")
+    data = blobs({"name": "pure-noise", "views": 1}, [attack], dataset={"subjects": 32})
     finding = findings(run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run")).record, "returned K=1")
     assert finding.verdict is Verdict.LEAK
     assert finding.estimate is not None

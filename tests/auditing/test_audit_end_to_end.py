@@ -91,7 +91,7 @@ def test_tables_name_nobody(mixup_run: Path) -> None:
 def test_the_same_seed_gives_the_same_record_with_more_jobs(
     mixup_run: Path, blobs: Make, tmp_path: Path, cli: Cli
 ) -> None:
-    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(blobs()))
+    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(blobs(controls="auto")))
     out = cli("audit", "audit.yaml", "--out", "run", "--jobs", "2")
     assert out.returncode == 0, out.stderr
     assert read(tmp_path / "run").stable() == read(mixup_run).stable()
@@ -116,7 +116,7 @@ def test_a_second_run_reuses_everything_and_a_changed_part_is_named(blobs: Make,
 def test_killed_at_random_moments_a_run_ends_with_the_unkilled_record(
     mixup_run: Path, blobs: Make, tmp_path: Path, thirdparty: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(blobs()))
+    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(blobs(controls="auto")))
     command = [sys.executable, "-m", "privaudit", "audit", "audit.yaml", "--out", "run", "--quiet"]
     env = {**os.environ, "PYTHONPATH": str(thirdparty), "OMP_NUM_THREADS": "1"}
     expected = read(mixup_run).stable()

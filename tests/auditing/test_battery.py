@@ -77,9 +77,13 @@ def test_pictures_are_attacked_on_few_people_and_identity_on_all(blobs: Blobs, t
 
 
 def test_smaller_leaks_are_planted_only_where_a_cheap_attack_finds_nothing(blobs: Blobs, tmp_path: Path) -> None:
-    noise = run_audit(parse_spec(blobs("pure-noise", ["reid"]), "test"), Settings(out=tmp_path / "noise")).record
+    noise = run_audit(
+        parse_spec(blobs("pure-noise", ["reid"], controls="auto"), "t"), Settings(out=tmp_path / "noise")
+    ).record
     assert all(f.control is not None and f.control.found for f in noise.primary())
-    plain = run_audit(parse_spec(blobs("none", ["reid"]), "test"), Settings(out=tmp_path / "plain")).record
+    plain = run_audit(
+        parse_spec(blobs("none", ["reid"], controls="auto"), "t"), Settings(out=tmp_path / "plain")
+    ).record
     assert plain.verdict is Verdict.LEAK
     assert not any(f.control is not None and f.control.found for f in plain.primary())
 

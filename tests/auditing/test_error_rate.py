@@ -27,7 +27,7 @@ def test_noise_does_not_read_as_a_leak(
     for seed in range(chunk, RUNS, CHUNKS):
         dataset = {"subjects": 22, "side": 28, "seed": seed}
         noise = {"name": "pure-noise", "views": 2}
-        data = blobs(noise, dataset=dataset, seed=seed, scoring={"resamples": 200}, controls="single")
+        data = blobs(noise, dataset=dataset, seed=seed, scoring={"resamples": 200})
         spec = parse_spec(data, "test")
         record = run_audit(spec, Settings(out=tmp_path / str(seed))).record
         assert not record.missing

@@ -46,7 +46,7 @@ def knows_the_seed(
 
 @pytest.fixture
 def spec(blobs: Blobs) -> AuditSpec:
-    data = blobs(PAD, ["smooth"], dataset=DATA, controls="single", pictures={"people": 10})
+    data = blobs(PAD, ["smooth"], dataset=DATA, pictures={"people": 10})
     return parse_spec(data, "test")
 
 

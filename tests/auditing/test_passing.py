@@ -26,7 +26,6 @@ def audited(blobs: Callable[..., dict[str, Any]], out: Path, seed: int) -> Recor
     data = blobs(
         {"name": "pure-noise", "views": 1, "answer": "noise"}, ["reid", "average", "invert", maps],
         dataset={"subjects": PEOPLE, "side": 28, "seed": seed}, seed=seed, scoring={"resamples": 500},
-        controls="single",
     )  # fmt: skip
     return run_audit(parse_spec(data, "test"), Settings(out=out)).record
 

@@ -124,7 +124,7 @@ def test_a_planted_leak_is_found_and_noise_is_not(
 ) -> None:
     # The attack 'chosen' says that it does not fit what never repeats itself.
     defense = {"name": "pure-noise", "answer": "noise", "fixed": name == "chosen"}
-    data = blobs(defense, [with_options(name)], dataset=cohort_for(name), controls="single")
+    data = blobs(defense, [with_options(name)], dataset=cohort_for(name))
     record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run")).record
     mine = [finding for finding in record.shown() if finding.attack == name]
     assert mine

@@ -16,7 +16,7 @@ from tests.records import record
 def test_all_stand_beside_and_nothing_is_planted(
     blobs: Callable[..., dict[str, Any]], blob_prior: Path, tmp_path: Path
 ) -> None:
-    data = blobs({"name": "mixup", "views": 3}, dataset={"subjects": 32, "flat": True}, controls="single")
+    data = blobs({"name": "mixup", "views": 3}, dataset={"subjects": 32, "flat": True})
     data |= {"pictures": {"people": 3, "scans": "first"}, "utility": {"weights": "none"}}
     found = bss_beside.cells(data, {"patches": 1, "prior": str(blob_prior), "levels": 3}, tmp_path)
     assert len(found) == len(bss_beside.columns(1))
