@@ -14,6 +14,7 @@ from privaudit.contracts.options import PluginOptions
 from privaudit.contracts.transcript import Transcript
 from privaudit.imaging.forms import Chain
 from privaudit.learning.inversion import LEAST, Inverter, shared_inverter
+from privaudit.learning.readings import Reading, readings_of
 from privaudit.learning.unwrapping import Unwrapped, shared_choice
 
 
@@ -43,7 +44,7 @@ class UnwrapAttack(Attack):
     options: UnwrapOptions
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """From all views that are sent, averaged."""
+        """From all views that are sent, averaged, or in the sum that tells most of own people."""
         rungs = {Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION}
         if views_sent == 1:
             return (Protocol("linear", frozenset(rungs)),)
@@ -54,8 +55,9 @@ class UnwrapAttack(Attack):
         people = len(knowledge.population)
         yield Check("people to learn from", float(people), f"at least {LEAST}", people >= LEAST)
         if people >= LEAST:
-            chain, inverter = self._learn(protocol, knowledge, task, task.advance)
-            name = f"squared error of people left out, as a share of the atlas's ({chain})"
+            reading, chain, inverter = self._learn(protocol, knowledge, task, task.advance)
+            form = str(chain) if reading.weights is None else f"{reading}, {chain}"
+            name = f"squared error of people left out, as a share of the atlas's ({form})"
             yield Check(name, inverter.left, "at most 1", inverter.left <= 1)
 
     def run(
@@ -63,21 +65,30 @@ class UnwrapAttack(Attack):
     ) -> Iterator[Reconstruction]:
         """Choose and learn, then yield one picture per request."""
         with task.ahead(0.9 * len(transcripts)) as advance:
-            chain, inverter = self._learn(protocol, knowledge, task, advance)
+            reading, chain, inverter = self._learn(protocol, knowledge, task, advance)
         atlas = knowledge.atlas
         for transcript in transcripts:
-            yield Reconstruction(transcript.request, inverter.invert(chain(transcript.averaged(), atlas)))
+            yield Reconstruction(transcript.request, inverter.invert(chain(reading.volume(transcript), atlas)))
 
     def _learn(
         self, protocol: Protocol, knowledge: Knowledge, task: Task, advance: Callable[[float], None]
-    ) -> tuple[Chain, Inverter]:
+    ) -> tuple[Reading, Chain, Inverter]:
+        """The reading and the chain that leave least of own people's images, and the de-encoder that goes with them."""
         assert task.defense is not None
         people, atlas, seed = knowledge.population, knowledge.atlas, task.common_seed
-        best, *_ = shared_choice(
-            task.defense, people, atlas, protocol.views, self.options.effort, seed, lambda share: advance(0.7 * share)
-        )
-        unwrapped = Unwrapped(task.defense, best.chain, atlas)
+        readings = readings_of(task.defense, people, atlas, protocol.views, seed, lambda share: advance(0.1 * share))
+        tried: list[tuple[float, int, Reading, Chain]] = []
+        for reading in readings:
+            scheme, views = reading.scheme(task.defense, protocol.views)
+            best, *_ = shared_choice(
+                scheme, people, atlas, views, self.options.effort, seed,
+                lambda share: advance(0.6 * share / len(readings)),
+            )  # fmt: skip
+            tried.append((best.left, len(tried), reading, best.chain))
+        _, _, reading, chain = min(tried, key=lambda item: item[:2])
+        scheme, views = reading.scheme(task.defense, protocol.views)
         inverter = shared_inverter(
-            unwrapped, people, atlas, protocol.views, self.options.encodings, seed, lambda share: advance(0.3 * share)
-        )
-        return best.chain, inverter
+            Unwrapped(scheme, chain, atlas), people, atlas, views, self.options.encodings, seed,
+            lambda share: advance(0.3 * share),
+        )  # fmt: skip
+        return reading, chain, inverter

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from privaudit.contracts.attack import Attack, Check, Protocol, Task
 from privaudit.contracts.claims import Similarity
+from privaudit.contracts.cohort import Volume
+from privaudit.contracts.defense import Defense
 from privaudit.contracts.knowledge import Knowledge, Rung
 from privaudit.contracts.retrieval import RetrievalOptions, retrievals
 from privaudit.contracts.transcript import Transcript
@@ -19,6 +21,7 @@ from privaudit.imaging.forms import Chain
 from privaudit.imaging.patches import as_tensor
 from privaudit.learning.features import features_of
 from privaudit.learning.inversion import shared_inverter
+from privaudit.learning.readings import Reading, readings_of
 from privaudit.learning.recognition import LEAST, Recogniser, learn_recogniser
 from privaudit.learning.unwrapping import Unwrapped, shared_choice
 from privaudit.msssim import DenseSimilarity
@@ -55,8 +58,9 @@ class UnwrappedReidAttack(Attack):
     options: UnwrappedReidOptions
 
     def protocols(self, views_sent: int) -> tuple[Protocol, ...]:
-        """The ones asked for, of one view."""
-        return retrievals(self.options.protocols, (Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION), fresh=True)
+        """The ones asked for, of one view, and of all views where those are not drawn alike."""
+        rungs = (Rung.TRANSCRIPT, Rung.ATLAS, Rung.POPULATION)
+        return retrievals(self.options.protocols, rungs, fresh=True, views=views_sent)
 
     def health(self, protocol: Protocol, knowledge: Knowledge, task: Task) -> Iterator[Check]:
         """Whether there are people to learn from."""
@@ -74,10 +78,10 @@ class UnwrappedReidAttack(Attack):
             yield Similarity(DenseSimilarity(nothing, symmetric=gallery is None))
             return
         with task.ahead(0.5 * len(transcripts)) as advance:
-            recogniser = self._learn(knowledge, task, gallery is not None, advance)
+            reading, recogniser = self._learn(protocol, knowledge, task, gallery is not None, advance)
 
         def reader(index: int) -> Callable[[], Tensor]:
-            return lambda: transcripts[index].stitched()
+            return lambda: reading.volume(transcripts[index])
 
         queries = [reader(index) for index in range(len(transcripts))]
         with task.ahead(0.5 * len(transcripts)) as advance:
@@ -85,20 +89,36 @@ class UnwrappedReidAttack(Attack):
             likeness = recogniser.likeness(queries, gallery, lambda scans: advance(scans / count))
         yield Similarity(DenseSimilarity(likeness, symmetric=gallery is None))
 
-    def _learn(self, knowledge: Knowledge, task: Task, gallery: bool, advance: Callable[[float], None]) -> Recogniser:
+    def _learn(
+        self, protocol: Protocol, knowledge: Knowledge, task: Task, gallery: bool, advance: Callable[[float], None]
+    ) -> tuple[Reading, Recogniser]:
+        """The reading of the views in which most of own people are recognised, and how."""
         assert task.defense is not None
-        people, atlas, seed = knowledge.population, knowledge.atlas, task.common_seed
+        people, atlas, views = knowledge.population, knowledge.atlas, protocol.views
         if self.options.people is not None and len(people) > self.options.people:
             people = people[: self.options.people]
             atlas = Atlas.of(as_tensor(person.image) for person in people)  # theirs: each must be taken out of it
+        readings = readings_of(task.defense, people, atlas, views, task.common_seed, lambda s: advance(0.1 * s))
+        part, found = 0.9 / len(readings), []
+        for reading in readings:
+            scheme, asked = reading.scheme(task.defense, views)
+            made = self._recogniser(scheme, asked, people, atlas, task, gallery, lambda s: advance(part * s))
+            found.append((reading, made))
+        return max(found, key=lambda item: item[1].reached)
+
+    def _recogniser(
+        self, scheme: Defense, views: int, people: Sequence[Volume], atlas: Atlas, task: Task, gallery: bool,
+        advance: Callable[[float], None],
+    ) -> Recogniser:  # fmt: skip
+        seed = task.common_seed
         tried = shared_choice(
-            task.defense, people, atlas, 1, self.options.effort, seed, lambda share: advance(0.4 * share)
+            scheme, people, atlas, views, self.options.effort, seed, lambda share: advance(0.4 * share)
         )
         best = tried[0].chain
         inverter = shared_inverter(
-            Unwrapped(task.defense, best, atlas), people, atlas, 1, self.options.encodings, seed,
+            Unwrapped(scheme, best, atlas), people, atlas, views, self.options.encodings, seed,
             lambda share: advance(0.3 * share),
         )  # fmt: skip
         telling = [item.chain for item in tried[:CHAINS] if item.left < 1]
         features = features_of(list(dict.fromkeys([Chain(), *telling])), best, inverter, atlas)
-        return learn_recogniser(task.defense, people, features, gallery, seed, lambda share: advance(0.3 * share))
+        return learn_recogniser(scheme, people, features, gallery, seed, lambda share: advance(0.3 * share), views)

@@ -134,6 +134,7 @@ class MixupDefense(Defense):
     name = "mixup"
     summary = "Mixup-Privacy (IPMI 2023): patches mixed with secret labelled reference patches"
     needs_pool = True
+    alike = True  # each view has weights and references of its own, drawn in the same way
     Options = MixupOptions
     options: MixupOptions
 
@@ -198,8 +199,7 @@ class MixupDefense(Defense):
     def encode(self, image: Tensor, key: Key, views: int) -> Encoded:
         """Equation 2 (and 5 for several views)."""
         assert isinstance(key, MixupKey)
-        patches = cut(image, key.positions, key.size)
-        sent = mixing.mix(patches, key.images(views), key.alpha(views))
+        sent = mixing.mix(cut(image, key.positions, key.size), key.images(views), key.alpha(views))
         return Encoded(sent.to(getattr(torch, self.options.precision)).float(), key.positions)
 
     def respond(self, labels: Tensor, key: Key, views: int) -> Tensor:

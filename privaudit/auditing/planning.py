@@ -74,6 +74,8 @@ def plan(context: Context, attacks: list[Attack]) -> tuple[Steps, list[Missing]]
         kind, protocols = kind_of(attack), attack.protocols(context.scene.defense.views)
         _check_protocols(attack, protocols)
         for protocol in protocols:
+            if protocol.unlike and context.scene.defense.alike:
+                continue  # another view would tell no more than the first
             if why := cannot_run(context.scene, attack, protocol):
                 skipped.append(Missing(attack=attack.name, protocol=protocol.name, error=why))
                 continue

@@ -73,6 +73,11 @@ class ArrayDefense(Defense):
         """As many as are sent."""
         return self.count if self._listed is None else self._listed
 
+    @property
+    def alike(self) -> bool:
+        """Views that are encoded by a call of their own are; those of a list may be anything."""
+        return self._listed in (None, 1)
+
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         """A fresh seed."""
         return ArrayKey(rng.getrandbits(63))

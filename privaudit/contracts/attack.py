@@ -42,6 +42,7 @@ class Protocol:
             A protocol with a number never decides; such protocols draw a line of their own.
         fresh: whether it encodes more than each of the attacker's own scans as it is: changed images, or one image
             under several keys. Where only recorded encodings are there, it cannot run.
+        unlike: whether it is only for views that are not drawn alike (:attr:`Defense.alike`).
     """
 
     name: str
@@ -54,6 +55,7 @@ class Protocol:
     cheap: bool = True
     requests: int | None = None
     fresh: bool = False
+    unlike: bool = False
 
 
 @dataclass(frozen=True)

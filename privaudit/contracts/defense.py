@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from privaudit.contracts.cohort import Cohort, Volume
 from privaudit.contracts.plugin import Plugin
 from privaudit.contracts.recipe import Recipe
 from privaudit.contracts.scheme import Mixing, Scheme
+from privaudit.contracts.trained import Trained
 from privaudit.errors import PluginError
 from privaudit.imaging.mixing import Draw
 from privaudit.imaging.patches import Shape, stitch
@@ -54,29 +55,6 @@ class Encoded:
     def averaged(self, image: Tensor) -> Tensor:
         """The mean of the views as a volume of the shape of the image [X, Y, Z]."""
         return stitch(self.views.mean(dim=0), self.positions, (image.shape[0], image.shape[1], image.shape[2]))
-
-
-class TrainedConfig(Protocol):
-    """What weights say of themselves: marks of everybody they were trained on, and how the training went."""
-
-    people: list[str]
-    training: dict[str, Any]
-
-
-class Trained(Protocol):
-    """Trained weights of a scheme, as a contract sees them: name, hash of what was read, and config."""
-
-    @property
-    def name(self) -> str:
-        """Of the weights."""
-
-    @property
-    def digest(self) -> str:
-        """Hash of what was read, in hex."""
-
-    @property
-    def config(self) -> TrainedConfig:
-        """Who was trained on, and how."""
 
 
 class Defense(Plugin):
@@ -154,6 +132,14 @@ class Defense(Plugin):
     def views(self) -> int:
         """How many encoded views of one target are sent."""
         return 1
+
+    @property
+    def alike(self) -> bool:
+        """Whether its views are drawn alike, as in test-time augmentation, so that one tells as much as another.
+
+        Where it does not say so, attacks also look for what only one view, or the difference of two, tells.
+        """
+        return self.views == 1
 
     @property
     def patch_size(self) -> int | None:

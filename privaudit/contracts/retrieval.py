@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 from pydantic import Field
@@ -26,6 +27,17 @@ class RetrievalOptions(PluginOptions):
     )
 
 
-def retrievals(names: Sequence[Retrieval], rungs: Iterable[Rung], fresh: bool = False) -> tuple[Protocol, ...]:
-    """A protocol for each retrieval, of one view, with what the attack needs."""
-    return tuple(Protocol(name, frozenset(rungs) | HELD[name], fresh=fresh) for name in names)
+def retrievals(
+    names: Sequence[Retrieval], rungs: Iterable[Rung], fresh: bool = False, views: int = 1
+) -> tuple[Protocol, ...]:
+    """A protocol for each retrieval, of one view, with what the attack needs.
+
+    With ``views`` also one of all of so many views, for those that are not drawn alike.
+    """
+    one = [Protocol(name, frozenset(rungs) | HELD[name], fresh=fresh) for name in names]
+    if views == 1:
+        return tuple(one)
+    return *one, *(
+        replace(p, name=f"{p.name} K={views}", knowledge=p.knowledge | {Rung.VIEWS}, views=views, unlike=True)
+        for p in one
+    )

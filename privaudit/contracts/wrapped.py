@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from privaudit.contracts.cohort import Volume
-from privaudit.contracts.defense import Defense, Key, Trained
+from privaudit.contracts.defense import Defense, Key
+from privaudit.contracts.trained import Trained
 from privaudit.imaging.mixing import Draw
 from privaudit.imaging.patches import Shape
 
@@ -38,6 +39,11 @@ class Wrapped(Defense):
     def fresh(self) -> bool:
         """As the scheme."""
         return self.inner.fresh
+
+    @property
+    def alike(self) -> bool:
+        """As the scheme's."""
+        return self.inner.alike
 
     def as_image(self, sent: Tensor, shape: Shape) -> Tensor | None:
         """As the scheme's."""

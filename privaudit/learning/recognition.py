@@ -134,7 +134,7 @@ class Recogniser:
 
 def learn_recogniser(
     scheme: Defense, people: Sequence[Volume], features: Sequence[Feature], gallery: bool, seed: int,
-    advance: Callable[[float], None],
+    advance: Callable[[float], None], views: int = 1,
 ) -> Recogniser:  # fmt: skip
     """Choose features and ways to compare by the mAP on half of the own people, learned on the other half.
 
@@ -145,14 +145,15 @@ def learn_recogniser(
         gallery: whether encodings are compared with raw scans.
         seed: of keys and simulated sessions.
         advance: called with shares of the work; they add up to 1.
+        views: of each encoding, averaged.
     """
     chosen, rng = min(PEOPLE, len(people)), np.random.default_rng([seed, 7])
     # Features may differ and have one name: what they make of a scan is in the key too.
     image = as_tensor(people[0].image)
     seen = [of(image).numpy().tobytes() for f in features for of in dict.fromkeys((f.sent, f.raw))]
-    key = fingerprint(scheme, people, seed, [f.name for f in features], seen)
+    key = fingerprint(scheme, people, views, seed, [f.name for f in features], seen)
     sent, raw = _KEPT.learned(
-        key, lambda: _own(scheme, people, features, rng, seed, lambda share: advance(0.8 * share)),
+        key, lambda: _own(scheme, people, views, features, rng, seed, lambda share: advance(0.8 * share)),
         lambda share: advance(0.8 * share),
     )  # fmt: skip
     owners = np.repeat(np.arange(chosen), SCANS)
@@ -190,8 +191,8 @@ _KEPT: Kept[Own] = Kept()
 
 
 def _own(
-    scheme: Defense, people: Sequence[Volume], features: Sequence[Feature], rng: np.random.Generator, seed: int,
-    advance: Callable[[float], None],
+    scheme: Defense, people: Sequence[Volume], views: int, features: Sequence[Feature], rng: np.random.Generator,
+    seed: int, advance: Callable[[float], None],
 ) -> Own:  # fmt: skip
     """Vectors [people * SCANS, D] of every feature, of encodings and of raw scans of the attacker's own people."""
     sampler, keys = Sampler(scheme, people, views=1), random.Random(seed)
@@ -199,7 +200,7 @@ def _own(
     sent: list[list[Floats]] = [[] for _ in features]
     raw: list[list[Floats]] = [[] for _ in features]
     for person in np.repeat(np.arange(count), SCANS).tolist():
-        volume = encode_own(scheme, sampler.session(person, rng), Others(people, person), keys)
+        volume = encode_own(scheme, sampler.session(person, rng), Others(people, person), keys, views)
         bare = sampler.session(person, rng)
         for column, plain, feature in zip(sent, raw, features, strict=True):
             column.append(feature.sent(volume).float().numpy())

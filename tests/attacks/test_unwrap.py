@@ -32,15 +32,18 @@ def audit_of(
     def audit(defense: str) -> Record:
         attacks = ["unwrap", {"name": "unwrapped-reid", "protocols": ["encoded"]}]
         data = blobs(defense, attacks, dataset={"side": 28}, utility={"weights": "none"})
-        record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / defense)).record
+        record = run_audit(parse_spec(data, "test"), Settings(out=tmp_path / "run")).record
         assert not record.missing
         return record
 
     return audit
 
 
-def main_figure(record: Record, attack: str) -> Finding:
-    (found,) = (f for f in record.primary() if f.attack == attack and f.victim in ("target", "identity"))
+def main_figure(record: Record, attack: str, protocol: str = "") -> Finding:
+    (found,) = (
+        f for f in record.primary()
+        if f.attack == attack and f.victim in ("target", "identity") and protocol in ("", f.protocol)
+    )  # fmt: skip
     return found
 
 
@@ -59,8 +62,31 @@ def test_random_signs_hide_neither_image_nor_identity(audit_of: Callable[[str], 
     assert as_is.difference > 0.2, "without the form it would not show"
 
 
+SHARES = """
+def encode(image, rng):
+    noise = 50 * rng.standard_normal(image.shape)
+    return [noise, image + noise]
+"""
+
+
+def test_what_two_shares_tell_together_is_a_leak(audit_of: Callable[[str], Record], tmp_path: Path) -> None:
+    """Each alone, and their mean, is noise."""
+    (tmp_path / "shares.py").write_text(SHARES)
+    record = audit_of(f"{tmp_path / 'shares.py'}:encode")
+    image = main_figure(record, "unwrap")
+    assert (image.protocol, image.verdict) == ("linear K=2", Verdict.LEAK), image.reason
+    assert image.estimate is not None
+    assert image.estimate > 0.99
+    assert main_figure(record, "unwrapped-reid", "encoded").verdict is not Verdict.LEAK
+    together = main_figure(record, "unwrapped-reid", "encoded K=2")
+    assert together.knowledge == ["atlas", "population", "transcript", "views"]
+    assert together.verdict is Verdict.LEAK, together.reason
+    assert any("(sum of the views, values)" in check.name for check in record.health)
+
+
 def test_noise_is_no_leak_and_leaves_the_atlas(audit_of: Callable[[str], Record]) -> None:
     record = audit_of("pure-noise")
+    assert {finding.protocol for finding in record.primary()} == {"linear K=4", "encoded"}, "views are drawn alike"
     assert all(finding.verdict is not Verdict.LEAK for finding in record.findings)
     image = main_figure(record, "unwrap")
     (atlas,) = (other for other in image.comparisons if other.name == "atlas")
@@ -73,8 +99,9 @@ def test_protocols_and_what_they_know() -> None:
     unwrap, reid = (plugin.create("attacks", name, Attack) for name in ("unwrap", "unwrapped-reid"))
     assert [(p.name, p.views, Rung.VIEWS in p.knowledge) for p in unwrap.protocols(1)] == [("linear", 1, False)]
     assert [(p.name, p.views, Rung.VIEWS in p.knowledge) for p in unwrap.protocols(4)] == [("linear K=4", 4, True)]
-    assert [(p.name, p.views, Rung.GALLERY in p.knowledge) for p in reid.protocols(4)] == [
-        ("encoded", 1, False), ("raw-gallery", 1, True),
+    assert [(p.name, p.views, Rung.GALLERY in p.knowledge, p.unlike) for p in reid.protocols(4)] == [
+        ("encoded", 1, False, False), ("raw-gallery", 1, True, False),
+        ("encoded K=4", 4, False, True), ("raw-gallery K=4", 4, True, True),
     ]  # fmt: skip
     (only,) = plugin.create("attacks", "unwrapped-reid", Attack, {"protocols": ["raw-gallery"]}).protocols(1)
     assert only.name == "raw-gallery"

@@ -43,6 +43,10 @@ class PureNoiseDefense(Defense):
     def views(self) -> int:
         return self.options.views
 
+    @property
+    def alike(self) -> bool:
+        return True
+
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         return PureNoiseKey(0 if self.options.fixed else rng.getrandbits(62))
 
