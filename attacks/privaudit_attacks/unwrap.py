@@ -68,7 +68,8 @@ class UnwrapAttack(Attack):
             reading, chain, inverter = self._learn(protocol, knowledge, task, advance)
         atlas = knowledge.atlas
         for transcript in transcripts:
-            yield Reconstruction(transcript.request, inverter.invert(chain(reading.volume(transcript), atlas)))
+            form = chain(reading.volume(transcript, transcript.shape), atlas)
+            yield Reconstruction(transcript.request, inverter.invert(form))
 
     def _learn(
         self, protocol: Protocol, knowledge: Knowledge, task: Task, advance: Callable[[float], None]

@@ -23,13 +23,19 @@ def as_image(sent: Tensor, shape: Shape) -> Tensor:
     """
     axis = channel_axis(sent.shape, shape)
     if axis is not None:
-        return _resized(sent.mean(dim=axis), shape)
+        return resized(sent.mean(dim=axis), shape)
     if sent.ndim == 3:
-        return _resized(sent, shape)
+        return resized(sent, shape)
     side = _side(sent.numel())
     cube = sent.new_zeros(side**3)
     cube[: sent.numel()] = sent.flatten()
-    return _resized(cube.reshape(side, side, side), shape)
+    return resized(cube.reshape(side, side, side), shape)
+
+
+def channels_of(sent: Tensor, shape: Shape) -> Tensor | None:
+    """Channels [C, x, y, z] of what was sent, on a grid of their own; None where there are none."""
+    axis = channel_axis(sent.shape, shape)
+    return None if axis is None else sent.movedim(axis, 0)
 
 
 def spread(image: Tensor, shape: Sequence[int]) -> Tensor:
@@ -44,11 +50,11 @@ def spread(image: Tensor, shape: Sequence[int]) -> Tensor:
     axis = channel_axis(shape, (x, y, z))
     if axis is not None:
         sides = [*shape[:axis], *shape[axis + 1 :]]
-        return _resized(image, sides).unsqueeze(axis).expand(*shape).clone()
+        return resized(image, sides).unsqueeze(axis).expand(*shape).clone()
     if len(shape) == 3:
-        return _resized(image, shape)
+        return resized(image, shape)
     side, count = _side(math.prod(shape)), math.prod(shape)
-    return _resized(image, (side,) * 3).flatten()[:count].reshape(*shape)
+    return resized(image, (side,) * 3).flatten()[:count].reshape(*shape)
 
 
 def channel_axis(sent: Sequence[int], image: Shape) -> int | None:
@@ -70,7 +76,7 @@ def _side(count: int) -> int:
     return side
 
 
-def _resized(volume: Tensor, sides: Sequence[int]) -> Tensor:
+def resized(volume: Tensor, sides: Sequence[int]) -> Tensor:
     """Means where a volume [x, y, z] shrinks along every axis, else linear between voxels."""
     if tuple(volume.shape) == tuple(sides):
         return volume.clone()

@@ -81,7 +81,7 @@ def test_what_two_shares_tell_together_is_a_leak(audit_of: Callable[[str], Recor
     together = main_figure(record, "unwrapped-reid", "encoded K=2")
     assert together.knowledge == ["atlas", "population", "transcript", "views"]
     assert together.verdict is Verdict.LEAK, together.reason
-    assert any("(sum of the views, values)" in check.name for check in record.health)
+    assert any("(sum of the parts, values)" in check.name for check in record.health)
 
 
 def test_noise_is_no_leak_and_leaves_the_atlas(audit_of: Callable[[str], Record]) -> None:

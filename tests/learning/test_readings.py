@@ -11,8 +11,9 @@ import torch
 from privaudit.contracts import plugin
 from privaudit.contracts.arrays import function_defense
 from privaudit.contracts.cohort import Volume
-from privaudit.contracts.defense import Defense
+from privaudit.contracts.defense import Defense, Encoded
 from privaudit.imaging.atlas import Atlas
+from privaudit.imaging.off_grid import resized
 from privaudit.imaging.patches import as_tensor
 from privaudit.learning.own_people import send_own
 from privaudit.learning.readings import ALONE, Reading, readings_of
@@ -68,10 +69,10 @@ def test_what_the_mean_hides_is_read(encode: Callable[..., Any], least: float) -
     scheme = function_defense(encode)()
     best, alone = best_of(scheme, 2)
     assert best.weights is not None
-    assert [str(reading) for reading in alone] == ["view 1 alone", "view 2 alone"]
+    assert [str(reading) for reading in alone] == ["part 1 alone", "part 2 alone"]
     stranger = Volume(OWN[0].image[::-1].copy(), OWN[0].labels, OWN[0].affine)
     sent = send_own(scheme, stranger, [], random.Random(5), 2, None)
-    found = best.volume(sent)
+    found = best.volume(sent, SHAPE)
     assert np.corrcoef(found.flatten(), stranger.image.ravel())[0, 1] > least
     read, views = best.scheme(scheme, 2)
     key = read.draw_key(SHAPE, [], random.Random(5))
@@ -97,10 +98,41 @@ def test_one_view_and_few_people_are_taken_as_they_are() -> None:
     assert readings_of(scheme, OWN[:2], ATLAS, 2, 0, lambda _: None) == [Reading()]
 
 
+def channels(image: Any, rng: Any) -> Any:
+    """As a network's first layer might: three sums of the image and of noise that is the same in all."""
+    loud = noise(rng)
+    return np.stack([image + loud, loud - image, 2 * image - loud])
+
+
+def coarse(image: Any) -> Any:
+    return image.reshape(4, 2, 4, 2, 4, 2).mean(axis=(1, 3, 5))
+
+
+def halves(image: Any, rng: Any) -> Any:
+    """Real and imaginary parts, on a coarser grid."""
+    small = coarse(image)
+    return LOUD * rng.standard_normal(small.shape) + 1j * small
+
+
+@pytest.mark.parametrize(("encode", "count"), [(channels, 3), (halves, 2)])
+def test_channels_are_read_as_views_are(encode: Callable[..., Any], count: int) -> None:
+    scheme = function_defense(encode)()
+    best, alone = best_of(scheme, 1)
+    assert best.weights is not None
+    assert [str(reading) for reading in alone[:-1]] == [f"part {number} alone" for number in range(1, count + 1)]
+    assert alone[-1] == Reading(), "what the scheme shows as an image is tried, too"
+    stranger = Volume(OWN[0].image[::-1].copy(), OWN[0].labels, OWN[0].affine)
+    sent = send_own(scheme, stranger, [], random.Random(5), 1, None)
+    truth = as_tensor(stranger.image if encode is channels else coarse(stranger.image))
+    found = best.volume(sent, SHAPE)
+    assert np.corrcoef(found.flatten(), resized(truth, SHAPE).flatten())[0, 1] > 0.999
+
+
 def test_a_reading_is_what_its_weights_say() -> None:
-    views = torch.rand(3, 2, *SHAPE)
-    assert torch.equal(Reading().of(views), views.mean(dim=0))
-    assert torch.equal(Reading((0.0, 1.0, 0.0, 0.0)).of(views), views[1])
+    views, corner = torch.rand(3, 1, *SHAPE), np.zeros((1, 3), dtype=np.int64)
+    sent = Encoded(views, corner)
+    assert torch.equal(Reading().volume(sent, SHAPE), views.mean(dim=0)[0])
+    assert torch.equal(Reading((0.0, 1.0, 0.0, 0.0)).volume(sent, SHAPE), views[1, 0])
     expected = 2 * views[0] - views[2] + 3 * views.std(dim=0)
-    torch.testing.assert_close(Reading((2.0, 0.0, -1.0, 3.0)).of(views), expected)
-    assert str(Reading((0.0, 0.0, 0.0, 1.0))) == str(Reading((1.0, 2.0, 0.0, 0.0))) == "sum of the views"
+    torch.testing.assert_close(Reading((2.0, 0.0, -1.0, 3.0)).volume(sent, SHAPE), expected[0])
+    assert str(Reading((0.0, 0.0, 0.0, 1.0))) == str(Reading((1.0, 2.0, 0.0, 0.0))) == "sum of the parts"
