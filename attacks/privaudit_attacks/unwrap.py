@@ -68,7 +68,7 @@ class UnwrapAttack(Attack):
             reading, chain, inverter = self._learn(protocol, knowledge, task, advance)
         atlas = knowledge.atlas
         for transcript in transcripts:
-            form = chain(reading.volume(transcript, transcript.shape), atlas)
+            form = chain(reading.of(transcript), atlas)
             yield Reconstruction(transcript.request, inverter.invert(form))
 
     def _learn(
@@ -78,15 +78,15 @@ class UnwrapAttack(Attack):
         assert task.defense is not None
         people, atlas, seed = knowledge.population, knowledge.atlas, task.common_seed
         readings = readings_of(task.defense, people, atlas, protocol.views, seed, lambda share: advance(0.1 * share))
-        tried: list[tuple[float, int, Reading, Chain]] = []
+        tried: list[tuple[float, Reading, Chain]] = []
         for reading in readings:
             scheme, views = reading.scheme(task.defense, protocol.views)
             best, *_ = shared_choice(
                 scheme, people, atlas, views, self.options.effort, seed,
                 lambda share: advance(0.6 * share / len(readings)),
             )  # fmt: skip
-            tried.append((best.left, len(tried), reading, best.chain))
-        _, _, reading, chain = min(tried, key=lambda item: item[:2])
+            tried.append((best.left, reading, best.chain))
+        _, reading, chain = min(tried, key=lambda item: item[0])  # of equals the first
         scheme, views = reading.scheme(task.defense, protocol.views)
         inverter = shared_inverter(
             Unwrapped(scheme, chain, atlas), people, atlas, views, self.options.encodings, seed,

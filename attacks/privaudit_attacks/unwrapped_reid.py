@@ -81,11 +81,7 @@ class UnwrappedReidAttack(Attack):
             reading, recogniser = self._learn(protocol, knowledge, task, gallery is not None, advance)
 
         def reader(index: int) -> Callable[[], Tensor]:
-            def read() -> Tensor:
-                transcript = transcripts[index]
-                return reading.volume(transcript, transcript.shape)
-
-            return read
+            return lambda: reading.of(transcripts[index])
 
         queries = [reader(index) for index in range(len(transcripts))]
         with task.ahead(0.5 * len(transcripts)) as advance:

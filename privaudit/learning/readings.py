@@ -25,13 +25,10 @@ from privaudit.imaging.off_grid import channels_of, resized
 from privaudit.imaging.patches import Shape, as_tensor, stitch
 from privaudit.learning.inversion import LEAST
 from privaudit.learning.kept import Kept
-from privaudit.learning.own_people import Others, fingerprint
+from privaudit.learning.own_people import Others, fingerprint, send_own
 from privaudit.learning.ridge import ridge
+from privaudit.learning.unwrapping import PEOPLE, some_voxels
 
-PEOPLE: Final = 12
-"""Of the attacker's own people, so many are encoded at most, once each."""
-VOXELS: Final = 10_000
-"""Voxels of each scan that are looked at."""
 LESS: Final = 0.9
 """Share of the error which the mean leaves that a sum must stay below: else the mean is taken, which is simpler."""
 ALONE: Final = 4
@@ -93,6 +90,10 @@ class Reading:
         if self.weights[-1]:
             total += self.weights[-1] * parts.each.double().std(dim=0)
         return parts.volume(total.float())
+
+    def of(self, transcript: Transcript) -> Tensor:
+        """The same of a transcript, which knows the image's shape."""
+        return self.volume(transcript, transcript.shape)
 
     def scheme(self, scheme: Defense, views: int) -> tuple[Defense, int]:
         """A scheme whose views, averaged, are this reading; and how many to ask it for."""
@@ -161,10 +162,8 @@ def readings_of(
 
 
 def _sent(scheme: Defense, people: Sequence[Volume], person: int, keys: random.Random, views: int) -> Parts:
-    """What is sent of one of the attacker's own people under a fresh key."""
-    image = as_tensor(people[person].image)
-    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
-    return Parts.of(scheme.encode(image, scheme.draw_key(shape, Others(people, person), keys), views), shape)
+    transcript = send_own(scheme, people[person], Others(people, person), keys, views, None)
+    return Parts.of(transcript, transcript.shape)
 
 
 def learn_reading(
@@ -176,8 +175,7 @@ def learn_reading(
     two large parts counts as much as they do. People who are left out decide.
     """
     keys, rng = random.Random(f"readings {seed}"), np.random.default_rng([seed, 11])
-    voxels = torch.nonzero(atlas.variance.flatten() > 0)[:, 0]
-    picked = voxels[torch.from_numpy(rng.choice(len(voxels), min(VOXELS, len(voxels)), replace=False))]
+    picked = some_voxels(torch.nonzero(atlas.variance.flatten() > 0)[:, 0], rng)
     seen, targets = [], []
     for person, volume in enumerate(people[:PEOPLE]):
         image, parts = as_tensor(volume.image), _sent(scheme, people, person, keys, views)

@@ -177,7 +177,7 @@ def learn_recogniser(
     best = 0.0
     while len(members) < STACKED:
         used = {number for number, _ in members}
-        rest = {member: reached([*members, member]) for member in tried if member[0] not in used}
+        rest = {m: reached([*members, m]) if members else alone[m] for m in tried if m[0] not in used}
         found = max(rest, key=lambda member: (rest[member], alone[member]), default=None)
         if found is None or rest[found] < best:
             break

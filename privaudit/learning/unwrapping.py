@@ -157,7 +157,7 @@ def _left(
     for volume, form in zip(people, seen, strict=False):
         image = as_tensor(volume.image)
         rest = atlas.mean_without(image, len(people))
-        picked = voxels[torch.from_numpy(rng.choice(len(voxels), min(VOXELS, len(voxels)), replace=False))]
+        picked = some_voxels(voxels, rng)
         apart = form - usual
         plain = torch.stack([at.flatten()[picked] for at in (apart, *(box(apart, radius) for radius in RADII))])
         rows = torch.cat([plain, plain * spread[picked]]).double().numpy().T
@@ -166,6 +166,11 @@ def _left(
         products.append(rows.T @ target)
         squares.append(float(target @ target))
     return ridge(np.stack(grams), np.stack(products), np.array(squares))[1]
+
+
+def some_voxels(voxels: Tensor, rng: np.random.Generator) -> Tensor:
+    """At most :data:`VOXELS` of these indices, drawn at random."""
+    return voxels[torch.from_numpy(rng.choice(len(voxels), min(VOXELS, len(voxels)), replace=False))]
 
 
 _KEPT: Kept[list[Tried]] = Kept()

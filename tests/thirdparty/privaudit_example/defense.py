@@ -36,16 +36,13 @@ class PureNoiseDefense(Defense):
 
     name = "pure-noise"
     summary = "example: sends uniform noise instead of the image"
+    alike = True
     Options = PureNoiseOptions
     options: PureNoiseOptions
 
     @property
     def views(self) -> int:
         return self.options.views
-
-    @property
-    def alike(self) -> bool:
-        return True
 
     def draw_key(self, shape: Shape, pool: Sequence[Volume], rng: random.Random) -> Key:
         return PureNoiseKey(0 if self.options.fixed else rng.getrandbits(62))
